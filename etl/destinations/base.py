@@ -1,0 +1,199 @@
+"""What a vendor's file must say: facts, settings, and pure methods that describe requests and read answers.
+
+A destination opens nothing, reads no clock and logs nothing; values in, values out. What may be shared lives here; what
+only one vendor does stays in that vendor's file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, ClassVar
+
+import orjson
+import pandas as pd
+import pandera.pandas as pa
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from etl import __version__
+from etl.model import Fetch, Limits, Request, Response, Status, Verdict
+
+USER_AGENT = f"offline-conversions/{__version__}"
+
+STOPS: Mapping[int, str] = {
+    401: "the credentials were not accepted",
+    403: "access was refused",
+    404: "there is nothing at this address",
+    405: "this address does not take conversions",
+}
+"""Answers that blame no row: the destination stops."""
+
+
+def _web_address(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must be a full http:// or https:// URL")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_web_address)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class LimitSettings(BaseModel):
+    """``limits:`` of a destination; what is left out keeps the vendor's default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    items: int | None = Field(default=None, ge=1)
+    bytes: int | None = Field(default=None, ge=1000)
+    connections: int | None = Field(default=None, ge=1, le=64)
+    spacing_ms: int | None = Field(default=None, ge=0)
+
+
+class Settings(BaseModel):
+    """What every destination takes in imports.yaml; a vendor adds its own. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    type: str
+    endpoint: Url | None = None
+    limits: LimitSettings = LimitSettings()
+    events: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a vendor's documents say, as data.
+
+    ``max_items`` and ``max_bytes`` are ceilings that settings may not pass. ``repeatable``: the vendor counts a repeat
+    under the same key once, so an unanswered request may be sent again. ``all_or_nothing``: a refused request counted
+    none of its items, so it may be halved. ``hints``: HTTP status -> what a person should do about it. ``expired`` and
+    ``stale``: reason code and sentence for an item sent after ``expires_at_ms`` (it is rejected) or ``stale_at_ms`` (it
+    goes, with a remark).
+    """
+
+    title: str
+    docs: tuple[str, ...]
+    limits: Limits
+    max_items: int
+    max_bytes: int
+    repeatable: bool
+    repeatable_because: str
+    all_or_nothing: bool
+    requires: tuple[str, ...]
+    hints: Mapping[int, str] = field(default_factory=dict)
+    expired: tuple[str, str] = ("too_old", "The vendor no longer takes a conversion this old.")
+    stale: tuple[str, str] = ("stale", "The vendor may ignore a conversion this old.")
+
+
+class Destination:
+    """One configured account of a vendor. Subclasses live one level below, one per file."""
+
+    facts: ClassVar[Facts]
+    settings_model: ClassVar[type[Settings]]
+    endpoint_template: ClassVar[str]
+    """The vendor's URL with settings in braces; ``endpoint`` in imports.yaml replaces it whole."""
+
+    def __init__(self, name: str, settings: Settings, lookup: Mapping[str, Any] | None = None) -> None:
+        self.name = name
+        self.settings = settings
+        self.lookup: Mapping[str, Any] = lookup or {}
+
+    # -- facts and settings together
+
+    @cached_property
+    def endpoint(self) -> str:
+        """Where conversions are posted."""
+        return self.settings.endpoint or self.endpoint_template.format(**self.settings.model_dump())
+
+    @cached_property
+    def limits(self) -> Limits:
+        """The vendor's defaults, overridden by ``limits:``; items and bytes never above the vendor's ceilings."""
+        ours, default = self.settings.limits, self.facts.limits
+        return Limits(
+            items=min(ours.items or default.items, self.facts.max_items),
+            bytes=min(ours.bytes or default.bytes, self.facts.max_bytes),
+            connections=ours.connections or default.connections,
+            spacing_ms=default.spacing_ms if ours.spacing_ms is None else ours.spacing_ms,
+        )
+
+    @cached_property
+    def envelope_bytes(self) -> int:
+        """Bytes of a body that are not items; each further item costs one more for the comma."""
+        return len(self.request([b"{}"]).body) - 2
+
+    def secrets(self) -> list[str]:
+        """Every secret value of the settings, to be masked wherever a request is shown."""
+        values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
+        return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+
+    def hint(self, status: int) -> str:
+        """What a person should do about this answer, in one sentence; empty when the vendor says nothing."""
+        return self.facts.hints.get(status, "")
+
+    # -- before a run
+
+    def prepare(self, fetch: Fetch) -> dict[str, Any]:
+        """Look up what the vendor alone knows (JSON-able); runs once per run. Raises `errors.LookupFailed`."""
+        return {}
+
+    # -- the row's way
+
+    def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
+        """The conversions in this vendor's words, still by column: every value the payload needs, resolved.
+
+        ``conversions`` has the canonical columns and ``occurred_at_ms``; index = row number. The answer keeps the index
+        and ``event_id``, ``event_name``. Optional columns that the house reads: ``skip`` (reason code, null = wanted)
+        and ``skip_detail``; ``expires_at_ms`` and ``stale_at_ms`` (nullable Int64, see `Facts`); ``note`` and
+        ``note_detail`` (reason code and sentence of a remark on a row that is good).
+        """
+        raise NotImplementedError
+
+    def schema(self) -> pa.DataFrameSchema:
+        """The rules for what `columns` made (from ``schemas/<type>.py``)."""
+        raise NotImplementedError
+
+    def items(self, frame: pd.DataFrame) -> list[bytes]:
+        """Payload bytes of each row, in order; every row has passed `schema`."""
+        raise NotImplementedError
+
+    def request(self, payloads: Sequence[bytes]) -> Request:
+        """The request that carries these payloads, at most ``limits.items`` of them."""
+        raise NotImplementedError
+
+    def results(self, payloads: Sequence[bytes], response: Response) -> list[Verdict]:
+        """One verdict per payload, for an answer that is neither a stop (401, 403 …) nor transient (408, 429, 5xx)."""
+        return self.same_for_all(payloads, response)
+
+    # -- pieces that vendor files share
+
+    def same_for_all(self, payloads: Sequence[bytes], response: Response) -> list[Verdict]:
+        """2xx: all delivered; anything else: all refused."""
+        if 200 <= response.status < 300:
+            return [Verdict(Status.DELIVERED)] * len(payloads)
+        detail = f"{self.facts.title} answered {response.status}. {self.hint(response.status)}".strip()
+        return [Verdict(Status.REFUSED, f"http_{response.status}", detail)] * len(payloads)
+
+    def post(self, body: bytes, headers: Mapping[str, str] | None = None, user_agent: str = USER_AGENT) -> Request:
+        """A JSON POST to the endpoint."""
+        base = {"Content-Type": "application/json", "User-Agent": user_agent}
+        return Request("POST", self.endpoint, {**base, **(headers or {})}, body)
+
+
+def compact(value: Mapping[str, Any]) -> bytes:
+    """JSON bytes without the keys whose value is None. Money goes in as `number`, never as float."""
+    return orjson.dumps({key: part for key, part in value.items() if part is not None})
+
+
+def number(text: str) -> orjson.Fragment:
+    """Decimal text as a JSON number, digit for digit: ``23.50`` stays ``23.50``; ``+.5`` becomes ``0.5``."""
+    sign = "-" if text.startswith("-") else ""
+    whole, dot, rest = text.lstrip("+-").partition(".")
+    return orjson.Fragment(f"{sign}{whole.lstrip('0') or '0'}{dot if rest else ''}{rest}")
+
+
+def cells(frame: pd.DataFrame, name: str) -> list[Any]:
+    """A column as a list in which every kind of null is None."""
+    column = frame[name]
+    return column.astype("object").where(column.notna(), None).tolist()

@@ -1,0 +1,98 @@
+"""The plain values that travel between the rooms. No I/O, no clock, nothing vendor-specific."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The last word on one (destination, conversion); the whole list."""
+
+    DELIVERED = "delivered"  # the vendor acknowledged the request that carried it
+    DUPLICATE = "duplicate"  # already delivered, or in flight, under the same key; nothing sent
+    SKIPPED = "skipped"  # the destination does not want this event
+    REJECTED = "rejected"  # our validation stopped it
+    REFUSED = "refused"  # the vendor said no to this row, for good
+    FAILED = "failed"  # never accepted: retries used up, or the destination was down or misconfigured
+    UNKNOWN = "unknown"  # it may have been accepted: sent, no readable answer
+
+
+GOOD = frozenset({Status.DELIVERED, Status.DUPLICATE, Status.SKIPPED})
+"""Statuses that need nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is said of one row: a status, a short reason code and a sentence for a person."""
+
+    status: Status
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much travels at once. A vendor file states defaults; imports.yaml may lower or raise them.
+
+    ``items`` and ``bytes`` bound one request's body, ``connections`` the requests in flight at once, ``spacing_ms`` the
+    time between the starts of two requests.
+    """
+
+    items: int
+    bytes: int
+    connections: int
+    spacing_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, described: nothing is opened. Header values may be secret and are never logged."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP answer, read to its end. Header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+Fetch = Callable[[str, Mapping[str, str]], bytes]
+"""``fetch(url, headers)`` -> the body of a 200; raises `errors.LookupFailed` with a sentence otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One conversion in one vendor's words, ready for the wire.
+
+    ``row_number`` is for people, ``event_id`` is the key's second half, ``payload`` the encoded bytes. ``expires_at_ms``
+    (epoch ms) is the last moment the vendor takes it, if there is one; after ``stale_at_ms`` it goes with a remark.
+    ``note`` (code) and ``note_detail`` (sentence) travel into the result when delivered.
+    """
+
+    row_number: int
+    event_id: str
+    event_name: str
+    payload: bytes = field(repr=False)
+    fingerprint: int = 0
+    expires_at_ms: int | None = None
+    stale_at_ms: int | None = None
+    note: str = ""
+    note_detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows of a source, staged as one file. Only this travels between stages and through Airflow."""
+
+    index: int
+    path: str
+    rows: int
