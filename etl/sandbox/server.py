@@ -1,0 +1,282 @@
+"""The HTTP server: one port, a path prefix per vendor, and the controls under /_sandbox."""
+
+import asyncio
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from etl.sandbox import converge, convert, kameleoon, optimizely, webflow_optimize
+from etl.sandbox.book import Book, Outcome
+from etl.sandbox.faults import Fault, FaultError, Faults, faults_from, faults_in
+from etl.sandbox.wire import JSON, Answer, Credentials, Incoming, refuse
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER of zero seconds: close by reset
+
+VENDORS: dict[str, Callable[[Incoming, Credentials], Answer]] = {
+    "convert": convert.answer,
+    "optimizely": optimizely.answer,
+    "converge": converge.answer,
+    "kameleoon": kameleoon.answer,
+    "webflow_optimize": webflow_optimize.answer,
+}
+
+
+def utc_now() -> datetime:
+    """The real clock."""
+    return datetime.now(UTC)
+
+
+def delivery_path(vendor: str, credentials: Credentials) -> str:
+    """Where this vendor takes conversions, without query. Raises KeyError for a vendor we do not play."""
+    return {
+        "convert": f"/convert/v1/projects/{credentials.convert_project}/goals",
+        "optimizely": "/optimizely/v1/events",
+        "converge": "/converge/api/webhooks",
+        "kameleoon": "/kameleoon/visit/events",
+        "webflow_optimize": "/webflow_optimize/event",
+    }[vendor]
+
+
+def lookup_path(vendor: str, credentials: Credentials) -> str:
+    """Where this vendor tells its goals or events. Raises KeyError for a vendor that tells nothing."""
+    return {
+        "convert": f"/convert/api/v1/config/{credentials.convert_account}/{credentials.convert_project}",
+        "optimizely": f"/optimizely/datafiles/{credentials.optimizely_sdk_key}.json",
+    }[vendor]
+
+
+class Vendors:
+    """The five vendors with their books and the faults in force. Lives in one event loop."""
+
+    def __init__(self, credentials: Credentials, now: Callable[[], datetime], *, keep: bool) -> None:
+        self.credentials = credentials
+        self.keep = keep
+        self.faults = Faults()
+        self.books = {vendor: Book(keep=keep) for vendor in VENDORS}
+        self._now = now
+
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """Every vendor's counters."""
+        return {vendor: book.counts() for vendor, book in self.books.items()}
+
+    def reset(self) -> None:
+        """Forget what was received and counted; keep the faults."""
+        for book in self.books.values():
+            book.forget()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """One request to one vendor, faults included."""
+        vendor = request.match_info["vendor"]
+        if vendor not in VENDORS:
+            return _as_response(refuse(404, "no such vendor"))
+        book = self.books[vendor]
+        fault = await self.faults.pick(vendor, request.path, request.method, request.read)
+        book.knocks += request.method == "HEAD"
+        book.lookups += request.method == "GET"
+        if fault and fault.delay_ms:
+            await asyncio.sleep(fault.delay_ms / 1000)
+        if fault and fault.drop in ("before", "mid_body"):
+            return await self._cut_before(request, book, fault.drop)
+        if request.method == "HEAD":
+            return web.Response(status=405, headers={"Allow": "POST"})
+        return await self._answer(request, vendor, fault)
+
+    async def _cut_before(self, request: web.Request, book: Book, drop: str) -> web.StreamResponse:
+        part = await request.content.readany() if drop == "mid_body" and not request.content.at_eof() else b""
+        if request.method not in ("HEAD", "GET"):
+            book.enter(self._incoming(request, part), request.path, Answer(0), Outcome(None, drop))
+        _reset(request)
+        return web.Response()
+
+    async def _answer(self, request: web.Request, vendor: str, fault: Fault | None) -> web.StreamResponse:
+        incoming = self._incoming(request, await request.read())
+        answer = _under(fault, lambda: self._ask(vendor, incoming))
+        drop = fault.drop if fault else None
+        if request.method != "GET":
+            status = None if drop == "after" else answer.status
+            self.books[vendor].enter(incoming, request.path, answer, Outcome(status, drop))
+        if drop is None:
+            return _as_response(answer)
+        _hang_up(request, _half(answer) if drop == "mid_answer" else b"")
+        return web.Response()
+
+    def _ask(self, vendor: str, incoming: Incoming) -> Answer:
+        if incoming.headers.get("content-encoding", "identity") != "identity":
+            return refuse(415, "no vendor documents compressed bodies")
+        return VENDORS[vendor](incoming, self.credentials)
+
+    def _incoming(self, request: web.Request, body: bytes) -> Incoming:
+        return Incoming(
+            method=request.method,
+            path=request.path.removeprefix(f"/{request.match_info['vendor']}"),
+            query=request.rel_url.raw_query_string,
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=body,
+            now_ms=(self._now() - EPOCH) // timedelta(milliseconds=1),
+        )
+
+
+def _under(fault: Fault | None, ask: Callable[[], Answer]) -> Answer:
+    """The vendor's answer, or the fault's in its place; the vendor is asked only if the request reaches it."""
+    if fault is None or fault.status is None:
+        return ask()
+    taken = ask() if fault.accept else Answer(fault.status)
+    return replace(taken, status=fault.status, body=fault.body.encode(), headers=fault.headers)
+
+
+def _as_response(answer: Answer) -> web.Response:
+    return web.Response(status=answer.status, body=answer.body or None, headers=answer.headers)
+
+
+def _half(answer: Answer) -> bytes:
+    """The answer as far as the middle of its body, or of its head where there is no body."""
+    headers = {**answer.headers, "Content-Length": str(len(answer.body))}
+    lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", *(f"{k}: {v}" for k, v in headers.items())]
+    head = ("\r\n".join(lines) + "\r\n\r\n").encode()
+    return head + answer.body[: len(answer.body) // 2] if answer.body else head[: len(head) // 2]
+
+
+def _hang_up(request: web.Request, last_words: bytes) -> None:
+    if request.transport is not None:
+        request.transport.write(last_words)
+        request.transport.close()
+
+
+def _reset(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        request.transport.abort()
+
+
+# --- the controls
+
+
+class Controls:
+    """What /_sandbox offers to a test or a person: look, forget, set faults."""
+
+    def __init__(self, vendors: Vendors) -> None:
+        self._vendors = vendors
+
+    def routes(self) -> list[web.RouteDef]:
+        """The control routes."""
+        return [
+            web.get("/_sandbox/healthy", _healthy),
+            web.get("/_sandbox/counts", self._counts),
+            web.get("/_sandbox/received", self._received),
+            web.get("/_sandbox/requests", self._requests),
+            web.get("/_sandbox/faults", self._faults),
+            web.post("/_sandbox/faults", self._set_faults),
+            web.delete("/_sandbox/faults", self._clear_faults),
+            web.post("/_sandbox/reset", self._reset),
+        ]
+
+    async def _counts(self, request: web.Request) -> web.Response:
+        return _shown(self._vendors.counts())
+
+    async def _received(self, request: web.Request) -> web.Response:
+        return self._kept(request, lambda book: book.received)
+
+    async def _requests(self, request: web.Request) -> web.Response:
+        return self._kept(request, lambda book: book.log)
+
+    def _kept(self, request: web.Request, choose: Callable[[Book], list[dict[str, Any]]]) -> web.Response:
+        book = self._vendors.books.get(request.query.get("vendor", ""))
+        limit = request.query.get("limit")
+        if book is None:
+            return _shown({"error": f"vendor must be one of {', '.join(VENDORS)}"}, 400)
+        if limit is not None and not limit.isdecimal():
+            return _shown({"error": "limit must be a number"}, 400)
+        if not self._vendors.keep:
+            return _shown({"error": "this sandbox was told to keep counters only"}, 409)
+        return _shown(choose(book)[: None if limit is None else int(limit)])
+
+    async def _faults(self, request: web.Request) -> web.Response:
+        return _shown(self._vendors.faults.listed())
+
+    async def _set_faults(self, request: web.Request) -> web.Response:
+        try:
+            faults = faults_from(orjson.loads(await request.read()))
+        except (orjson.JSONDecodeError, FaultError) as error:
+            return _shown({"error": str(error)}, 400)
+        self._vendors.faults.replace(faults)
+        return _shown({"faults": len(faults)})
+
+    async def _clear_faults(self, request: web.Request) -> web.Response:
+        self._vendors.faults.replace([])
+        return web.Response(status=204)
+
+    async def _reset(self, request: web.Request) -> web.Response:
+        self._vendors.reset()
+        return web.Response(status=204)
+
+
+async def _healthy(request: web.Request) -> web.Response:
+    return _shown({"healthy": True})
+
+
+def _shown(content: object, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS), headers=JSON)
+
+
+# --- running
+
+
+async def listen(vendors: Vendors, host: str, port: int) -> tuple[int, Callable[[], Awaitable[None]]]:
+    """Open the port (0: any). Returns the port and what closes it again. Raises OSError if it is taken."""
+    app = web.Application(client_max_size=0)
+    app.add_routes(Controls(vendors).routes())
+    app.router.add_route("*", r"/{vendor}{rest:(/.*)?}", vendors.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, auto_decompress=False)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
+    try:
+        await site.start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return int(runner.addresses[0][1]), runner.cleanup
+
+
+def serve(port: int, faults_path: str | Path | None = None, host: str = "127.0.0.1", *, keep: bool = True) -> None:
+    """Run the sandbox until SIGINT or SIGTERM. Raises FaultError for a bad faults file, OSError for a taken port."""
+    vendors = Vendors(Credentials(), utc_now, keep=keep)
+    if faults_path is not None:
+        vendors.faults.replace(faults_in(Path(faults_path)))
+    asyncio.run(_serve(vendors, host, port))
+
+
+async def _serve(vendors: Vendors, host: str, port: int) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    port, close = await listen(vendors, host, port)
+    sys.stdout.write(welcome(f"http://{host}:{port}", vendors.credentials))
+    sys.stdout.flush()
+    await stopped.wait()
+    await close()
+
+
+def welcome(url: str, credentials: Credentials) -> str:
+    """The lines that tell where every vendor is and what opens its door."""
+    doors = {
+        "convert": f"account {credentials.convert_account}, key {credentials.convert_key}",
+        "optimizely": f"account {credentials.optimizely_account}, project {credentials.optimizely_project}, "
+        f"sdk key {credentials.optimizely_sdk_key}",
+        "converge": f"token {credentials.converge_token}",
+        "kameleoon": f"siteCode {credentials.kameleoon_site_code}",
+        "webflow_optimize": f"customer {credentials.webflow_customer}, key {credentials.webflow_key}",
+    }
+    lines = [f"  {vendor:17} {url}{delivery_path(vendor, credentials)}  ({door})" for vendor, door in doors.items()]
+    return "\n".join([f"Sandbox on {url}", *lines, f"  counts            {url}/_sandbox/counts", ""])
