@@ -5,7 +5,7 @@ Times become epoch milliseconds (UTC), money stays decimal text and is only ever
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -28,7 +28,7 @@ def texts(values: list[str | None], index: pd.Index[int]) -> pd.Series[str]:
     return cast("pd.Series[str]", pd.Series(values, index=index, dtype="str"))
 
 
-def times(column: pd.Series[object], timezone: str | None) -> tuple[pd.Series[int], pd.Series[str]]:
+def times(column: pd.Series[Any], timezone: str | None) -> tuple[pd.Series[int], pd.Series[str]]:
     """Moments as epoch milliseconds (nullable Int64) and, where there is none, the reason code.
 
     ``column`` is text (ISO 8601 or epoch milliseconds) or a typed timestamp. ``timezone`` (IANA name) is applied only
@@ -72,14 +72,14 @@ def _epochs(text: pd.Series[str]) -> tuple[pd.Series[int], pd.Series[str]]:
     return values.where(fits, None).astype("Int64"), reason
 
 
-def _milliseconds(parsed: pd.Series[object]) -> pd.Series[int]:
+def _milliseconds(parsed: pd.Series[Any]) -> pd.Series[int]:
     utc = parsed.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[ms]")
     ms = pd.Series(utc.astype("int64"), index=parsed.index, dtype="Int64")
     ms[np.isnat(utc)] = pd.NA
     return cast("pd.Series[int]", ms)
 
 
-def _localised(naive: pd.Series[object], timezone: str | None) -> tuple[pd.Series[int], pd.Series[str]]:
+def _localised(naive: pd.Series[Any], timezone: str | None) -> tuple[pd.Series[int], pd.Series[str]]:
     reason = texts([None] * len(naive), naive.index)
     parsed = naive.notna()
     if timezone is None:
@@ -91,6 +91,4 @@ def _localised(naive: pd.Series[object], timezone: str | None) -> tuple[pd.Serie
     exists = naive.dt.tz_localize(zone, ambiguous=np.ones(len(naive), dtype=bool), nonexistent="NaT")
     reason[parsed & known.isna()] = "ambiguous_local_time"
     reason[parsed & exists.isna()] = "nonexistent_local_time"
-    ms = _milliseconds(known)
-    ms[exists.isna()] = pd.NA
-    return ms, reason
+    return _milliseconds(known).mask(exists.isna()), reason

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import pandas as pd
 import pandera.pandas as pa
@@ -78,7 +80,7 @@ def cast(frame: pd.DataFrame, *, timezone: str | None, now_ms: int, skew_ms: int
     return out
 
 
-def _is_object(column: pd.Series[object]) -> pd.Series[bool]:
+def _is_object(column: pd.Series[Any]) -> pd.Series[bool]:
     return column.map(_object_text).astype(bool)
 
 
@@ -89,11 +91,11 @@ def _object_text(value: object) -> bool:
         return False
 
 
-def _printable(column: pd.Series[object]) -> pd.Series[bool]:
+def _printable(column: pd.Series[Any]) -> pd.Series[bool]:
     return ~column.astype("str").str.contains("[\x00-\x1f\x7f]", regex=True)
 
 
-def _short(column: pd.Series[object]) -> pd.Series[bool]:
+def _short(column: pd.Series[Any]) -> pd.Series[bool]:
     return column.astype("str").str.len() <= 500
 
 

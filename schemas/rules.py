@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
-Test = Callable[["pd.Series[object]"], "pd.Series[bool]"]
+from schemas.casts import DECIMAL
+
+_EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
+_PHONE = r"(?:\+|00)[\d\s().-]{7,20}|\(?\d{2,5}\)?[\s./-]\d[\d\s./-]{5,15}"
+
+Test = Callable[["pd.Series[Any]"], "pd.Series[bool]"]
 
 
 def rule(reason: str, sentence: str, test: Test, *, nulls: bool = False) -> pa.Check:
     """A check of one column.
 
-    ``test`` gets the column and answers True where a row is good; ``reason`` is the code in the result table; ``sentence``
-    may name columns of the same row in braces (``{alias_count}``), only ones that hold nothing personal. Nulls pass
-    unless ``nulls`` is set.
+    ``test`` gets the column and answers True where a row is good; ``reason`` is the code in the result table;
+    ``sentence`` may name columns of the same row in braces (``{alias_count}``), only ones that hold nothing personal.
+    Nulls pass unless ``nulls`` is set.
     """
     return pa.Check(test, name=reason, description=sentence, ignore_na=not nulls)
 
@@ -35,6 +41,27 @@ def required(reason: str, sentence: str, *tests: pa.Check, dtype: object = None)
 def optional(*tests: pa.Check, dtype: object = None) -> pa.Column:
     """A column that may be empty; the checks run where it is not."""
     return pa.Column(dtype, nullable=True, checks=list(tests))
+
+
+def is_decimal(column: pd.Series[Any]) -> pd.Series[bool]:
+    """True where the text is a plain decimal (`schemas.casts.DECIMAL`)."""
+    return column.astype("str").str.fullmatch(DECIMAL).astype(bool)
+
+
+def is_negative(column: pd.Series[Any]) -> pd.Series[bool]:
+    """True where the decimal text is below zero; ``-0.00`` is zero."""
+    return column.astype("str").str.match(r"-.*[1-9]").astype(bool)
+
+
+def looks_personal(column: pd.Series[Any]) -> pd.Series[bool]:
+    """True where a value has the shape of an e-mail address or a written-out phone number."""
+    return column.astype("str").str.strip().str.fullmatch(f"{_EMAIL}|{_PHONE}").astype(bool)
+
+
+def money(*tests: pa.Check) -> pa.Column:
+    """revenue: empty or a plain decimal; more rules of the vendor as ``tests``."""
+    sentence = "revenue is not a plain decimal such as 149.99 (no sign of currency, no thousands separator)."
+    return optional(rule("not_a_decimal", sentence, is_decimal), *tests)
 
 
 def problems(schema: pa.DataFrameSchema, frame: pd.DataFrame) -> pd.DataFrame:

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pandera.pandas as pa
 
-from schemas.casts import DECIMAL
-from schemas.rules import optional, required, rule
-
-_EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
-_PHONE = r"(?:\+|00)[\d\s().-]{7,20}|\(?\d{2,5}\)?[\s./-]\d[\d\s./-]{5,15}"
-
-
-def looks_personal(column: pd.Series[object]) -> pd.Series[bool]:
-    """True where a value has the shape of an e-mail address or a written-out phone number."""
-    text = column.astype("str").str.strip()
-    return text.str.fullmatch(f"{_EMAIL}|{_PHONE}").astype(bool)
+from schemas.rules import is_negative, looks_personal, money, required, rule
 
 
 def rules(*, allow_negative: bool) -> pa.DataFrameSchema:
@@ -23,7 +12,7 @@ def rules(*, allow_negative: bool) -> pa.DataFrameSchema:
     not_negative = rule(
         "negative_value",
         "revenue is negative; the vendor takes none (allow_negative_value sends it all the same).",
-        lambda column: ~column.astype("str").str.startswith("-"),
+        lambda column: ~is_negative(column),
     )
     return pa.DataFrameSchema(
         {
@@ -45,14 +34,7 @@ def rules(*, allow_negative: bool) -> pa.DataFrameSchema:
                     )
                 ]
             ),
-            "revenue": optional(
-                rule(
-                    "not_a_decimal",
-                    "revenue is not a plain decimal such as 149.99 (no sign of currency, no thousands separator).",
-                    lambda column: column.astype("str").str.fullmatch(DECIMAL).astype(bool),
-                ),
-                *([] if allow_negative else [not_negative]),
-            ),
+            "revenue": money(*([] if allow_negative else [not_negative])),
         },
         strict=False,
     )

@@ -6,10 +6,11 @@ only one vendor does stays in that vendor's file.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 import pandas as pd
@@ -38,6 +39,9 @@ def _web_address(url: str) -> str:
 
 Url = Annotated[str, AfterValidator(_web_address)]
 Text = Annotated[str, Field(min_length=1)]
+Secret = Annotated[SecretStr, Field(min_length=1)]
+Hashing = Literal["off", "sha256", "sha256-email", "sha256-phone", "sha256-phone-digits"]
+"""How an id is hashed before it leaves: byte for byte, as an e-mail, as a phone number with or without its plus."""
 
 
 class LimitSettings(BaseModel):
@@ -191,6 +195,29 @@ def number(text: str) -> orjson.Fragment:
     sign = "-" if text.startswith("-") else ""
     whole, dot, rest = text.lstrip("+-").partition(".")
     return orjson.Fragment(f"{sign}{whole.lstrip('0') or '0'}{dot if rest else ''}{rest}")
+
+
+def hashed(ids: pd.Series[str], how: Hashing) -> pd.Series[str]:
+    """SHA-256 in lower-case hex, as the website must do it too; nulls stay, and so does what is already 64 hex digits.
+
+    E-mails are trimmed and lower-cased first. Phone numbers become ``+`` and digits, or (``-digits``) digits alone
+    without leading zeros: both forms are in use and give different hashes.
+    """
+    if how == "off":
+        return ids
+    return ids.map(lambda text: _sha256(text, how), na_action="ignore").astype("str")
+
+
+def _sha256(text: str, how: Hashing) -> str:
+    if len(text) == 64 and set(text) <= set("0123456789abcdef"):
+        return text
+    digits = "".join(filter(str.isdecimal, text))
+    forms = {
+        "sha256-email": text.strip().lower(),
+        "sha256-phone": f"+{digits}",
+        "sha256-phone-digits": digits.lstrip("0"),
+    }
+    return hashlib.sha256(forms.get(how, text).encode()).hexdigest()
 
 
 def cells(frame: pd.DataFrame, name: str) -> list[Any]:

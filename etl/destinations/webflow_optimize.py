@@ -10,7 +10,6 @@ name the event field differently (``apiName``, ``eventName``).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Literal
 
@@ -18,7 +17,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import Field, SecretStr
 
-from etl.destinations.base import Destination, Facts, Settings, Text, cells, compact, number
+from etl.destinations.base import Destination, Facts, Hashing, Settings, Text, cells, compact, hashed, number
 from etl.model import Limits, Request
 from schemas import webflow_optimize as schema
 
@@ -34,7 +33,7 @@ class WebflowOptimizeSettings(Settings):
     events: dict[str, str] = {}
     event_field: Literal["apiName", "eventName"] = "apiName"
     max_age_days: int = Field(default=7, ge=1, le=7)
-    hash_user_id: Literal["off", "sha256", "sha256-email", "sha256-phone"] = "off"
+    hash_user_id: Hashing = "off"
     allow_negative_value: bool = False
 
 
@@ -76,21 +75,10 @@ class WebflowOptimize(Destination):
         out = own[["event_id", "event_name", "occurred_at_ms", "revenue"]].copy(deep=False)
         out["api_name"] = own["event_name"].map(lambda name: settings.events.get(name, name)).astype("str")
         out["user_domain"] = own["webflow_user_domain"].fillna(settings.user_domain or "").astype("str")
-        user = own["webflow_user_id"].fillna(own["user_id"])
-        out["user_id"] = user if settings.hash_user_id == "off" else user.map(self._hashed, na_action="ignore")
+        out["user_id"] = hashed(own["webflow_user_id"].fillna(own["user_id"]), settings.hash_user_id)
         out["expires_at_ms"] = own["occurred_at_ms"] + settings.max_age_days * DAY_MS
         out["stale_at_ms"] = own["occurred_at_ms"] + 2 * DAY_MS
         return out
-
-    def _hashed(self, user_id: str) -> str:
-        """SHA-256 as the website would do it: e-mail trimmed and lower-cased, phone as +digits, else byte for byte."""
-        if len(user_id) == 64 and set(user_id) <= set("0123456789abcdef"):
-            return user_id
-        if self.settings.hash_user_id == "sha256-email":
-            user_id = user_id.strip().lower()
-        if self.settings.hash_user_id == "sha256-phone":
-            user_id = "+" + "".join(digit for digit in user_id if digit.isdigit())
-        return hashlib.sha256(user_id.encode()).hexdigest()
 
     def schema(self) -> pa.DataFrameSchema:
         """The rules, with or without negative values."""
