@@ -6,7 +6,6 @@ troubleshooting), docs.dataflysignal.com/integrations/analytics/optimizely.
 Odd: 204 says "queued", never "valid". Unless `X-Optimizely-Strict: true` is sent, whatever breaks a rule is left out
 without a word; here such an event is accepted and shows up under `ignored`. The event endpoint knows no key: the
 account is a field of the body, and only the datafile has a 403. Repeats: same (entity_id, uuid, timestamp) together.
-together.
 
 Open at the vendor, decided here: 413 for a body over 3,500,000 bytes; strict mode refuses the whole request; a body
 without `account_id` or `visitors` is 400 in both modes.

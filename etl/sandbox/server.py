@@ -80,27 +80,34 @@ class Vendors:
         vendor = request.match_info["vendor"]
         if vendor not in VENDORS:
             return _as_response(refuse(404, "no such vendor"))
-        book = self.books[vendor]
+        self.books[vendor].knocks += request.method == "HEAD"
+        self.books[vendor].lookups += request.method == "GET"
+        try:
+            return await self._treat(request, vendor)
+        except (ConnectionError, web.RequestPayloadError):
+            return web.Response()  # the caller left in the middle of the body: nothing has arrived
+
+    async def _treat(self, request: web.Request, vendor: str) -> web.StreamResponse:
         fault = await self.faults.pick(vendor, request.path, request.method, request.read)
-        book.knocks += request.method == "HEAD"
-        book.lookups += request.method == "GET"
-        if fault and fault.delay_ms:
-            await asyncio.sleep(fault.delay_ms / 1000)
         if fault and fault.drop in ("before", "mid_body"):
-            return await self._cut_before(request, book, fault.drop)
+            return await self._cut_before(request, vendor, fault)
         if request.method == "HEAD":
             return web.Response(status=405, headers={"Allow": "POST"})
         return await self._answer(request, vendor, fault)
 
-    async def _cut_before(self, request: web.Request, book: Book, drop: str) -> web.StreamResponse:
-        part = await request.content.readany() if drop == "mid_body" and not request.content.at_eof() else b""
+    async def _cut_before(self, request: web.Request, vendor: str, fault: Fault) -> web.StreamResponse:
+        part = await request.content.readany() if fault.drop == "mid_body" and not request.content.at_eof() else b""
+        await _wait(fault)
         if request.method not in ("HEAD", "GET"):
-            book.enter(self._incoming(request, part), request.path, Answer(0), Outcome(None, drop))
+            outcome = Outcome(None, fault.drop)
+            self.books[vendor].enter(self._incoming(request, part), request.path, Answer(0), outcome)
         _reset(request)
         return web.Response()
 
     async def _answer(self, request: web.Request, vendor: str, fault: Fault | None) -> web.StreamResponse:
-        incoming = self._incoming(request, await request.read())
+        body = await request.read()  # before the wait: a caller who gives up waiting has still been heard
+        await _wait(fault)
+        incoming = self._incoming(request, body)
         answer = _under(fault, lambda: self._ask(vendor, incoming))
         drop = fault.drop if fault else None
         if request.method != "GET":
@@ -127,6 +134,11 @@ class Vendors:
         )
 
 
+async def _wait(fault: Fault | None) -> None:
+    if fault and fault.delay_ms:
+        await asyncio.sleep(fault.delay_ms / 1000)
+
+
 def _under(fault: Fault | None, ask: Callable[[], Answer]) -> Answer:
     """The vendor's answer, or the fault's in its place; the vendor is asked only if the request reaches it."""
     if fault is None or fault.status is None:
@@ -140,11 +152,11 @@ def _as_response(answer: Answer) -> web.Response:
 
 
 def _half(answer: Answer) -> bytes:
-    """The answer as far as the middle of its body, or of its head where there is no body."""
+    """The answer as far as the middle of its body, or of its first line where there is no body."""
     headers = {**answer.headers, "Content-Length": str(len(answer.body))}
     lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", *(f"{k}: {v}" for k, v in headers.items())]
     head = ("\r\n".join(lines) + "\r\n\r\n").encode()
-    return head + answer.body[: len(answer.body) // 2] if answer.body else head[: len(head) // 2]
+    return head + answer.body[: len(answer.body) // 2] if answer.body else head[: len("HTTP/1.1 ")]
 
 
 def _hang_up(request: web.Request, last_words: bytes) -> None:
