@@ -1,0 +1,235 @@
+"""Kameleoon, Data API ``POST /visit/events``.
+
+Documentation: docs.kameleoon.com/api-reference/visit/send-visitor-events, developers.kameleoon.com "Data API overview"
+and "Processing offline goal conversions", and Datafly Signal's page on Kameleoon (all read 2026-11-21).
+
+Odd: the answer is 204 before anybody has looked at the events, so an event without its goal or visitor vanishes in
+silence; no event carries a time, it is dated when it arrives. Everything is therefore judged here, before it is sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import pandas as pd
+import pandera.pandas as pa
+from pydantic import BeforeValidator, Field, field_validator
+
+from etl.destinations.base import Destination, Facts, Settings, Text, cells, encoded, number
+from etl.model import Limits, Request
+from schemas import kameleoon as schema
+from schemas.casts import WHOLE, texts
+from schemas.rules import is_negative
+
+DAY_MS = 86_400_000
+DOCUMENTED_VISITOR_CODE = 100
+
+PAGE, CONVERSION = "PAGE", "CONVERSION"
+EVENT_TYPES = {"page": PAGE, "Order Completed": CONVERSION, "Order Refunded": CONVERSION, "Signed Up": CONVERSION}
+REFUND = "Order Refunded"
+
+NOT_MAPPED = "Kameleoon gets mapped events only; to send this one, give it a goal id under `events`."
+LONG = "The visitor code is longer than the 100 characters that Kameleoon documents; its own libraries take 255."
+FALLBACK = (
+    "anonymous_id stood in for a missing kameleoon_visitor_code: Kameleoon attributes the event only to a visitor that "
+    "it knows under that code."
+)
+
+
+def _goal_id(goal: object) -> str:
+    """A goal id as digits, from YAML's whole number or text."""
+    text = "" if isinstance(goal, bool) else str(goal).strip()
+    if not re.fullmatch(WHOLE, text):
+        raise ValueError("must be a goal's numeric id, such as 36151")
+    return text
+
+
+class KameleoonSettings(Settings):
+    """Project, region, and fixed goals.
+
+    ``events`` adds event names, each a conversion with a fixed goal (a row's ``kameleoon_goal_id`` wins), to the
+    default mapping. Options, because Kameleoon's own documents and libraries differ from that mapping's source:
+    ``domain: eu`` (projects live on .io or .eu, by age); ``nonce_style: hex16`` (16 hex digits are documented, any text
+    is shown); ``referrers_field: referrersIndices`` (the name and the whole numbers that the libraries send);
+    ``visitor_code_limit`` (100 documented, 255 taken). ``negative_as_refund`` sends an amount below zero as a refund.
+    Conversions older than ``attribution_days`` go with a remark.
+    """
+
+    site_code: Text
+    data_region: Literal["eu", "na"]
+    domain: Literal["io", "eu"] = "io"
+    events: dict[str, Annotated[str, BeforeValidator(_goal_id)]] = Field(default_factory=dict)
+    nonce_style: Literal["event_id", "hex16"] = "event_id"
+    referrers_field: Literal["referrers", "referrersIndices"] = "referrers"
+    visitor_code_limit: int = Field(default=255, ge=1, le=255)
+    negative_as_refund: bool = False
+    attribution_days: int = Field(default=7, ge=1)
+
+    @field_validator("events")
+    @classmethod
+    def _pages_have_no_goal(cls, events: dict[str, str]) -> dict[str, str]:
+        if "page" in events:
+            raise ValueError("`page` is a page view and has no goal")
+        return events
+
+
+class Kameleoon(Destination):
+    """One Kameleoon project, by its site code.
+
+    Not offered: the authenticated mode (a JWT for higher rate limits); delivery does not need it.
+    """
+
+    facts = Facts(
+        title="Kameleoon",
+        docs=(
+            "docs.kameleoon.com/api-reference/visit/send-visitor-events",
+            "developers.kameleoon.com/apis/data-api-rest/overview",
+        ),
+        # 3 MB a body is documented, no number of events; the vendor's libraries stop at 2.6 M characters and send once
+        # a second. Rate limits count per IP address, so that more connections win nothing.
+        limits=Limits(items=500, bytes=2_500_000, connections=1, spacing_ms=1000),
+        max_items=30_000,
+        max_bytes=3_000_000,
+        repeatable=True,
+        repeatable_because="events under one nonce count once; the vendor's libraries repeat with the same nonce",
+        all_or_nothing=True,
+        requires=(
+            "event_id",
+            "event_name",
+            "occurred_at",
+            "kameleoon_visitor_code or anonymous_id",
+            "kameleoon_goal_id or a goal under `events` (conversions)",
+            "url (page views)",
+        ),
+        hints={
+            400: "A nonce or eventType is missing, or the body is malformed.",
+            401: "Kameleoon wanted a token, which delivery does not use: ask Kameleoon why this project demands one.",
+            403: "The user agent or the address is refused; Kameleoon turns away whatever is on its list of robots.",
+            404: "The data region is probably wrong: check `data_region` (eu or na) and `domain` (io or eu).",
+            413: "The body is above Kameleoon's 3 MB: lower `limits.bytes`.",
+            429: "Over the rate limit for this IP address: raise `limits.spacing_ms`, or ask Kameleoon for more.",
+        },
+        stale=(
+            "outside_attribution",
+            "Older than the attribution window (attribution_days): Kameleoon dates an event when it arrives, and may "
+            "credit no experiment with it.",
+        ),
+    )
+    settings_model = KameleoonSettings
+    endpoint_template = "https://{data_region}-data.kameleoon.{domain}/visit/events"
+    settings: KameleoonSettings
+
+    def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
+        """Type, visitor, goal and amount of each event; names outside the mapping are skipped.
+
+        ``missing`` names what an event of its type cannot do without (reason code, null = nothing).
+        """
+        out = conversions[["event_id", "event_name"]].copy(deep=False)
+        names = conversions["event_name"]
+        types = {**EVENT_TYPES, **dict.fromkeys(self.settings.events, CONVERSION)}
+        out["event_type"] = names.map(types).astype("str")
+        out["skip"] = _told("not_in_mapping", out["event_type"].isna())
+        out["skip_detail"] = _told(NOT_MAPPED, out["event_type"].isna())
+        out["nonce"] = self._nonces(conversions["event_id"])
+        self._visitor(out, conversions)
+        self._conversion(out, conversions, out["event_type"] == CONVERSION)
+        self._page(out, conversions, out["event_type"] == PAGE)
+        out["stale_at_ms"] = conversions["occurred_at_ms"] + self.settings.attribution_days * DAY_MS
+        return out
+
+    def _nonces(self, event_ids: pd.Series[str]) -> pd.Series[str]:
+        """The event id as it is or, in the documented form, the first 64 bits of its SHA-256."""
+        if self.settings.nonce_style == "event_id":
+            return event_ids
+        digests = (hashlib.sha256(event_id.encode()).hexdigest() for event_id in event_ids)
+        return texts([digest[:16].upper() for digest in digests], event_ids.index)
+
+    def _visitor(self, out: pd.DataFrame, own: pd.DataFrame) -> None:
+        """The visitor code, and what is to be said of it."""
+        codes = own["kameleoon_visitor_code"]
+        out["visitor_code"] = codes.fillna(own["anonymous_id"])
+        fallback = codes.isna() & out["visitor_code"].notna()
+        long = (out["visitor_code"].str.len() > DOCUMENTED_VISITOR_CODE).fillna(False).astype(bool)
+        out["note"] = _told("long_visitor_code", long).mask(fallback & ~long, "fallback_visitor")
+        detail = _told(FALLBACK, fallback).mask(long & ~fallback, LONG)
+        out["note_detail"] = detail.mask(long & fallback, f"{LONG} {FALLBACK}")
+
+    def _conversion(self, out: pd.DataFrame, own: pd.DataFrame, wanted: pd.Series[bool]) -> None:
+        """Goal and amount; of a refund, the amount without its sign."""
+        fixed = own["event_name"].map(self.settings.events).astype("str")
+        out["goal_id"] = own["kameleoon_goal_id"].str.strip().fillna(fixed).where(wanted)
+        out["missing"] = _told("missing_goal_id", wanted & out["goal_id"].isna())
+        revenue = own["revenue"].where(wanted)
+        below = revenue.notna() & is_negative(revenue)
+        refund = own["event_name"] == REFUND
+        out["negative"] = refund | (below & self.settings.negative_as_refund)
+        out["revenue"] = revenue.where(below & ~out["negative"], revenue.str.removeprefix("-"))
+
+    def _page(self, out: pd.DataFrame, own: pd.DataFrame, wanted: pd.Series[bool]) -> None:
+        """Address, title and referrers of a page view."""
+        for name, column in (("href", "url"), ("title", "title"), ("referrers", "referrer")):
+            out[name] = own[column].where(wanted)
+        out["missing"] = out["missing"].mask(wanted & out["href"].isna(), "missing_url")
+
+    def schema(self) -> pa.DataFrameSchema:
+        """The rules, under this destination's limit for visitor codes."""
+        return schema.rules(
+            visitor_code_limit=self.settings.visitor_code_limit,
+            indices=self.settings.referrers_field == "referrersIndices",
+        )
+
+    def items(self, frame: pd.DataFrame) -> list[bytes]:
+        """One JSON object per event, keys in the order of the documented example."""
+        shared = [cells(frame, name) for name in ("event_type", "nonce", "visitor_code")]
+        sales = (cells(frame, name) for name in ("goal_id", "revenue", "negative"))
+        pages = (cells(frame, name) for name in ("href", "title", "referrers"))
+        return [
+            encoded(_sale(nonce, visitor, *sale) if type_ == CONVERSION else self._view(nonce, visitor, *page))
+            for type_, nonce, visitor, sale, page in zip(
+                *shared, zip(*sales, strict=True), zip(*pages, strict=True), strict=True
+            )
+        ]
+
+    def _view(self, nonce: str, visitor: str, href: str, title: str | None, referrers: str | None) -> dict[str, Any]:
+        event: dict[str, Any] = {"nonce": nonce, "eventType": PAGE, "visitorCode": visitor, "href": href}
+        if title is not None:
+            event["title"] = title
+        if referrers is not None:
+            indices = self.settings.referrers_field == "referrersIndices"
+            event[self.settings.referrers_field] = [int(n) for n in referrers.split("|")] if indices else referrers
+        return event
+
+    def request(self, payloads: Sequence[bytes]) -> Request:
+        """An array, even around a single event."""
+        return replace(self.post(b"[" + b",".join(payloads) + b"]"), url=self._url)
+
+    @cached_property
+    def _url(self) -> str:
+        """The endpoint with its query: without ``json=true`` the array would be read as lines and lost with a 204.
+
+        A ``visitorCode`` there would override the one of every event, so it is not kept.
+        """
+        parts = urlsplit(self.endpoint)
+        kept = [pair for pair in parse_qsl(parts.query) if pair[0] not in ("siteCode", "json", "visitorCode")]
+        query = urlencode([*kept, ("siteCode", self.settings.site_code), ("json", "true")])
+        return urlunsplit(parts._replace(query=query))
+
+
+def _sale(nonce: str, visitor: str, goal_id: str, revenue: str | None, negative: bool) -> dict[str, Any]:
+    event: dict[str, Any] = {"nonce": nonce, "eventType": CONVERSION, "visitorCode": visitor, "goalId": int(goal_id)}
+    if revenue is not None:
+        event["revenue"] = number(revenue)
+    if negative:
+        event["negative"] = True
+    return event
+
+
+def _told(text: str, where: pd.Series[bool]) -> pd.Series[str]:
+    """``text`` where it applies, else null."""
+    return texts([None] * len(where), where.index).mask(where, text)
