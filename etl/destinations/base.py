@@ -132,6 +132,12 @@ class Destination:
         values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
         return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
 
+    def masked(self, text: str) -> str:
+        """The text with every secret of the settings blotted out."""
+        for secret in sorted(self.secrets(), key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
+
     def hint(self, status: int) -> str:
         """What a person should do about this answer, in one sentence; empty when the vendor says nothing."""
         return self.facts.hints.get(status, "")
@@ -201,9 +207,14 @@ def compact(value: Mapping[str, Any]) -> bytes:
 
 def number(text: str) -> orjson.Fragment:
     """Decimal text as a JSON number, digit for digit: ``23.50`` stays ``23.50``; ``+.5`` becomes ``0.5``."""
+    return orjson.Fragment(digits(text))
+
+
+def digits(text: str) -> str:
+    """What `number` puts into the JSON."""
     sign = "-" if text.startswith("-") else ""
     whole, dot, rest = text.lstrip("+-").partition(".")
-    return orjson.Fragment(f"{sign}{whole.lstrip('0') or '0'}{dot if rest else ''}{rest}")
+    return f"{sign}{whole.lstrip('0') or '0'}{dot if rest else ''}{rest}"
 
 
 def hashed(ids: pd.Series[str], how: Hashing) -> pd.Series[str]:

@@ -1,0 +1,342 @@
+"""Convert, goal conversions of a project.
+
+Documentation, read 2026-11-21: docs.dataflysignal.com/integrations/analytics/convert (the default: endpoint, key,
+answers), docs.developers.convert.com/docs/direct-tracking-endpoint and api.convert.com/doc/serving (the body, and the
+other endpoint), support.convert.com "Complete guide to creating integrations" (visitor ids, goals).
+
+Odd: no field carries a time, so a conversion counts on the day it arrives, and no key removes repeats, so an unanswered
+request is never sent again. The documented address of the default looks like Convert's listing of goals and its body is
+described nowhere; it gets the body of the tracking endpoint, and a 200 that lists goals is not taken for a receipt.
+
+Options where Convert's own interface differs from the default:
+
+``api: tracking``
+    Convert's own ingestion address. It needs no key (`sdk_key`, `sdk_key_secret` where a project closed the open form)
+    and its configuration is read first, so that goals may be named by name or key.
+``auth_header``, ``auth_scheme``
+    The default's page says only "API key in the request headers"; Bearer is the form that Convert's REST API documents.
+``revenue_events: one``
+    Convert's JavaScript, PHP and iOS kits send money as a second event after the bare conversion (``two``), its
+    Python, Ruby and Android kits as one.
+``enrich_data``, ``bucketing_column``
+    Convert adds the experiences it stored for the visitor, where the plan includes that. A column may instead hold
+    ``{"experience id": "variation id"}``; what the row says wins over what is stored.
+``hash_visitor_id``
+    Ids must not be personal; the website has to use the same hash.
+``allow_negative_amount``, ``currency``, ``max_age_days``
+    Convert takes negative amounts, has no field for a currency and counts old conversions as today's. So the first are
+    stopped unless allowed; rows in another currency or older than that many days only if these two are set.
+``page_goals``
+    The server matches no addresses: ``{"https://shop.example/thanks*": "goal id"}`` does it here for ``page`` events.
+``goals_url``
+    Where the goals are listed: a configuration file as Convert's CDN serves it. The default endpoint looks up nothing
+    without it. No key is sent there, save the secret of the SDK key in tracking.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any, Literal
+
+import orjson
+import pandas as pd
+import pandera.pandas as pa
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from etl.destinations.base import (
+    Destination,
+    Facts,
+    Hashing,
+    Secret,
+    Settings,
+    Text,
+    Url,
+    cells,
+    encoded,
+    hashed,
+    number,
+)
+from etl.errors import LookupFailed
+from etl.model import Fetch, Limits, Request, Response, Status, Verdict
+from schemas import convert as schema
+from schemas.casts import texts
+
+AGENT = "ConvertAgent/1.0"
+"""Whoever calls himself otherwise is answered 200 and forgotten (direct-tracking-endpoint, read 2026-11-21)."""
+
+TRACK = "https://metrics.convertexperiments.com/v1/track"
+CONFIG = "https://cdn-4.convertexperiments.com/api/v1/config"
+DAY_MS = 86_400_000
+
+
+class ConvertSettings(Settings):
+    """One project, how to reach it, and which event is which goal."""
+
+    account_id: Text
+    project_id: Text
+    api: Literal["goals", "tracking"] = "goals"
+    api_key: Secret | None = Field(default=None, validate_default=True)
+    auth_header: Text = "Authorization"
+    auth_scheme: str = "Bearer"
+    sdk_key: Secret | None = None
+    sdk_key_secret: Secret | None = None
+    events: dict[str, Text] = Field(default={})
+    page_goals: dict[str, Text] = Field(default={})
+    goals_url: Url | None = None
+    revenue_events: Literal["two", "one"] = "two"
+    enrich_data: bool = True
+    bucketing_column: Text | None = None
+    source: Text = "offline-conversions"
+    hash_visitor_id: Hashing = "off"
+    allow_negative_amount: bool = False
+    currency: str | None = Field(default=None, pattern="^[A-Z]{3}$")
+    max_age_days: int | None = Field(default=None, ge=1)
+
+    @field_validator("api_key")
+    @classmethod
+    def _needed_for_goals(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if key is None and info.data.get("api", "goals") == "goals":
+            raise ValueError("needed unless api is tracking: Account Settings > API Keys")
+        return key
+
+    @field_validator("sdk_key_secret")
+    @classmethod
+    def _belongs_to_a_key(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if secret is not None and info.data.get("sdk_key") is None:
+            raise ValueError("is of no use without sdk_key")
+        return secret
+
+
+class Convert(Destination):
+    """One Convert project."""
+
+    facts = Facts(
+        title="Convert",
+        docs=(
+            "docs.dataflysignal.com/integrations/analytics/convert",
+            "docs.developers.convert.com/docs/direct-tracking-endpoint",
+            "api.convert.com/doc/serving",
+        ),
+        limits=Limits(items=10, bytes=1_000_000, connections=2),
+        max_items=100,
+        max_bytes=1_000_000,
+        repeatable=False,
+        repeatable_because="no field identifies a conversion; the vendor's kits suppress repeats on their own side",
+        all_or_nothing=False,
+        requires=("event_id", "event_name", "occurred_at", "user_id or anonymous_id"),
+        hints={
+            400: "The body was not understood: look at the first request with `conversions check`.",
+            401: "The API key is not valid: make a new one in Account Settings > API Keys.",
+            403: (
+                "This key or host may not take conversions: check `endpoint` (cdn-4.convertexperiments.com serves only "
+                "configuration); a project may also demand its sdk_key."
+            ),
+            404: "The project is not there: compare project_id with the project's address in the Convert dashboard.",
+        },
+        expired=("too_old", "Older than max_age_days: Convert would count it as if it had happened today."),
+    )
+    settings_model = ConvertSettings
+    endpoint_template = "https://api.convert.com/v1/projects/{project_id}/goals"
+    settings: ConvertSettings
+
+    @cached_property
+    def endpoint(self) -> str:
+        """The goals address, or in tracking mode the project's ingestion address."""
+        if self.settings.api == "goals" or self.settings.endpoint:
+            return super().endpoint
+        return f"{TRACK}/{self._project_path}"
+
+    @property
+    def _project_path(self) -> str:
+        key = self.settings.sdk_key
+        return key.get_secret_value() if key else f"{self.settings.account_id}/{self.settings.project_id}"
+
+    @property
+    def _goals_url(self) -> str | None:
+        """Where goals can be looked up; nobody knows that of an endpoint of one's own."""
+        if self.settings.goals_url or self.settings.api == "goals" or self.settings.endpoint:
+            return self.settings.goals_url
+        return f"{CONFIG}/{self._project_path}"
+
+    def prepare(self, fetch: Fetch) -> dict[str, Any]:
+        """``{"goals": {id, key or name: id}}`` of the project, or nothing where no address of the goals is known."""
+        url = self._goals_url
+        if url is None:
+            return {}
+        headers = {"User-Agent": AGENT, **self._tracking_auth()}
+        try:
+            config = _parsed(fetch(url, headers))
+        except LookupFailed as error:
+            sentence = f"Convert's goals could not be read. {self.masked(str(error))}"
+            raise LookupFailed(sentence, "goals_unavailable") from None
+        self._check_project(config)
+        return {"goals": _goals(config)}
+
+    def _check_project(self, config: Mapping[str, Any]) -> None:
+        project = config.get("project")
+        found = {
+            "account_id": config.get("account_id"),
+            "project_id": project.get("id") if isinstance(project, dict) else None,
+        }
+        for name, value in found.items():
+            if value is not None and str(value) != getattr(self.settings, name):
+                sentence = f"Convert's list of goals belongs to {name} {value}: correct {name}, or goals_url."
+                raise LookupFailed(sentence, "wrong_project")
+
+    def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
+        """Resolve visitor (hashed where configured) and goal; the rest is taken as it stands."""
+        own, settings = conversions, self.settings
+        out = own[["event_id", "event_name", "revenue", "order_id", "currency"]].copy(deep=False)
+        out["visitor_id"] = hashed(own["user_id"].fillna(own["anonymous_id"]), settings.hash_visitor_id)
+        out["goal_id"] = self._goal_ids(own)
+        out["quantity"] = own["quantity"].astype("str").str.replace(r"\.0*$", "", regex=True)
+        nothing = texts([None] * len(own), own.index)
+        out["bucketing"] = own.get(settings.bucketing_column or "", nothing)
+        if settings.max_age_days:
+            out["expires_at_ms"] = own["occurred_at_ms"] + settings.max_age_days * DAY_MS
+        return out
+
+    def _goal_ids(self, own: pd.DataFrame) -> pd.Series[str]:
+        """Named by the row, else by the page, else by `events`, else by the event's own name.
+
+        What is named but leads to no id stays as it is, for the rules to refuse.
+        """
+        events = own["event_name"]
+        named = own["convert_goal_id"].fillna(self._page_goals(own)).fillna(_mapped(events, self.settings.events))
+        ids = _mapped(named, {text: self._goal_id(text) or text for text in named.dropna().unique()})
+        return ids.fillna(_mapped(events, {name: self._goal_id(name) for name in events.dropna().unique()}))
+
+    def _page_goals(self, own: pd.DataFrame) -> pd.Series[str]:
+        urls = own["url"].where(own["event_name"] == "page")
+        return _mapped(urls, {url: self._page_goal(url) for url in urls.dropna().unique()})
+
+    def _page_goal(self, url: str) -> str | None:
+        return next((goal for pattern, goal in self.settings.page_goals.items() if fnmatchcase(url, pattern)), None)
+
+    def _goal_id(self, text: str) -> str | None:
+        goals: Mapping[str, str] = self.lookup.get("goals", {})
+        return goals.get(text) or (text if text.isascii() and text.isdigit() else None)
+
+    def schema(self) -> pa.DataFrameSchema:
+        """The rules, as the options set them."""
+        settings = self.settings
+        goals = self.lookup.get("goals")
+        return schema.rules(
+            hashed=settings.hash_visitor_id != "off",
+            allow_negative=settings.allow_negative_amount,
+            currency=settings.currency,
+            goals=None if goals is None else goals.values(),
+        )
+
+    def items(self, frame: pd.DataFrame) -> list[bytes]:
+        """One visitor object per conversion: a bare event, and where there is something to tell a second with it."""
+        names = ("visitor_id", "goal_id", "revenue", "quantity", "order_id", "bucketing")
+        rows = zip(*(cells(frame, name) for name in names), strict=True)
+        return [
+            encoded({"visitorId": visitor, "events": self._events(goal, _goal_data(amount, count, order), bucketing)})
+            for visitor, goal, amount, count, order, bucketing in rows
+        ]
+
+    def _events(self, goal: str, goal_data: list[dict[str, Any]], bucketing: str | None) -> list[dict[str, Any]]:
+        known = {"bucketingData": orjson.loads(bucketing)} if bucketing else {}
+        bare = {"eventType": "conversion", "data": {"goalId": goal, **known}}
+        if not goal_data:
+            return [bare]
+        told = {"eventType": "conversion", "data": {"goalId": goal, "goalData": goal_data, **known}}
+        return [told] if self.settings.revenue_events == "one" else [bare, told]
+
+    def request(self, payloads: Sequence[bytes]) -> Request:
+        """Visitors in the envelope that Convert's JavaScript kit sends; the agent's name is part of the protocol."""
+        return self.post(b"".join((self._head, b",".join(payloads), self._tail)), self._auth(), user_agent=AGENT)
+
+    @cached_property
+    def _head(self) -> bytes:
+        settings = self.settings
+        ids = {"accountId": settings.account_id, "projectId": settings.project_id}
+        return orjson.dumps({"enrichData": settings.enrich_data, **ids, "visitors": []})[:-2]
+
+    @cached_property
+    def _tail(self) -> bytes:
+        return b'],"source":' + orjson.dumps(self.settings.source) + b"}"
+
+    def _auth(self) -> dict[str, str]:
+        settings = self.settings
+        if settings.api == "tracking" or settings.api_key is None:
+            return self._tracking_auth()
+        return {settings.auth_header: f"{settings.auth_scheme} {settings.api_key.get_secret_value()}".strip()}
+
+    def _tracking_auth(self) -> dict[str, str]:
+        secret = self.settings.sdk_key_secret
+        if self.settings.api == "goals" or secret is None:
+            return {}
+        return {"Authorization": f"Bearer {secret.get_secret_value()}"}
+
+    def results(self, payloads: Sequence[bytes], response: Response) -> list[Verdict]:
+        """The answer is for the whole request; a 200 is read, because Convert gives it to what it throws away."""
+        doubt = _doubt(response.body) if 200 <= response.status < 300 else None
+        return [doubt] * len(payloads) if doubt else self.same_for_all(payloads, response)
+
+
+def _mapped(column: pd.Series[str], mapping: Mapping[str, str | None]) -> pd.Series[str]:
+    return column.map(mapping).astype("str")
+
+
+def _goal_data(amount: str | None, count: str | None, order: str | None) -> list[dict[str, Any]]:
+    pairs = (
+        ("amount", None if amount is None else number(amount)),
+        ("productsCount", None if count is None else number(count)),
+        ("transactionId", order),
+    )
+    return [{"key": key, "value": value} for key, value in pairs if value is not None]
+
+
+def _parsed(body: bytes) -> Mapping[str, Any]:
+    try:
+        config = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise LookupFailed("The answer is not JSON.") from None
+    if not isinstance(config, dict) or not isinstance(config.get("goals"), list):
+        raise LookupFailed("The answer holds no list of goals.")
+    return config
+
+
+def _goals(config: Mapping[str, Any]) -> dict[str, str]:
+    """Every name, key and id that leads to exactly one goal; an id outweighs a key, a key a name."""
+    goals = [goal for goal in config["goals"] if isinstance(goal, dict) and goal.get("id") is not None]
+    found = {text: id_ for field in ("name", "key") for text, id_ in _unambiguous(goals, field)}
+    return found | {str(goal["id"]): str(goal["id"]) for goal in goals}
+
+
+def _unambiguous(goals: list[dict[str, Any]], field: str) -> Iterator[tuple[str, str]]:
+    seen = Counter(goal.get(field) for goal in goals)
+    return ((goal[field], str(goal["id"])) for goal in goals if goal.get(field) and seen[goal[field]] == 1)
+
+
+def _doubt(body: bytes) -> Verdict | None:
+    """What speaks against a 200: the word BOT, a listing of goals, an error or a web page in its place."""
+    if body.lstrip().startswith(b"<"):
+        return _unverified("a web page")
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(said, dict):
+        return None
+    if "BOT" in (said.get("code"), said.get("message")):  # a comment in Convert's Android kit, read 2026-11-21
+        sentence = f"Convert answered 200 BOT and dropped it: something on the way may change User-Agent {AGENT}."
+        return Verdict(Status.FAILED, "dropped_as_bot", sentence)
+    if isinstance(said.get("data"), list):
+        return _unverified("a list of goals")
+    code = said.get("code")
+    return _unverified(f"code {code}") if isinstance(code, int) and code >= 400 else None
+
+
+def _unverified(what: str) -> Verdict:
+    sentence = (
+        f"Convert answered 200 with {what}, which proves no conversion. Look into the goal's report before a repeat; "
+        "`api: tracking` uses Convert's own endpoint for conversions."
+    )
+    return Verdict(Status.UNKNOWN, "unverified_answer", sentence)
