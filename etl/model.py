@@ -32,6 +32,10 @@ class Verdict:
     detail: str = ""
 
 
+Noted = list[tuple[int, str, str, Verdict]]
+"""Rows whose way ends before the wire: (row number, event_id, event_name, verdict)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much travels at once. A vendor file states defaults; imports.yaml may lower or raise them.
@@ -44,6 +48,17 @@ class Limits:
     bytes: int
     connections: int
     spacing_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long one request is tried: attempts and total time both bound it. Waits double, with jitter, up to the longest."""
+
+    attempts: int = 5
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 60.0
+    total_s: float = 300.0
+    timeout_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,226 @@
+"""imports.yaml, typed. Secrets are resolved late and never printed; errors are one sentence with the path of the key.
+
+Reading the imports alone is cheap (no pandas), because Airflow does it at every parse; destinations and sources bring
+their own settings models and are judged when they are asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from etl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from etl.destinations.base import Destination
+    from etl.sources import Source
+
+FILE_VARIABLE = "CONVERSIONS_CONFIG"
+Secret = Callable[[str], str | None]
+"""``secret(name)`` -> a value for ``${name}``, or None when there is none."""
+
+T = TypeVar("T", bound=BaseModel)
+_REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+
+
+class ImportSettings(BaseModel):
+    """One entry of ``imports:``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: dict[str, Any]
+    to: list[str] = Field(min_length=1)
+    columns: dict[str, str] = {}
+    timezone: str | None = None
+    schedule: str | None = None
+    chunk_rows: int = Field(default=50_000, ge=1, le=1_000_000)
+    max_skew_minutes: int = Field(default=5, ge=0, le=1440)
+    max_bad_share: float = Field(default=0.2, ge=0, le=1)
+    """The Airflow run fails when more than this share of a destination's rows is rejected, refused, failed or unknown."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _a_known_zone(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                ZoneInfo(value)
+            except (ZoneInfoNotFoundError, ValueError):
+                raise ValueError(f"{value} is not a time zone such as Europe/Berlin") from None
+        return value
+
+    @field_validator("source")
+    @classmethod
+    def _a_type(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if "type" not in value:
+            raise ValueError("needs a `type`: csv")
+        return value
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ledger: str = "sqlite:///var/ledger.db"
+    staging: str = "var/staging"
+    destinations: dict[str, dict[str, Any]] = {}
+    imports: dict[str, ImportSettings] = {}
+
+
+@dataclass(frozen=True)
+class Config:
+    """imports.yaml as read; ``path`` is its file, relative paths in it are meant from its folder."""
+
+    path: Path
+    file: _File = field(repr=False)
+    secret: Secret = field(repr=False)
+
+    @property
+    def imports(self) -> Mapping[str, ImportSettings]:
+        """The imports by name."""
+        return self.file.imports
+
+    @property
+    def destination_names(self) -> list[str]:
+        """The destinations by name, in the order of the file."""
+        return list(self.file.destinations)
+
+    def an_import(self, name: str) -> ImportSettings:
+        """The settings of one import; ConfigError when there is none of that name."""
+        if name not in self.imports:
+            known = ", ".join(self.imports) or "none"
+            raise ConfigError(f"imports.{name}: there is no such import in {self.path.name} (there is: {known}).")
+        return self.imports[name]
+
+    @cached_property
+    def ledger_url(self) -> str:
+        """The ledger's URL with secrets filled in and a relative SQLite path made absolute."""
+        url = self._filled(self.file.ledger, "ledger")
+        prefix = "sqlite:///"
+        if url.startswith(prefix) and not url.startswith(prefix + "/") and ":memory:" not in url:
+            return prefix + str(self.local(url.removeprefix(prefix)))
+        return url
+
+    @cached_property
+    def staging_url(self) -> str:
+        """Where stages hand files over: an absolute path or an fsspec URL."""
+        return self.location(self._filled(self.file.staging, "staging"))
+
+    def local(self, path: str) -> Path:
+        """A path as meant by the file: absolute, or from the folder of imports.yaml."""
+        return (self.path.parent / Path(path).expanduser()).absolute()
+
+    def location(self, path: str) -> str:
+        """Like `local`, but URLs such as s3://… stay as they are."""
+        return path if "://" in path else str(self.local(path))
+
+    def destination(self, name: str, lookup: Mapping[str, Any] | None = None) -> Destination:
+        """A destination with its secrets; ConfigError with the path of the key when something is wrong."""
+        from etl import destinations
+
+        if name not in self.file.destinations:
+            known = ", ".join(self.file.destinations) or "none"
+            raise ConfigError(f"destinations.{name}: there is no such destination (there is: {known}).")
+        where = f"destinations.{name}"
+        raw = self._filled({"type": name, **self.file.destinations[name]}, where)
+        try:
+            kind = destinations.find(raw["type"])
+        except KeyError:
+            raise ConfigError(f"{where}.type: must be one of {', '.join(destinations.types())}.") from None
+        return kind(name, _validated(kind.settings_model, raw, where), lookup)
+
+    def source(self, import_name: str) -> Source:
+        """The source of an import, ready to be read."""
+        from etl import sources
+
+        where = f"imports.{import_name}.source"
+        raw = self._filled(dict(self.an_import(import_name).source), where)
+        try:
+            kind = sources.find(raw["type"])
+        except KeyError:
+            raise ConfigError(f"{where}.type: must be one of {', '.join(sources.types())}.") from None
+        return kind(_validated(kind.settings_model, raw, where), self.location)
+
+    def check(self) -> None:
+        """Judge everything: every destination and source, as if they were to be used. Raises ConfigError."""
+        for name in self.destination_names:
+            self.destination(name)
+        for name in self.imports:
+            self.source(name)
+
+    def _filled(self, value: Any, where: str) -> Any:
+        """The value with every ``${NAME}`` and ``${NAME:-default}`` replaced."""
+        if isinstance(value, dict):
+            return {key: self._filled(part, f"{where}.{key}") for key, part in value.items()}
+        if isinstance(value, list):
+            return [self._filled(part, f"{where}.{place}") for place, part in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        return _REFERENCE.sub(lambda found: self._secret(found, where), value)
+
+    def _secret(self, found: re.Match[str], where: str) -> str:
+        known = self.secret(found["name"])
+        if known is not None:
+            return known
+        if found["default"] is not None:
+            return found["default"]
+        raise ConfigError(
+            f"{where}: ${{{found['name']}}} has no value: set it in the environment or as an Airflow connection."
+        )
+
+
+def load(path: str | Path | None = None, secret: Secret | None = None) -> Config:
+    """Read imports.yaml: ``path``, else ``$CONVERSIONS_CONFIG``, else ./imports.yaml.
+
+    ``secret`` answers ``${NAME}``; the environment by default. Raises ConfigError.
+    """
+    file = Path(path or os.environ.get(FILE_VARIABLE) or "imports.yaml").absolute()
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{file} does not exist: name the file with --config or ${FILE_VARIABLE}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {type(error).__name__}.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file.name} is not YAML: {_where_in_yaml(error)}.") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{file.name} is empty or not a mapping; see the README for an example.")
+    config = Config(file, _validated(_File, raw, ""), secret or os.environ.get)
+    for name, settings in config.imports.items():
+        for place, destination in enumerate(settings.to):
+            if destination not in config.file.destinations:
+                raise ConfigError(f"imports.{name}.to.{place}: there is no destination {destination!r} in this file.")
+    return config
+
+
+def _where_in_yaml(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "it cannot be parsed"
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else str(problem)
+
+
+def _validated(model: type[T], raw: Mapping[str, Any], where: str) -> T:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        path = ".".join(str(part) for part in (where, *first["loc"]) if part != "")
+        message = {
+            "extra_forbidden": "is not a known key" + _nearest(model, first["loc"]),
+            "missing": "is required but missing",
+        }.get(first["type"], first["msg"].removeprefix("Value error, "))
+        raise ConfigError(f"{path}: {message}.") from None
+
+
+def _nearest(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(str(loc[-1]), model.model_fields, n=1) if len(loc) == 1 else []
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,0 +1,195 @@
+"""Load: items into batches, batches over the wire, and the last word on every item into the ledger.
+
+Items go in waves: a wave is claimed in one statement, sent side by side, and recorded in one statement. What is on the
+wire when a process dies is at most one wave, and stands in the ledger as `unknown`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from etl import transport
+from etl.destinations.base import STOPS, Destination
+from etl.errors import DestinationStopped
+from etl.ledger import Ledger, Sent, Stop
+from etl.model import Item, Response, Status, Verdict
+
+Progress = Callable[[int], None]
+"""Told how many more items have their last word."""
+
+Clock = Callable[[], int]
+"""Epoch milliseconds."""
+
+WAVE_LEAST, WAVE_MOST = 64, 20_000
+HALVED = frozenset({400, 413, 422})
+
+
+@dataclass
+class Loader:
+    """Delivers the items of one destination in one run; `stop` says whether and why it takes no more."""
+
+    destination: Destination
+    ledger: Ledger
+    run_no: int
+    clock: Clock
+    insist: bool = False
+    progress: Progress = field(default=lambda count: None)
+    stop: Stop | None = None
+
+    def load(self, items: Sequence[Item]) -> None:
+        """Bring every item to its last word. Returns when all of it is in the ledger."""
+        self.stop = self.stop or self.ledger.stops(self.run_no).get(self.destination.name)
+        with transport.lane(self.destination.endpoint) as lane:
+            asyncio.run(self._load(items, lane))
+
+    async def _load(self, items: Sequence[Item], lane: transport.Lane) -> None:
+        limits, patience = self.destination.limits, self.destination.patience
+        knocked = False
+        async with transport.line(limits, patience, lane) as line:
+            for wave in _waves(items, max(WAVE_LEAST, min(WAVE_MOST, limits.connections * limits.items))):
+                won = await asyncio.to_thread(self._claim, wave)
+                if won and not knocked and not self.stop:
+                    knocked = True
+                    await self._knock(line, won[0])
+                sent = await self._send_wave(line, won)
+                await asyncio.to_thread(self.ledger.record, self.run_no, self.destination.name, sent)
+                self.progress(len(wave))
+
+    def _claim(self, wave: Sequence[Item]) -> list[Item]:
+        facts = self.destination.facts
+        return self.ledger.claim(
+            self.run_no, self.destination.name, wave, repeatable=facts.repeatable, insist=self.insist
+        )
+
+    async def _knock(self, line: transport.Line, item: Item) -> None:
+        try:
+            await line.knock(self.destination.endpoint, self.destination.request([item.payload]).headers)
+        except DestinationStopped as stopped:
+            await self._stop(stopped)
+
+    async def _stop(self, stopped: DestinationStopped) -> Stop:
+        """The first reason to stop is the one that stays."""
+        if self.stop is None:
+            title = self.destination.facts.title
+            self.stop = Stop(stopped.reason, f"{title} stopped: {str(stopped).rstrip('.')}.")
+            await asyncio.to_thread(self.ledger.stop_destination, self.run_no, self.destination.name, self.stop)
+        return self.stop
+
+    async def _send_wave(self, line: transport.Line, items: Sequence[Item]) -> list[Sent]:
+        batches = pack(items, self.destination)
+        parts = await asyncio.gather(*(self._send(line, batch) for batch in batches))
+        return [sent for part in parts for sent in part]
+
+    async def _send(self, line: transport.Line, batch: Sequence[Item]) -> list[Sent]:
+        """Send one batch to its last word; more than one `Sent` where it was halved or partly expired."""
+        at = self.clock()
+        late = [item for item in batch if item.expires_at_ms is not None and at > item.expires_at_ms]
+        if late:
+            reason, detail = self.destination.facts.expired
+            kept = [item for item in batch if item.expires_at_ms is None or at <= item.expires_at_ms]
+            rest = await self._send(line, kept) if kept else []
+            return [_unsent(late, Verdict(Status.REJECTED, reason, detail)), *rest]
+        if self.stop:
+            return [_unsent(batch, self._failed())]
+        request = self.destination.request([item.payload for item in batch])
+        if len(request.body) > self.destination.limits.bytes:
+            return [_unsent(batch, self._too_large())]
+        answers_before = line.answers
+        try:
+            answer = await line.send(request, repeatable=self.destination.facts.repeatable)
+        except DestinationStopped as stopped:
+            await self._stop(stopped)
+            return [_unsent(batch, self._failed())]
+        if self._halves(answer, batch):
+            middle = len(batch) // 2
+            halves = await asyncio.gather(self._send(line, batch[:middle]), self._send(line, batch[middle:]))
+            return [*halves[0], *halves[1]]
+        await self._stop_after(answer, silent=line.answers == answers_before)
+        verdicts = self._verdicts(batch, answer, at)
+        status = answer.response.status if answer.response else None
+        return [
+            Sent(batch, verdicts, len(request.body), answer.attempts, status, answer.sent_at_ms, answer.answered_at_ms)
+        ]
+
+    def _halves(self, answer: transport.Answer, batch: Sequence[Item]) -> bool:
+        facts = self.destination.facts
+        refused = answer.response is not None and answer.response.status in HALVED
+        return refused and len(batch) > 1 and (facts.all_or_nothing or facts.repeatable)
+
+    def _verdicts(self, batch: Sequence[Item], answer: transport.Answer, at: int) -> list[Verdict]:
+        """One verdict per item, for an answer that is final or for the lack of one."""
+        response = answer.response
+        if response is not None and response.status not in STOPS and not _transient(response):
+            verdicts = self.destination.results([item.payload for item in batch], response)
+            return [self._remarked(item, verdict, at) for item, verdict in zip(batch, verdicts, strict=True)]
+        if answer.lost:
+            verdict = Verdict(Status.UNKNOWN, "no_answer", f"Sent, but {answer.why}: it may have been accepted.")
+        elif response is not None and response.status in STOPS:
+            verdict = Verdict(Status.FAILED, f"http_{response.status}", self.stop.detail if self.stop else "")
+        else:
+            reason = f"http_{response.status}" if response is not None else "unreachable"
+            times = "1 attempt" if answer.attempts == 1 else f"{answer.attempts} attempts"
+            verdict = Verdict(Status.FAILED, reason, f"Not accepted after {times}: {answer.why}; the next run sends it.")
+        return [verdict] * len(batch)
+
+    async def _stop_after(self, answer: transport.Answer, *, silent: bool) -> None:
+        """Stop on an answer that blames everybody, or when nobody was answered while this request was tried."""
+        response = answer.response
+        if response is not None and response.status in STOPS:
+            hint = self.destination.hint(response.status)
+            told = f"it answered {response.status}, {STOPS[response.status]}. {hint}".strip()
+            await self._stop(DestinationStopped(told, f"http_{response.status}"))
+        elif silent and (response is None or _transient(response)):
+            reason = f"http_{response.status}" if response is not None else "unreachable"
+            told = f"{answer.why}, for all {answer.attempts} attempts. Is the vendor down, or `endpoint` wrong?"
+            await self._stop(DestinationStopped(told, reason))
+
+    def _remarked(self, item: Item, verdict: Verdict, at: int) -> Verdict:
+        """A delivered item keeps the remark it came with; an ageing one gets the vendor's warning."""
+        if verdict.status is not Status.DELIVERED:
+            return verdict
+        if item.stale_at_ms is not None and at > item.stale_at_ms:
+            return Verdict(verdict.status, *self.destination.facts.stale)
+        return Verdict(verdict.status, item.note, item.note_detail) if item.note else verdict
+
+    def _failed(self) -> Verdict:
+        assert self.stop is not None
+        return Verdict(Status.FAILED, self.stop.reason, f"Not sent. {self.stop.detail}")
+
+    def _too_large(self) -> Verdict:
+        limit = self.destination.limits.bytes
+        return Verdict(Status.REJECTED, "too_large", f"Alone it is larger than a request may be ({limit:,} bytes).")
+
+
+def pack(items: Sequence[Item], destination: Destination) -> Iterator[list[Item]]:
+    """The items in order, in batches within the destination's limits of count and bytes.
+
+    Only an item that is too large by itself makes a larger batch, of one.
+    """
+    most, room = destination.limits.items, destination.limits.bytes - destination.envelope_bytes
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        cost = len(item.payload) + 1
+        if batch and (len(batch) >= most or size + cost > room + 1):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += cost
+    if batch:
+        yield batch
+
+
+def _waves(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _unsent(items: Sequence[Item], verdict: Verdict) -> Sent:
+    return Sent(items, [verdict] * len(items), 0, 0)
+
+
+def _transient(response: Response) -> bool:
+    return response.status == 429 or response.status in transport.TRANSIENT

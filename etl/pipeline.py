@@ -1,0 +1,343 @@
+"""The main flow. The same stage functions serve the command line, a test and an Airflow task; only paths travel.
+
+    start ─► prepare ─► extract ─► validate ─► transform ─► load ─► finish
+                        one source, in chunks  └ per destination ┘
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from queue import SimpleQueue
+
+import etl.extract
+import etl.transform
+import etl.validate
+from etl import report, transport
+from etl.config import Config, ImportSettings
+from etl.destinations.base import USER_AGENT, Destination
+from etl.errors import ConfigError, ImporterError, LookupFailed, SourceError
+from etl.ledger import Ledger, RunInfo, Stop
+from etl.load import Loader
+from etl.model import Chunk, Item, Noted
+from etl.report import Report
+from etl.sources.base import Window
+from etl.staging import Staging, cache, items_of
+
+log = logging.getLogger("conversions")
+
+Progress = Callable[[str, int], None]
+"""``progress(name, rows)``: so many more rows are through; name is ``read`` or a destination."""
+
+
+def wall_clock() -> int:
+    """Epoch milliseconds now."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one import: what every stage needs to know. Rebuilt from the run id in every Airflow task."""
+
+    config: Config
+    run: RunInfo
+    ledger: Ledger
+    clock: Callable[[], int] = wall_clock
+    progress: Progress = field(default=lambda name, rows: None)
+
+    @cached_property
+    def settings(self) -> ImportSettings:
+        """The import's entry in imports.yaml."""
+        return self.config.an_import(self.run.import_name)
+
+    @cached_property
+    def staging(self) -> Staging:
+        """This run's staged files; a retry reads those of the run it repeats."""
+        return Staging(self.config.staging_url, self.run.retry_of or self.run.run_id)
+
+    @cached_property
+    def destinations(self) -> list[str]:
+        """Where this run delivers to."""
+        return self.ledger.destinations(self.run.run_no)
+
+    def destination(self, name: str) -> Destination:
+        """A destination with what it looked up for this run."""
+        return self.config.destination(name, self.staging.noted(f"lookup-{self.run.run_id}-{name}"))
+
+
+# -- the flow
+
+
+def run(
+    config: Config,
+    import_name: str,
+    *,
+    window: Window | None = None,
+    to: Sequence[str] | None = None,
+    clock: Callable[[], int] = wall_clock,
+    progress: Progress = lambda name, rows: None,
+) -> Report:
+    """Run an import from its source to its results."""
+    job = replace(start(config, import_name, window=window, to=to), clock=clock, progress=progress)
+    try:
+        prepare(job)
+        deliver(job, validate(job, extract(job, window or Window())))
+    except ImporterError as error:
+        return finish(job, stopped=str(error))
+    return finish(job)
+
+
+def start(config: Config, import_name: str, *, window: Window | None = None, to: Sequence[str] | None = None) -> Job:
+    """Judge the settings and write the run down. Raises ConfigError, LedgerError."""
+    source = config.source(import_name)
+    names = _chosen(config, config.an_import(import_name).to, to)
+    for name in names:
+        config.destination(name)
+    ledger = Ledger(config.ledger_url).open()
+    window = window or Window()
+    ends = tuple(None if end is None else int(end.timestamp() * 1000) for end in (window.start, window.end))
+    opened = ledger.open_run(
+        kind="import",
+        import_name=import_name,
+        source=source.describe(),
+        destinations=names,
+        window_ms=(ends[0], ends[1]),
+    )
+    return Job(config, opened, ledger)
+
+
+def resume(config: Config, run_id: str) -> Job:
+    """A job that another process started."""
+    ledger = Ledger(config.ledger_url).open()
+    return Job(config, ledger.run(run_id), ledger)
+
+
+def prepare(job: Job) -> None:
+    """Let every destination look up what it needs, side by side; one that cannot stops alone, before anything is sent."""
+    fetch = transport.fetcher(cache(job.config.staging_url), USER_AGENT)
+
+    def look_up(name: str) -> None:
+        destination = job.config.destination(name)
+        try:
+            job.staging.note(f"lookup-{job.run.run_id}-{name}", destination.prepare(fetch))
+        except LookupFailed as error:
+            stop = Stop(error.reason, f"{destination.facts.title} stopped before anything was sent: {error}")
+            job.ledger.stop_destination(job.run.run_no, name, stop)
+
+    _side_by_side(look_up, job.destinations)
+
+
+def extract(job: Job, window: Window) -> Iterator[Chunk]:
+    """Stage the source chunk by chunk, and note how many rows there were."""
+    source = job.config.source(job.run.import_name)
+    rows = 0
+    try:
+        frames = etl.extract.frames(source, window, job.settings.columns, job.settings.chunk_rows)
+        for index, frame in enumerate(frames):
+            chunk = job.staging.write("extracted", index, frame)
+            rows += chunk.rows
+            job.progress("read", chunk.rows)
+            log.info("%s: chunk %d, %d rows read", job.run.import_name, index, chunk.rows)
+            yield chunk
+    finally:
+        job.ledger.rows_read(job.run.run_no, dict.fromkeys(job.destinations, rows))
+
+
+def validate(job: Job, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Judge every row, in order: conversions are staged, the others noted for every destination."""
+    seen = etl.validate.Seen()
+    settings = job.settings
+    for chunk in chunks:
+        rules = etl.validate.Rules(settings.timezone, job.clock(), settings.max_skew_minutes * 60_000)
+        good, noted = etl.validate.conversions(job.staging.frame(chunk), rules, seen)
+        _note(job, job.destinations, noted)
+        yield job.staging.write("conversions", chunk.index, good)
+
+
+def transform(job: Job, name: str, chunk: Chunk) -> Chunk:
+    """One chunk in one vendor's words; rows it does not take are noted."""
+    destination = job.destination(name)
+    frame = job.staging.frame(chunk)
+    if name in job.ledger.stops(job.run.run_no):
+        return job.staging.write(f"items/{name}", chunk.index, etl.transform.unsent(frame))
+    table, noted = etl.transform.items(frame, destination)
+    _note(job, [name], noted)
+    return job.staging.write(f"items/{name}", chunk.index, table)
+
+
+def load(job: Job, name: str, chunk: Chunk) -> None:
+    """Deliver one chunk of items to its destination; every item ends in the ledger."""
+    _load(job, name, job.staging.items(chunk), insist=False)
+
+
+def deliver(job: Job, chunks: Iterable[Chunk]) -> None:
+    """Transform and load the chunks as they come, destinations side by side, none waiting for another."""
+    queues: dict[str, SimpleQueue[Chunk | None]] = {name: SimpleQueue() for name in job.destinations}
+
+    def serve(name: str) -> None:
+        while (chunk := queues[name].get()) is not None:
+            load(job, name, transform(job, name, chunk))
+
+    def feed() -> None:
+        try:
+            for chunk in chunks:
+                for queue in queues.values():
+                    queue.put(chunk)
+        finally:
+            for queue in queues.values():
+                queue.put(None)
+
+    _side_by_side(serve, job.destinations, meanwhile=feed)
+
+
+def finish(job: Job, stopped: str = "") -> Report:
+    """Close the run, count it and check the sum. Raises SumMismatch."""
+    job.ledger.finish_run(job.run.run_no, stopped)
+    counted = report.of(job.ledger, job.ledger.run(job.run.run_id))
+    for name, stop in counted.stops.items():
+        log.error("%s: %s", name, stop.detail)
+    return counted
+
+
+# -- again
+
+
+def retry(
+    config: Config,
+    *,
+    import_name: str | None = None,
+    run_id: str | None = None,
+    to: Sequence[str] | None = None,
+    statuses: Sequence[str] = ("failed", "unknown"),
+    insist: bool = False,
+    clock: Callable[[], int] = wall_clock,
+    progress: Progress = lambda name, rows: None,
+) -> list[Report]:
+    """Send dead letters again, from the staged conversions of the runs they belong to; one new run for each of those.
+
+    What may have been accepted is sent again only where the vendor counts a repeat once, or when a person ``insist``s.
+    """
+    ledger = Ledger(config.ledger_url).open()
+    letters = ledger.letters(statuses=statuses, import_name=import_name, run_id=run_id, destinations=to)
+    if not insist:
+        unsure = ledger.letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
+        letters = _without_doubtful(config, letters, unsure)
+    reports = []
+    for origin, rows in _by_origin(ledger, letters).items():
+        job = Job(config, _retry_run(ledger, origin, rows), ledger, clock, progress)
+        try:
+            prepare(job)
+            _side_by_side(lambda name, job=job, rows=rows: _again(job, name, rows[name], insist), list(rows))  # type: ignore[misc]
+        except ImporterError as error:
+            reports.append(finish(job, stopped=str(error)))
+        else:
+            reports.append(finish(job))
+    return reports
+
+
+def _without_doubtful(
+    config: Config, letters: Mapping[str, Mapping[str, list[int]]], unsure: Mapping[str, Mapping[str, list[int]]]
+) -> dict[str, dict[str, list[int]]]:
+    """Leave out what nobody may send twice without a person's word."""
+    kept: dict[str, dict[str, list[int]]] = {}
+    for run_id, rows in letters.items():
+        for name, numbers in rows.items():
+            doubtful = set() if config.destination(name).facts.repeatable else set(unsure.get(run_id, {}).get(name, []))
+            left = [number for number in numbers if number not in doubtful]
+            if left:
+                kept.setdefault(run_id, {})[name] = left
+    return kept
+
+
+def _by_origin(ledger: Ledger, letters: Mapping[str, Mapping[str, list[int]]]) -> dict[str, dict[str, list[int]]]:
+    """Row numbers per import run and destination; a retry's rows belong to the run that it repeated."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for run_id, rows in letters.items():
+        origin = found.setdefault(ledger.run(run_id).retry_of or run_id, {})
+        for name, numbers in rows.items():
+            origin[name] = sorted({*origin.get(name, []), *numbers})
+    return found
+
+
+def _retry_run(ledger: Ledger, origin: str, rows: Mapping[str, list[int]]) -> RunInfo:
+    first = ledger.run(origin)
+    opened = ledger.open_run(
+        kind="retry",
+        import_name=first.import_name,
+        source=first.source,
+        destinations=list(rows),
+        window_ms=(first.window_start_ms, first.window_end_ms),
+        retry_of=origin,
+    )
+    ledger.rows_read(opened.run_no, {name: len(numbers) for name, numbers in rows.items()})
+    return opened
+
+
+def _again(job: Job, name: str, rows: Sequence[int], insist: bool) -> None:
+    chunks = job.staging.chunks("conversions")
+    wanted = set(rows)
+    for chunk in chunks:
+        frame = job.staging.frame(chunk)
+        frame = frame[frame.index.isin(wanted)]
+        wanted -= set(frame.index)
+        if frame.empty:
+            continue
+        if name in job.ledger.stops(job.run.run_no):
+            table, noted = etl.transform.unsent(frame), []
+        else:
+            table, noted = etl.transform.items(frame, job.destination(name))
+        _note(job, [name], noted)
+        _load(job, name, items_of(table), insist)
+    if wanted:
+        raise SourceError(
+            f"The staged rows of run {job.staging.run_id} are gone, {len(wanted)} of them needed: "
+            f"`conversions run {job.run.import_name}` reads the source again and sends what is missing."
+        )
+
+
+# -- pieces
+
+
+def _load(job: Job, name: str, items: Sequence[Item], insist: bool) -> None:
+    began = time.monotonic()
+    loader = Loader(
+        job.destination(name),
+        job.ledger,
+        job.run.run_no,
+        job.clock,
+        insist=insist,
+        progress=lambda rows: job.progress(name, rows),
+    )
+    loader.load(items)
+    log.info("%s: %d items in %.1f s%s", name, len(items), time.monotonic() - began, ", stopped" if loader.stop else "")
+
+
+def _note(job: Job, names: Sequence[str], noted: Noted) -> None:
+    job.ledger.note(job.run.run_no, names, noted)
+    for name in names:
+        job.progress(name, len(noted))
+
+
+def _chosen(config: Config, configured: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    if wanted is None:
+        return list(configured)
+    for name in wanted:
+        if name not in configured:
+            config.destination(name)  # says so if there is none of that name at all
+            raise ConfigError(f"--to {name}: this import does not deliver there (it does to {', '.join(configured)}).")
+    return list(wanted)
+
+
+def _side_by_side(
+    work: Callable[[str], None], names: Sequence[str], meanwhile: Callable[[], None] = lambda: None
+) -> None:
+    """Run ``work`` for every name in a thread of its own; all finish before the first error is raised."""
+    with ThreadPoolExecutor(max_workers=max(len(names), 1), thread_name_prefix="destination") as pool:
+        futures: list[Future[None]] = [pool.submit(work, name) for name in names]
+        meanwhile()
+    for future in futures:
+        future.result()

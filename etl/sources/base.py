@@ -1,0 +1,50 @@
+"""What a source must say: settings, a name for people, and its rows in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+
+class SourceSettings(BaseModel):
+    """What every source takes; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The half-open span [start, end) of a scheduled or backfilled import; aware UTC, or open ends."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+class Source:
+    """One configured source. Subclasses live one level below, one per file."""
+
+    settings_model: ClassVar[type[SourceSettings]]
+
+    def __init__(self, settings: Any, location: Callable[[str], str]) -> None:
+        self.settings = settings
+        self.location = location
+
+    def describe(self) -> str:
+        """A name for people and the result table; no secret in it."""
+        raise NotImplementedError
+
+    def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:
+        """The rows in order, at most ``chunk_rows`` at a time, columns as the source names them.
+
+        Text where the source had text; the index is the row number, counted from 1 through the whole source. A column
+        ``damage`` (text, mostly null) may say, as ``reason: sentence``, that a row could not be read as a row. Raises
+        SourceError when the source cannot be read.
+        """
+        raise NotImplementedError

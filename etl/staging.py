@@ -1,0 +1,121 @@
+"""Where stages hand rows over: Parquet files under one folder per run, on disk or any fsspec URL.
+
+Staged files hold people's data; folders on disk are readable by their owner only. Only the paths travel on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from etl.model import Chunk, Item
+
+ITEMS = pa.schema(
+    [
+        ("row_number", pa.int64()),
+        ("event_id", pa.string()),
+        ("event_name", pa.string()),
+        ("payload", pa.binary()),
+        ("fingerprint", pa.int64()),
+        ("expires_at_ms", pa.int64()),
+        ("stale_at_ms", pa.int64()),
+        ("note", pa.string()),
+        ("note_detail", pa.string()),
+    ]
+)
+"""Staged items, in the order of the fields of `model.Item`."""
+
+
+class Staging:
+    """The staged files of one run."""
+
+    def __init__(self, url: str, run_id: str) -> None:
+        self.run_id = run_id
+        self.root = f"{url.rstrip('/')}/{run_id}"
+        self._fs: fsspec.AbstractFileSystem = fsspec.core.url_to_fs(url)[0]
+
+    def write(self, stage: str, index: int, rows: pd.DataFrame | pa.Table) -> Chunk:
+        """Write one chunk of a stage, whole or not at all, and name it. A frame's index becomes ``row_number``."""
+        table = rows if isinstance(rows, pa.Table) else _table(rows)
+        path = f"{self.root}/{stage}/{index:05d}.parquet"
+        self._folder(path)
+        part = f"{path}.part"
+        with self._fs.open(part, "wb") as file:
+            pq.write_table(table, file, compression="lz4")
+        self._fs.mv(part, path)
+        return Chunk(index, path, table.num_rows)
+
+    def frame(self, chunk: Chunk) -> pd.DataFrame:
+        """Read a chunk back; the index is the row number."""
+        with self._fs.open(chunk.path, "rb") as file:
+            frame: pd.DataFrame = pq.read_table(file).to_pandas(types_mapper=_text_type)
+        return frame.set_index("row_number")
+
+    def items(self, chunk: Chunk) -> list[Item]:
+        """Read staged items back."""
+        with self._fs.open(chunk.path, "rb") as file:
+            return items_of(pq.read_table(file, schema=ITEMS))
+
+    def chunks(self, stage: str) -> list[Chunk]:
+        """What a stage has written, in order; empty when nothing is there (any more)."""
+        try:
+            paths = sorted(path for path in self._fs.ls(f"{self.root}/{stage}", detail=False) if path.endswith(".parquet"))
+        except FileNotFoundError:
+            return []
+        return [Chunk(int(Path(path).stem), self._fs.unstrip_protocol(path), self._rows(path)) for path in paths]
+
+    def _rows(self, path: str) -> int:
+        with self._fs.open(path, "rb") as file:
+            return int(pq.ParquetFile(file).metadata.num_rows)
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep a small JSON-able value, such as what a destination looked up."""
+        path = f"{self.root}/{name}.json"
+        self._folder(path)
+        with self._fs.open(path, "wb") as file:
+            file.write(orjson.dumps(value))
+
+    def noted(self, name: str) -> Any:
+        """Read such a value back; None when there is none."""
+        try:
+            with self._fs.open(f"{self.root}/{name}.json", "rb") as file:
+                return orjson.loads(file.read())
+        except FileNotFoundError:
+            return None
+
+    def _folder(self, path: str) -> None:
+        if "file" in self._fs.protocol:
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            os.chmod(self.root, 0o700)  # noqa: PTH101 (a path that may be an fsspec URL elsewhere)
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+
+def cache(url: str) -> MutableMapping[str, bytes]:
+    """Small things kept between runs beside the staged ones (looked-up datafiles)."""
+    mapper: MutableMapping[str, bytes] = fsspec.get_mapper(f"{url.rstrip('/')}/cache", create=True)
+    return mapper
+
+
+def items_of(table: pa.Table) -> list[Item]:
+    """The rows of a table of `ITEMS`."""
+    columns = [column.to_pylist() for column in table.columns]
+    return [Item(*values) for values in zip(*columns, strict=True)]
+
+
+def _table(frame: pd.DataFrame) -> pa.Table:
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    return table.append_column("row_number", pa.array(frame.index, pa.int64())).replace_schema_metadata(None)
+
+
+def _text_type(kind: pa.DataType) -> Any:
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return pd.StringDtype(na_value=float("nan"))
+    return pd.Int64Dtype() if pa.types.is_int64(kind) else None

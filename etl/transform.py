@@ -1,0 +1,51 @@
+"""Transform: conversions into one vendor's items, encoded once. Rows that the vendor does not take end here."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+
+from etl.destinations.base import Destination, cells
+from etl.model import Noted, Status, Verdict
+from etl.staging import ITEMS
+from schemas.rules import problems
+
+
+def items(conversions: pd.DataFrame, destination: Destination) -> tuple[pa.Table, Noted]:
+    """One chunk of conversions as staged items, and what is said of the rows that are skipped or rejected."""
+    frame = destination.columns(conversions)
+    told: dict[int, Verdict] = {}
+    if "skip" in frame.columns:
+        skipped = frame[frame["skip"].notna()]
+        pairs = zip(skipped.index, skipped["skip"], skipped["skip_detail"], strict=True)
+        told = {int(row): Verdict(Status.SKIPPED, reason, detail) for row, reason, detail in pairs}
+        frame = frame[frame["skip"].isna()]
+    bad = problems(destination.schema(), frame)
+    told |= {int(row): Verdict(Status.REJECTED, reason, detail) for row, reason, detail in bad.itertuples()}
+    good = frame.drop(index=bad.index) if len(bad) else frame
+    return _table(good, conversions, destination.items(good)), _noted(conversions, told)
+
+
+def unsent(conversions: pd.DataFrame) -> pa.Table:
+    """The rows as items without a payload, for a destination that stopped before they could be built."""
+    return _table(conversions[["event_id", "event_name"]], conversions, [b""] * len(conversions))
+
+
+def _table(good: pd.DataFrame, conversions: pd.DataFrame, payloads: list[bytes]) -> pa.Table:
+    own = conversions.loc[good.index] if len(good) != len(conversions) else conversions
+    nothing: list[None] = [None] * len(good)
+    columns = {
+        "row_number": good.index,
+        "event_id": own["event_id"],
+        "event_name": own["event_name"],
+        "payload": payloads,
+        "fingerprint": own["fingerprint"],
+        **{n: cells(good, n) if n in good.columns else nothing for n in ("expires_at_ms", "stale_at_ms")},
+        **{n: good[n].fillna("") if n in good.columns else [""] * len(good) for n in ("note", "note_detail")},
+    }
+    return pa.table({name: pa.array(values, ITEMS.field(name).type) for name, values in columns.items()}, schema=ITEMS)
+
+
+def _noted(conversions: pd.DataFrame, told: dict[int, Verdict]) -> Noted:
+    rows = conversions.loc[sorted(told), ["event_id", "event_name"]]
+    return [(int(row), id_, name, told[int(row)]) for row, id_, name in rows.itertuples()]
