@@ -138,10 +138,13 @@ class Config:
 
     def source(self, import_name: str) -> Source:
         """The source of an import, ready to be read."""
+        return self.a_source(self.an_import(import_name).source, f"imports.{import_name}.source")
+
+    def a_source(self, settings: Mapping[str, Any], where: str) -> Source:
+        """A source from its settings; ``where`` is the path of the key that errors name."""
         from etl import sources
 
-        where = f"imports.{import_name}.source"
-        raw = self._filled(dict(self.an_import(import_name).source), where)
+        raw = self._filled(dict(settings), where)
         try:
             kind = sources.find(raw["type"])
         except KeyError:

@@ -111,3 +111,18 @@ class Chunk:
     index: int
     path: str
     rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check of one destination found: nothing was sent and nothing written down.
+
+    ``counts``: (status or ``ready``, reason) -> rows. ``noted``: the rows that would not go, the first ones of them.
+    ``request``: the first request as it would be sent, secrets masked.
+    """
+
+    rows: int
+    counts: Mapping[tuple[str, str], int]
+    noted: list[tuple[int, str, str, Verdict]]
+    request: Request | None
+    stopped: str = ""

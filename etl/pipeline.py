@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from queue import SimpleQueue
 
+import etl.check
 import etl.extract
 import etl.transform
 import etl.validate
@@ -23,7 +24,7 @@ from etl.destinations.base import USER_AGENT, Destination
 from etl.errors import ConfigError, ImporterError, LookupFailed, SourceError
 from etl.ledger import Ledger, RunInfo, Stop
 from etl.load import Loader
-from etl.model import Chunk, Item, Noted
+from etl.model import Checked, Chunk, Item, Noted
 from etl.report import Report
 from etl.sources.base import Window
 from etl.staging import Staging, cache, items_of
@@ -201,6 +202,38 @@ def finish(job: Job, stopped: str = "") -> Report:
     for name, stop in counted.stops.items():
         log.error("%s: %s", name, stop.detail)
     return counted
+
+
+def check(
+    config: Config,
+    import_name: str | None = None,
+    *,
+    file: str | None = None,
+    window: Window | None = None,
+    to: Sequence[str] | None = None,
+    clock: Callable[[], int] = wall_clock,
+) -> dict[str, Checked]:
+    """Validate and build everything of an import, or of a CSV ``file`` with canonical columns; send nothing.
+
+    Lookups are made. The ledger is neither read nor written.
+    """
+    if file is not None:
+        settings = ImportSettings(source={"type": "csv", "path": file}, to=list(to or config.destination_names))
+        source = config.a_source(settings.source, "FILE")
+    else:
+        settings = config.an_import(import_name or "")
+        source = config.source(import_name or "")
+    chosen = {name: config.destination(name) for name in _chosen(config, settings.to, to)}
+    stopped: dict[str, str] = {}
+    fetch = transport.fetcher(cache(config.staging_url), USER_AGENT)
+    for name, destination in list(chosen.items()):
+        try:
+            chosen[name] = config.destination(name, destination.prepare(fetch))
+        except LookupFailed as error:
+            stopped[name] = str(error)
+    rules = etl.validate.Rules(settings.timezone, clock(), settings.max_skew_minutes * 60_000)
+    frames = etl.extract.frames(source, window or Window(), settings.columns, settings.chunk_rows)
+    return etl.check.destinations(frames, rules, chosen, stopped)
 
 
 # -- again

@@ -136,7 +136,8 @@ class Line:
             if attempt == self._patience.attempts or time.monotonic() + wait > deadline:
                 break
             await asyncio.sleep(wait)
-        raise DestinationStopped(f"{_host(url)} does not answer: {why}, {attempt} times in a row", "unreachable")
+        told = f"{_host(url)} does not answer: {why}, {attempt} times in a row. Check the network and `endpoint`"
+        raise DestinationStopped(f"{told}; nothing was sent, `conversions retry` sends it later", "unreachable")
 
     async def _my_turn(self, deadline: float) -> None:
         async with self._turn:
@@ -192,7 +193,7 @@ def _told(error: BaseException) -> str:
         return "no answer came in time"
     if isinstance(error, aiohttp.ClientPayloadError):
         return "the answer broke off"
-    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
         return "the connection was dropped without an answer"
     return f"the answer could not be read ({type(error).__name__})"
 

@@ -97,7 +97,8 @@ def conversions(frame: pd.DataFrame, rules: Rules, seen: Seen) -> tuple[pd.DataF
     good = good.astype({"occurred_at_ms": "int64"})
     # One hash per row of what the source said: a later row under the same event_id can be told to differ.
     content = [name for name in source.columns if name != "event_id"]
-    good["fingerprint"] = (pd.util.hash_pandas_object(source.loc[good.index, content], index=False) >> 1).astype("int64")
+    hashes = pd.util.hash_pandas_object(source.loc[good.index, content], index=False).to_numpy()
+    good["fingerprint"] = (hashes >> np.uint64(1)).astype(np.int64)
     return good, noted(typed, told)
 
 
