@@ -216,7 +216,7 @@ class Kameleoon(Destination):
         A ``visitorCode`` there would override the one of every event, so it is not kept.
         """
         parts = urlsplit(self.endpoint)
-        kept = [pair for pair in parse_qsl(parts.query) if pair[0] not in ("siteCode", "json", "visitorCode")]
+        kept = [pair for pair in parse_qsl(parts.query, True) if pair[0] not in ("siteCode", "json", "visitorCode")]
         query = urlencode([*kept, ("siteCode", self.settings.site_code), ("json", "true")])
         return urlunsplit(parts._replace(query=query))
 

@@ -1,0 +1,283 @@
+"""Converge (runconverge.com), webhook source.
+
+Documentation: docs.runconverge.com/sources/server-integrations/webhook (older copy: learn.runconverge.com), its "Event
+Spec" and the pages on aliases, deduplication and sales channels (all read 2026-11-21).
+
+Odd: neither statuses nor limits are documented, and an event that breaks the Event Spec is taken and only shown later
+as a warning, so this side is the only one that speaks up in time. People are known by aliases, clear e-mails among
+them; an alias that is constant or empty merges them for good.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import numpy as np
+import orjson
+import pandas as pd
+import pandera.pandas as pa
+from pydantic import Field, ValidationInfo, field_validator
+
+from etl.destinations.base import Destination, Facts, Secret, Settings, Text, cells, encoded, number
+from etl.model import Limits, Request
+from schemas import converge as schema
+from schemas.casts import texts
+from schemas.conversion import extras
+from schemas.rules import is_decimal
+
+SPEC_NAMES = {
+    "order_id": "id",
+    "revenue": "total_price",
+    "currency": "currency",
+    "quantity": "quantity",
+    "email": "$email",
+    "phone": "$phone_number",
+}
+"""Canonical column -> property of Converge's Event Spec."""
+
+PROFILE_NAMES = {"email": "$email", "phone": "$phone_number"}
+NUMBERS = ("revenue", "quantity", *schema.NUMBERS)
+
+URNS = {"email": "urn:email:", "user_id": "urn:user_id:", "anonymous_id": "urn:cookie:", "phone": "urn:phone:"}
+
+
+class ConvergeSettings(Settings):
+    """Source, and what to make of a row beyond what it says.
+
+    ``events`` renames events; others keep their name. Options, because the vendor's documents go beyond its table of
+    parameters: ``allow_no_token`` (old sources have a secret URL, given as ``endpoint``, and no token);
+    ``aliases_from`` builds further aliases from these columns, spelled as in the vendor's examples; ``spec_check`` says
+    what follows when the Event Spec is broken, which the vendor itself forgives: a remark, a rejection or nothing;
+    ``sales_channel`` is sent as ``$sales_channel_type`` (``offline`` suits; left out, Converge assumes ``web``).
+    """
+
+    allow_no_token: bool = False
+    webhook_token: Secret | None = Field(default=None, validate_default=True)
+    events: dict[str, Text] = Field(default_factory=dict)
+    aliases_from: tuple[Literal["email", "user_id", "anonymous_id", "phone"], ...] = ()
+    spec_check: Literal["warn", "strict", "off"] = "warn"
+    sales_channel: (
+        Literal[
+            "web",
+            "subscription_contract",
+            "sms",
+            "mobile_app",
+            "pos",
+            "marketplace",
+            "offline",
+            "facebook_shop",
+            "pinterest_shop",
+            "tiktok_shop",
+        ]
+        | None
+    ) = None
+
+    @field_validator("webhook_token")
+    @classmethod
+    def _needed(cls, token: Secret | None, info: ValidationInfo) -> Secret | None:
+        if token is None and not (info.data.get("endpoint") and info.data.get("allow_no_token")):
+            raise ValueError("is missing (sources without one need their own `endpoint` and `allow_no_token: true`)")
+        return token
+
+
+class Converge(Destination):
+    """One Converge webhook source. Repeats are found within a source: keep one source to one destination.
+
+    `url`, `title`, `referrer` and `attributes` have no name in the spec and are not sent; put them into ``properties``.
+    """
+
+    facts = Facts(
+        title="Converge",
+        docs=(
+            "docs.runconverge.com/sources/server-integrations/webhook",
+            "docs.runconverge.com/sources/converge-spec",
+        ),
+        # One event per request is all that is documented; neither rate nor size is.
+        limits=Limits(items=1, bytes=1_000_000, connections=4),
+        max_items=1,
+        max_bytes=1_000_000,
+        repeatable=True,
+        repeatable_because="event_id is documented as the key that drops repeats, within one source",
+        all_or_nothing=True,
+        requires=("event_id", "event_name", "occurred_at", "aliases (1 to 10) or a column of `aliases_from`"),
+        hints={
+            400: "Look at the source's Logs tab in Converge, which shows what it made of the event.",
+            401: "Check `webhook_token`: the source's configuration tab in Converge shows it.",
+            403: "Check `webhook_token`: the source's configuration tab in Converge shows it.",
+            404: "Check `endpoint`: the source's configuration tab shows it; old sources have their own.",
+        },
+    )
+    settings_model = ConvergeSettings
+    endpoint_template = "https://app.runconverge.com/api/webhooks"
+    settings: ConvergeSettings
+
+    def secrets(self) -> list[str]:
+        """The token; of a source without one, the path of its URL, which takes its place."""
+        path = urlsplit(self.endpoint).path.strip("/") if self.settings.allow_no_token else ""
+        return [*super().secrets(), *([path] if path else [])]
+
+    def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
+        """Name, moment, aliases and both objects of properties, these as JSON bytes ready to be embedded."""
+        out = conversions[["event_id", "event_name", "revenue"]].copy(deep=False)
+        out["name"] = conversions["event_name"].map(lambda name: self.settings.events.get(name, name))
+        out["timestamp"] = _moments(conversions["occurred_at_ms"])
+        self._aliases(out, conversions)
+        self._properties(out, conversions)
+        profile = zip(cells(conversions, "profile_properties"), _records(conversions, PROFILE_NAMES), strict=True)
+        out["profile_properties"] = [_extended(*_read(text), added) for text, added in profile]
+        return out
+
+    def _aliases(self, out: pd.DataFrame, own: pd.DataFrame) -> None:
+        """The aliases as given, then those built from columns, each once; how many, and what is wrong with them."""
+        built = [_built(own, column) for column in self.settings.aliases_from]
+        found = [_distinct(text, row) for text, *row in zip(cells(own, "aliases"), *built, strict=True)]
+        out["aliases"] = pd.Series([aliases for aliases, _ in found], index=own.index, dtype="object")
+        out["alias_fault"] = texts([fault for _, fault in found], own.index)
+        out["alias_count"] = pd.Series([len(aliases) for aliases, _ in found], index=own.index, dtype="Int64")
+        out["alias_count"] = out["alias_count"].mask(out["alias_fault"] == "aliases_unreadable")
+
+    def _properties(self, out: pd.DataFrame, own: pd.DataFrame) -> None:
+        """Each row's JSON object with what its columns add under the spec's names, and what the spec says of that."""
+        added = _records(own, {**SPEC_NAMES, **{name: name for name in extras(own)}})
+        rows = zip(cells(out, "name"), cells(own, "properties"), added, cells(out, "aliases"), strict=True)
+        described = [self._described(*row) for row in rows]
+        out["properties"] = [properties for properties, _ in described]
+        codes = texts([told and told[0] for _, told in described], own.index)
+        sentences = texts([told and told[1] for _, told in described], own.index)
+        nothing = texts([None] * len(own), own.index)
+        strict = self.settings.spec_check == "strict"
+        out["spec_fault"], out["spec_detail"] = (codes, sentences) if strict else (nothing, nothing)
+        out["note"], out["note_detail"] = (nothing, nothing) if strict else (codes, sentences)
+
+    def _described(self, name: str, text: str | None, added: dict[str, Any], aliases: list[str]) -> tuple[bytes, Said]:
+        if self.settings.sales_channel:
+            added.setdefault("$sales_channel_type", self.settings.sales_channel)
+        text, given = _read(text)
+        told = [] if self.settings.spec_check == "off" else list(schema.findings(name, added, given, aliases))
+        return _extended(text, given, added), (told[0][0], " ".join(said for _, said in told)) if told else None
+
+    def schema(self) -> pa.DataFrameSchema:
+        """The rules, the same for all settings: ``spec_fault`` is empty unless the spec is enforced."""
+        return schema.rules()
+
+    def items(self, frame: pd.DataFrame) -> list[bytes]:
+        """One JSON object per row, keys in the order of the documentation's table."""
+        columns = ("name", "event_id", "properties", "profile_properties", "aliases", "timestamp")
+        return [
+            encoded(
+                {
+                    "event_name": name,
+                    "event_id": event_id,
+                    "properties": orjson.Fragment(properties),
+                    "profile_properties": orjson.Fragment(profile),
+                    "aliases": aliases,
+                    "timestamp": timestamp,
+                }
+            )
+            for name, event_id, properties, profile, aliases, timestamp in zip(
+                *(cells(frame, column) for column in columns), strict=True
+            )
+        ]
+
+    def request(self, payloads: Sequence[bytes]) -> Request:
+        """The payload is the body."""
+        (body,) = payloads
+        token = self.settings.webhook_token
+        return self.post(body, {"X-Webhook-Token": token.get_secret_value()} if token else None)
+
+
+def _moments(occurred_at_ms: pd.Series[int]) -> pd.Series[str]:
+    """ISO 8601 as in the vendor's example (``2024-09-02T12:34:56+00:00``); milliseconds only where there are any."""
+    moments = occurred_at_ms.to_numpy(dtype="int64").astype("datetime64[ms]")
+    text = pd.Series(np.datetime_as_string(moments), index=occurred_at_ms.index, dtype="str")
+    return text.str.removesuffix(".000") + "+00:00"
+
+
+# -- aliases
+
+
+def _built(own: pd.DataFrame, column: str) -> list[str | None]:
+    """Aliases made of a column: e-mails trimmed and in lower case, as public integrations do it; ids as they are."""
+    values = own[column].str.strip().str.lower() if column == "email" else own[column]
+    return cells((URNS[column] + values).to_frame(), column)
+
+
+def _distinct(text: str | None, built: list[str | None]) -> tuple[list[str], str | None]:
+    """A row's aliases in order, each once, and the reason code of what is wrong with them."""
+    listed = _listed(text) if text else []
+    if listed is None:
+        return [], "aliases_unreadable"
+    aliases = list(dict.fromkeys([*listed, *filter(None, built)]))
+    for alias in aliases:
+        if alias.rstrip()[-1:] in ("", ":"):
+            return aliases, "empty_alias"
+    return aliases, None
+
+
+def _listed(text: str) -> list[str] | None:
+    """``a|b`` or a JSON list of texts; None when it is neither."""
+    if not text.lstrip().startswith("["):
+        return [alias.strip() for alias in text.split("|")]
+    try:
+        listed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return listed if all(isinstance(alias, str) for alias in listed) else None
+
+
+# -- properties
+
+Said = tuple[str, str] | None
+"""Reason code and sentences, or nothing."""
+
+
+def _read(text: str | None) -> tuple[str, Mapping[str, Any]]:
+    """A JSON object as text and as read; the text is what is sent, so that its numbers keep their digits.
+
+    Totals written as text (``"42.00"``) become numbers, which is what the spec wants.
+    """
+    if text is None:
+        return "{}", {}
+    given = orjson.loads(text)
+    if not any(isinstance(given.get(name), str) for name in schema.NUMBERS):
+        return text, given
+    try:
+        return _with_numbers(text)
+    except (RecursionError, orjson.JSONEncodeError):  # nested too deep to be written again: sent as it is
+        return text, given
+
+
+def _with_numbers(text: str) -> tuple[str, Mapping[str, Any]]:
+    exact = json.loads(text, parse_float=orjson.Fragment, parse_int=orjson.Fragment)
+    exact |= {name: _number_or_text(exact[name]) for name in schema.NUMBERS if isinstance(exact.get(name), str)}
+    return orjson.dumps(exact).decode(), exact
+
+
+def _number_or_text(value: Any) -> Any:
+    return number(value) if is_decimal(pd.Series([value], dtype="str")).item() else value
+
+
+def _records(own: pd.DataFrame, names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Columns as one object per row under other names, without nulls; `NUMBERS` as JSON numbers, digit for digit."""
+    keys = list(names.values())
+    for row in zip(*(_values(own, column) for column in names), strict=True):
+        yield {key: value for key, value in zip(keys, row, strict=True) if value is not None}
+
+
+def _values(own: pd.DataFrame, column: str) -> list[Any]:
+    values = cells(own, column)
+    if column not in NUMBERS:
+        return values
+    plain = is_decimal(own[column])
+    return [number(str(value)) if is_number else value for value, is_number in zip(values, plain, strict=True)]
+
+
+def _extended(text: str, given: Mapping[str, Any], added: Mapping[str, Any]) -> bytes:
+    """The object as JSON, with what is added where it has no such key."""
+    if not given:
+        return encoded(added)
+    news = {name: value for name, value in added.items() if name not in given}
+    return text.rstrip()[:-1].encode() + b"," + encoded(news)[1:] if news else text.encode()
