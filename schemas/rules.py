@@ -16,8 +16,17 @@ from pandera.errors import SchemaErrors
 
 from schemas.casts import DECIMAL
 
-_EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
-_PHONE = r"(?:\+|00)[\d\s().-]{7,20}|\(?\d{2,5}\)?[\s./-]\d[\d\s./-]{5,15}"
+_EMAIL = r"[^@\s<>|,;:]+(?:@|%40)[^@\s<>|,;:]+\.[^@\s<>|,;:.0-9]{2,}"
+# Bare digits are no phone number, ids look the same: zero-padded (0012345678) and dated (2026-11-0012345) ones too.
+_PHONE = "|".join(
+    (
+        r"\+[0-9](?:[\s()./-]*[0-9]){6,14}",
+        r"00[1-9][0-9]{0,2}[\s./-](?:[\s()./-]*[0-9]){5,14}",
+        r"\([0-9]{2,5}\)(?:[\s./-]*[0-9]){4,12}",
+        r"0[1-9][0-9]{0,3}[\s/.-](?:[\s/.-]*[0-9]){4,10}",
+        *(rf"(?:1{gap})?[0-9]{{3}}{gap}[0-9]{{3}}{gap}[0-9]{{4}}" for gap in (" ", "-", r"\.")),
+    )
+)
 
 Test = Callable[["pd.Series[Any]"], "pd.Series[bool]"]
 
@@ -54,8 +63,10 @@ def is_negative(column: pd.Series[Any]) -> pd.Series[bool]:
 
 
 def looks_personal(column: pd.Series[Any]) -> pd.Series[bool]:
-    """True where a value has the shape of an e-mail address or a written-out phone number."""
-    return column.astype("str").str.strip().str.fullmatch(f"{_EMAIL}|{_PHONE}").astype(bool)
+    """True where a value contains an e-mail address or is a phone number as people write one."""
+    text = column.astype("str").str.strip()
+    email = text.str.contains(_EMAIL, regex=True).astype(bool)
+    return email | text.str.fullmatch(f"(?:tel:)?(?:{_PHONE})").astype(bool)
 
 
 def money(*tests: pa.Check) -> pa.Column:

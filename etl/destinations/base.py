@@ -229,7 +229,7 @@ def hashed(ids: pd.Series[str], how: Hashing) -> pd.Series[str]:
 
 
 def _sha256(text: str, how: Hashing) -> str:
-    if len(text) == 64 and set(text) <= set("0123456789abcdef"):
+    if len(text) == 64 and set(text.lower()) <= set("0123456789abcdef"):
         return text
     digits = "".join(filter(str.isdecimal, text))
     forms = {

@@ -4,37 +4,58 @@ Documentation: help-optimize.webflow.com article 40810076772243 "Track offline c
 developers.webflow.com/browser/custom-goals/off-site-conversions/server-api (both read 2026-11-21).
 
 Odd: one conversion per request, answered 200 before anything is judged; the import runs at midnight UTC and silently
-ignores what is older than seven days (two, says the newer page) or in the future. The help page and the developer page
-name the event field differently (``apiName``, ``eventName``).
+ignores what is older than seven days (two, says the newer page) or in the future. Only what happened within the session
+of the view (30 minutes idle, 24 hours at most) is attributed, which the answer never tells.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
+from urllib.parse import quote
 
+import orjson
 import pandas as pd
 import pandera.pandas as pa
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from etl.destinations.base import Destination, Facts, Hashing, Settings, Text, cells, compact, hashed, number
-from etl.model import Limits, Request
+from etl.destinations.base import Destination, Facts, Hashing, Secret, Settings, Text, cells, compact, hashed, number
+from etl.model import Limits, Request, Response, Status, Verdict
 from schemas import webflow_optimize as schema
+from schemas.casts import texts
+from schemas.rules import is_decimal
 
 DAY_MS = 86_400_000
 
+CENTS = Decimal("0.01")
+DECIMALS = "revenue has more than two decimals, which the vendor's on-site events do not take (round_value rounds it)."
+NAME = "The event's API name is not 1 to 40 printable ASCII characters without spaces, as on-site events demand."
+
 
 class WebflowOptimizeSettings(Settings):
-    """Account, token and the names under which the website knows its visitors."""
+    """Account, token and the names under which the website knows its visitors.
+
+    ``events`` renames events to API names; others keep theirs. Options, because the vendor's pages contradict each
+    other: ``event_field: eventName`` (the newer page's name for ``apiName``); ``max_age_days: 2`` (the newer page's
+    limit, a remark otherwise); ``dialect: customer_path_seconds`` (the help page's last example: the account in the
+    path, ``eventName``, seconds). Options, because only the on-site call states limits: ``allow_negative_value``,
+    ``round_value`` (half up, to cents). ``hash_user_id`` must do what the website did before setUserId;
+    ``known_events`` lists the API names that exist, so that a misspelt one is rejected and not lost.
+    """
 
     customer_id: Text
-    api_key: SecretStr
+    api_key: Secret
     user_domain: str | None = None
-    events: dict[str, str] = {}
+    events: dict[str, Text] = Field(default_factory=dict)
+    known_events: frozenset[str] | None = None
     event_field: Literal["apiName", "eventName"] = "apiName"
+    dialect: Literal["event", "customer_path_seconds"] = "event"
     max_age_days: int = Field(default=7, ge=1, le=7)
     hash_user_id: Hashing = "off"
     allow_negative_value: bool = False
+    round_value: bool = False
 
 
 class WebflowOptimize(Destination):
@@ -50,9 +71,15 @@ class WebflowOptimize(Destination):
         max_items=1,
         max_bytes=1_000_000,
         repeatable=True,
-        repeatable_because="actionId is documented as the unique id of the conversion; what a repeat does is not stated",
+        repeatable_because="actionId is documented as the conversion's unique id; what a repeat does is not stated",
         all_or_nothing=True,
-        requires=("event_id", "event_name", "occurred_at", "user_id or webflow_user_id"),
+        requires=(
+            "event_id",
+            "event_name",
+            "occurred_at",
+            "user_id or webflow_user_id",
+            "user_domain (row or setting)",
+        ),
         hints={
             401: (
                 "Check the token: Account settings > Offline conversions tracking authorization token; "
@@ -62,31 +89,62 @@ class WebflowOptimize(Destination):
             404: "Check `endpoint`: it should be https://log.intellimize.co/event.",
             400: "Check customer_id and the event's apiName.",
         },
-        expired=("too_old", "Older than seven days: Webflow Optimize ignores it."),
-        stale=("older_than_2_days", "Older than two days: the vendor's newer page says that such conversions are ignored."),
+        expired=("too_old", "Older than seven days (or max_age_days): Webflow Optimize ignores it."),
+        stale=(
+            "older_than_2_days",
+            "Older than two days: the vendor's newer page says that it ignores such conversions.",
+        ),
     )
     settings_model = WebflowOptimizeSettings
     endpoint_template = "https://log.intellimize.co/event"
     settings: WebflowOptimizeSettings
 
     def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
-        """Resolve event name, domain and user id (hashed where configured); an event expires after ``max_age_days``."""
+        """Resolve event name, domain, user id (hashed where configured) and value; see ``max_age_days``."""
         own, settings = conversions, self.settings
-        out = own[["event_id", "event_name", "occurred_at_ms", "revenue"]].copy(deep=False)
+        out = own[["event_id", "event_name", "occurred_at_ms"]].copy(deep=False)
         out["api_name"] = own["event_name"].map(lambda name: settings.events.get(name, name)).astype("str")
         out["user_domain"] = own["webflow_user_domain"].fillna(settings.user_domain or "").astype("str")
-        out["user_id"] = hashed(own["webflow_user_id"].fillna(own["user_id"]), settings.hash_user_id)
+        user = own["webflow_user_id"].fillna(own["user_id"])
+        out["user_id"] = hashed(user, settings.hash_user_id)
+        out["user_fault"] = self._faults(user)
+        self._value(out, own["revenue"])
         out["expires_at_ms"] = own["occurred_at_ms"] + settings.max_age_days * DAY_MS
         out["stale_at_ms"] = own["occurred_at_ms"] + 2 * DAY_MS
         return out
 
+    def _faults(self, user: pd.Series[str]) -> pd.Series[str]:
+        """Phone numbers without a country code hash to something that the website never sent."""
+        fault = texts([None] * len(user), user.index)
+        if self.settings.hash_user_id not in ("sha256-phone", "sha256-phone-digits"):
+            return fault
+        good = user.str.strip().str.fullmatch(r"\+[1-9](?:[\s().-]*[0-9]){6,14}|[1-9][0-9]{6,14}|[0-9a-fA-F]{64}")
+        good &= ~user.str.contains("(0)", regex=False)
+        return fault.mask(user.notna() & ~good.fillna(False).astype(bool), "phone_not_international")
+
+    def _value(self, out: pd.DataFrame, revenue: pd.Series[str]) -> None:
+        """The value, rounded where configured, and what is to be said of it and of the event's name."""
+        fine = revenue.notna() & revenue.str.contains(r"\.[0-9]{2,}[1-9]", regex=True).fillna(False).astype(bool)
+        fine &= is_decimal(revenue)
+        out["revenue"] = revenue
+        if self.settings.round_value:
+            out["revenue"] = revenue.mask(fine, revenue.where(fine).map(_rounded, na_action="ignore").astype("str"))
+            fine &= False
+        odd = ~out["api_name"].str.fullmatch("[!-~]{1,40}").astype(bool)
+        nothing = texts([None] * len(out), out.index)
+        out["note"] = nothing.mask(odd, "unusual_event_name").mask(fine, "too_many_decimals")
+        out["note_detail"] = nothing.mask(odd, NAME).mask(fine, DECIMALS).mask(odd & fine, f"{DECIMALS} {NAME}")
+
     def schema(self) -> pa.DataFrameSchema:
-        """The rules, with or without negative values."""
-        return schema.rules(allow_negative=self.settings.allow_negative_value)
+        """The rules, with or without negative values and unlisted events."""
+        return schema.rules(allow_negative=self.settings.allow_negative_value, known_events=self.settings.known_events)
 
     def items(self, frame: pd.DataFrame) -> list[bytes]:
         """One JSON object per row, keys in the order of the documentation."""
-        customer, field = self.settings.customer_id, self.settings.event_field
+        in_path = self.settings.dialect == "customer_path_seconds"
+        customer = None if in_path else self.settings.customer_id
+        field = "eventName" if in_path else self.settings.event_field
+        unit_ms = 1000 if in_path else 1
         columns = ("api_name", "user_domain", "user_id", "event_id", "occurred_at_ms", "revenue")
         return [
             compact(
@@ -96,14 +154,38 @@ class WebflowOptimize(Destination):
                     "userDomain": domain,
                     "userId": user,
                     "actionId": event_id,
-                    "actionTimestamp": at,
+                    "actionTimestamp": at_ms // unit_ms,
                     "value": None if value is None else number(value),
                 }
             )
-            for name, domain, user, event_id, at, value in zip(*(cells(frame, c) for c in columns), strict=True)
+            for name, domain, user, event_id, at_ms, value in zip(*(cells(frame, c) for c in columns), strict=True)
         ]
 
     def request(self, payloads: Sequence[bytes]) -> Request:
         """The payload is the body."""
         (body,) = payloads
-        return self.post(body, {"Authorization": f"ApiKey {self.settings.api_key.get_secret_value()}"})
+        request = self.post(body, {"Authorization": f"ApiKey {self.settings.api_key.get_secret_value()}"})
+        if self.settings.dialect == "event" or self.settings.endpoint:
+            return request
+        return replace(request, url=f"https://log.intellimize.co/customer/{quote(self.settings.customer_id)}/event")
+
+    def results(self, payloads: Sequence[bytes], response: Response) -> list[Verdict]:
+        """2xx is delivered; the answer repeats the conversion, and another one's actionId there is worth a remark."""
+        verdicts = self.same_for_all(payloads, response)
+        if verdicts[0].status is Status.DELIVERED and _action(response.body) not in (None, _action(payloads[0])):
+            remark = "The answer repeated another actionId than the one sent; look for it in tomorrow's results."
+            return [Verdict(Status.DELIVERED, "other_action_echoed", remark)]
+        return verdicts
+
+
+def _rounded(value: str) -> str:
+    return str(Decimal(value).quantize(CENTS, ROUND_HALF_UP))
+
+
+def _action(body: bytes) -> object:
+    """The actionId of a JSON object; None where there is none. The format of the answer is not documented."""
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return said.get("actionId") if isinstance(said, dict) else None
