@@ -7,10 +7,10 @@ only one vendor does stays in that vendor's file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import orjson
 import pandas as pd
@@ -238,6 +238,13 @@ def _sha256(text: str, how: Hashing) -> str:
         "sha256-phone-digits": digits.lstrip("0"),
     }
     return hashlib.sha256(forms.get(how, text).encode()).hexdigest()
+
+
+def by_text(column: pd.Series[str], answer: Callable[[str], str | None]) -> pd.Series[str]:
+    """The answer for each text, asked once per distinct one; nulls stay."""
+    codes, distinct = pd.factorize(column)
+    answers = pd.array([answer(text) for text in distinct], dtype="str")
+    return cast("pd.Series[str]", pd.Series(answers.take(codes, allow_fill=True), index=column.index))
 
 
 def cells(frame: pd.DataFrame, name: str) -> list[Any]:

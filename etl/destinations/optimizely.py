@@ -1,0 +1,481 @@
+"""Optimizely Feature Experimentation, conversion events of a project.
+
+Documentation, read 2026-11-21: docs.dataflysignal.com/integrations/analytics/optimizely (the default: endpoint, event
+keys, revenue), docs.developers.optimizely.com/experimentation-data "Post events", "Getting started" and "Event API
+troubleshooting" (the body, repeats), .../feature-experimentation "Include event tags" (reserved tags).
+
+Odd: 204 means queued, not valid; whatever does not fit is left out without a word, so everything that can be checked
+against the project's datafile is checked before sending. An event goes by an id that stands only in the datafile, money
+is whole hundredths of a unit, and a repeat is known by entity_id, uuid and timestamp together.
+
+Options where Optimizely's own interface offers more than the default:
+
+``region``
+    ``us`` or ``eu``; else what the datafile says. European accounts have their own host.
+``strict``
+    Asks for a 400 where a body breaks a rule of form (X-Optimizely-Strict), instead of a 204 and silence.
+``minor_units: iso4217``
+    The default calls it "lowest currency unit", Optimizely defines hundredths. Both agree but for yen, dinar and their
+    like; this option takes the currency at its word.
+``round_revenue``
+    Rounds half up, away from zero, what has more decimals than that; the default is to stop the row.
+``lift_quantity``
+    Also sends quantity beside the tags, where Optimizely has a field for it.
+``anonymize_ip``
+    Else as the datafile says, else true: the only address Optimizely sees is this importer's.
+``hash_visitor_id``, ``reject_personal_ids``
+    The terms forbid personal data, ids are stored as given. Hash only if the website decides under the same hash.
+``datafile_token``
+    For a project whose datafile is served only with a token.
+``allow_account_mismatch``
+    Sends although the datafile belongs to another account or project than the settings say.
+``max_age_days``
+    No age limit is documented; this one stops older rows.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from itertools import repeat
+from typing import Annotated, Any, Literal, cast
+
+import orjson
+import pandas as pd
+import pandera.pandas as pa
+from pydantic import AfterValidator, Field, SecretStr
+
+from etl import __version__, json_columns
+from etl.destinations.base import (
+    Destination,
+    Facts,
+    Hashing,
+    Secret,
+    Settings,
+    Text,
+    by_text,
+    cells,
+    digits,
+    hashed,
+)
+from etl.errors import LookupFailed
+from etl.json_columns import around, column, joined, listed, quoted
+from etl.model import Fetch, Limits, Request
+from schemas import optimizely as schema
+from schemas.casts import DECIMAL, texts
+from schemas.conversion import extras
+from schemas.rules import is_decimal
+
+EU = "https://eu.logx.optimizely.com/v1/events"
+DATAFILE = "https://cdn.optimizely.com/datafiles/{sdk_key}.json"
+DAY_MS = 86_400_000
+
+EVENTS = {
+    "Order Completed": "purchase",
+    "Product Added": "add_to_cart",
+    "Checkout Started": "begin_checkout",
+    "Form Submitted": "form_submit",
+}
+"""Event name -> event key, as the default's page has it; any other name is its own key."""
+
+CANONICAL_TAGS = ("currency", "order_id", "quantity")
+PLAIN = re.compile(DECIMAL)
+EXACT = json.JSONDecoder(parse_float=orjson.Fragment, parse_int=orjson.Fragment)
+"""Reads JSON so that numbers keep their digits."""
+
+
+VERSIONS = ("2", "3", "4")
+NEEDED = ("accountId", "projectId", "revision", "version", "events", "attributes")
+RESERVED_ATTRIBUTE = "$opt_"
+LARGEST = 2**53
+"""Optimizely's kits drop attributes that are larger numbers."""
+
+NO_DECIMALS = (
+    "BIF",
+    "CLP",
+    "DJF",
+    "GNF",
+    "ISK",
+    "JPY",
+    "KMF",
+    "KRW",
+    "PYG",
+    "RWF",
+    "UGX",
+    "VND",
+    "VUV",
+    "XAF",
+    "XOF",
+    "XPF",
+)
+THREE_DECIMALS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+PLACES = {**dict.fromkeys(NO_DECIMALS, "0"), **dict.fromkeys(THREE_DECIMALS, "3")}
+"""Decimals of the currencies that do not have two (ISO 4217). Those with four are units of account, not of payment."""
+
+
+def _secret_address(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("http://", "https://")):
+        raise ValueError("must be a full http:// or https:// URL")
+    return url
+
+
+class OptimizelySettings(Settings):
+    """One environment of a project. The datafile's address holds the SDK key, so it is as secret as that."""
+
+    account_id: Text
+    project_id: Text
+    sdk_key: Secret
+    datafile_url: Annotated[SecretStr, AfterValidator(_secret_address)] | None = None
+    datafile_token: Secret | None = None
+    events: dict[str, Text] = Field(default={})
+    region: Literal["us", "eu"] | None = None
+    strict: bool = False
+    minor_units: Literal["hundredths", "iso4217"] = "hundredths"
+    round_revenue: bool = False
+    lift_quantity: bool = False
+    anonymize_ip: bool | None = None
+    hash_visitor_id: Hashing = "off"
+    reject_personal_ids: bool = False
+    allow_account_mismatch: bool = False
+    max_age_days: int | None = Field(default=None, ge=1)
+
+
+class Optimizely(Destination):
+    """One Optimizely Feature Experimentation project, in one environment."""
+
+    facts = Facts(
+        title="Optimizely",
+        docs=(
+            "docs.dataflysignal.com/integrations/analytics/optimizely",
+            "docs.developers.optimizely.com/experimentation-data/reference/post_events",
+            "docs.developers.optimizely.com/experimentation-data/docs/event-api-troubleshooting",
+        ),
+        limits=Limits(items=500, bytes=3_000_000, connections=4),
+        max_items=50_000,
+        max_bytes=3_500_000,
+        repeatable=True,
+        repeatable_because="of events with the same entity_id, uuid and timestamp one is kept (troubleshooting page)",
+        all_or_nothing=True,
+        requires=("event_id", "event_name", "occurred_at", "user_id or anonymous_id"),
+        hints={
+            400: "Compare account_id and project_id with the Optimizely dashboard.",
+            401: "The event endpoint knows no login: check `endpoint`, or a proxy on the way.",
+            403: "The SDK key may be wrong or of another environment: Settings > Environments shows it.",
+            404: "Check `endpoint`: it should be https://logx.optimizely.com/v1/events.",
+            413: "Lower limits.bytes: one body may hold 3.5 MB.",
+        },
+        expired=("too_old", "Older than max_age_days."),
+    )
+    settings_model = OptimizelySettings
+    endpoint_template = "https://logx.optimizely.com/v1/events"
+    settings: OptimizelySettings
+
+    @cached_property
+    def endpoint(self) -> str:
+        """`endpoint`, else the host of `region`, else of the region that the datafile names."""
+        region = self.settings.region or self.lookup.get("region")
+        return EU if region == "eu" and not self.settings.endpoint else super().endpoint
+
+    # -- before a run
+
+    def prepare(self, fetch: Fetch) -> dict[str, Any]:
+        """What is needed of the datafile: ids of events and attributes by key, and whose datafile it is."""
+        settings = self.settings
+        key, token = settings.sdk_key.get_secret_value(), settings.datafile_token
+        url = settings.datafile_url.get_secret_value() if settings.datafile_url else DATAFILE.format(sdk_key=key)
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+        try:
+            datafile = _datafile(fetch(url, headers))
+        except LookupFailed as error:
+            raise LookupFailed(self._no_datafile(error), "datafile_unavailable") from None
+        lookup = _kept(datafile)
+        if not settings.allow_account_mismatch:
+            self._check_account(lookup)
+        return lookup
+
+    def _no_datafile(self, error: LookupFailed) -> str:
+        hint = f" {self.hint(403)}" if error.reason == "http_403" else ""
+        return f"Optimizely's datafile could not be had: {self.masked(str(error)).rstrip('.')}.{hint}"
+
+    def _check_account(self, lookup: Mapping[str, Any]) -> None:
+        for name in ("account_id", "project_id"):
+            ours, theirs = getattr(self.settings, name), lookup[name]
+            if ours != theirs:
+                sentence = (
+                    f"The datafile belongs to {name} {theirs}, the settings say {ours}: Optimizely would take the "
+                    f"conversions and count none. Correct {name} or sdk_key; allow_account_mismatch sends all the same."
+                )
+                raise LookupFailed(sentence, "datafile_mismatch")
+
+    # -- the row's way
+
+    def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
+        """Resolve event, visitor (hashed where configured) and money; tags and attributes become JSON text."""
+        own, settings = conversions, self.settings
+        out = own[["event_id", "event_name", "occurred_at_ms", "revenue", "currency", "order_id"]].copy(deep=False)
+        out["event_key"] = by_text(own["event_name"], self._event_key)
+        out["entity_id"] = by_text(out["event_key"], self._ids.get)
+        out["advice"] = self._advice(out["event_key"].mask(out["entity_id"].notna()))
+        out["visitor_id"] = hashed(own["user_id"].fillna(own["anonymous_id"]), settings.hash_visitor_id)
+        out["minor"], out["decimals"] = self._money(own)
+        out["quantity"] = own["quantity"].astype("str").str.replace(r"\.0*$", "", regex=True)
+        out["quantity_json"] = by_text(out["quantity"], _number_or_text)
+        out["more_tags"], out["value"], reserved = _more_tags(own)
+        out["attributes"], unregistered = self._attributes(own["attributes"])
+        out["note"], out["note_detail"] = _notes(own.index, unregistered, reserved)
+        if settings.max_age_days:
+            out["expires_at_ms"] = own["occurred_at_ms"] + settings.max_age_days * DAY_MS
+        return out
+
+    @property
+    def _ids(self) -> Mapping[str, str]:
+        ids: Mapping[str, str] = self.lookup.get("events", {})
+        return ids
+
+    def _event_key(self, event_name: str) -> str:
+        return self.settings.events.get(event_name) or EVENTS.get(event_name, event_name)
+
+    def _advice(self, unknown: pd.Series[str]) -> pd.Series[str]:
+        """What to do about keys that the datafile does not know; the search is slow, so only for a hundred of them."""
+        nearest = {key: self._nearest(key) for key in unknown.dropna().unique()[:100]}
+        return by_text(unknown, lambda key: f"{nearest.get(key, '')}Map the event under `events`, or create it.")
+
+    def _nearest(self, event_key: str) -> str:
+        """The nearest known key, whatever its case."""
+        by_lower = {key.lower(): key for key in self._ids}
+        found = difflib.get_close_matches(event_key.lower(), by_lower, n=1)
+        return f"The nearest is {by_lower[found[0]]} (case counts). " if found else ""
+
+    def _money(self, own: pd.DataFrame) -> tuple[pd.Series[str], pd.Series[str]]:
+        """revenue in minor units as digits and, where it has too many decimals for that, how many it may have."""
+        revenue, known = own["revenue"], PLACES if self.settings.minor_units == "iso4217" else {}
+        places = by_text(own["currency"], lambda currency: known.get(currency, "2")).fillna("2")
+        minor = texts([None] * len(own), own.index)
+        for each in places.unique():
+            scaled = partial(_minor, places=int(each), rounds=self.settings.round_revenue)
+            minor = minor.fillna(by_text(revenue.where(places == each), scaled))
+        lost = revenue.notna() & minor.isna()
+        if lost.any():
+            lost &= is_decimal(revenue)
+        return minor, places.where(lost)
+
+    def _attributes(self, given: pd.Series[str]) -> tuple[pd.Series[str], pd.Series[bool]]:
+        """The registered ones as a JSON array, and where others were left out."""
+        if given.isna().all():
+            return given, given.notna()
+        told = [self._registered(orjson.loads(text)) for text in given.fillna("{}").tolist()]
+        return texts([array for array, _ in told], given.index), pd.Series(
+            [less for _, less in told], index=given.index
+        )
+
+    def _registered(self, attributes: Mapping[str, Any]) -> tuple[str, bool]:
+        ids: Mapping[str, str] = self.lookup.get("attributes", {})
+        kept = [
+            {"entity_id": ids.get(key, key), "key": key, "type": "custom", "value": value}
+            for key, value in attributes.items()
+            if (key in ids or key.startswith(RESERVED_ATTRIBUTE)) and _is_attribute(value)
+        ]
+        return orjson.dumps(kept).decode(), len(kept) < len(attributes)
+
+    def schema(self) -> pa.DataFrameSchema:
+        """The rules, as the options set them."""
+        settings = self.settings
+        return schema.rules(whole_quantity=settings.lift_quantity, reject_personal_ids=settings.reject_personal_ids)
+
+    def items(self, frame: pd.DataFrame) -> list[bytes]:
+        """One visitor object per conversion, in the shape that Optimizely's kits send.
+
+        Put together by column: only text that needs escaping is encoded by row.
+        """
+        no_field = pd.Series(None, index=frame.index, dtype="str")
+        return json_columns.encoded(
+            joined(
+                '{"snapshots":[{"events":[{"entity_id":',
+                quoted(frame["entity_id"]),
+                ',"uuid":',
+                quoted(frame["event_id"]),
+                ',"key":',
+                quoted(frame["event_key"]),
+                ',"timestamp":',
+                column(frame["occurred_at_ms"]),
+                around(',"revenue":', column(frame["minor"])),
+                around(',"value":', column(frame["value"])),
+                around(',"quantity":', column(frame["quantity_json"] if self.settings.lift_quantity else no_field)),
+                _tags(frame),
+                '}]}],"attributes":',
+                column(frame["attributes"].fillna("[]")),
+                ',"visitor_id":',
+                quoted(frame["visitor_id"]),
+                "}",
+            )
+        )
+
+    def request(self, payloads: Sequence[bytes]) -> Request:
+        """Visitors in the account's envelope. No key travels: the account is a field of the body."""
+        body = b"".join((self._head, b",".join(payloads), b"]}"))
+        return self.post(body, {"X-Optimizely-Strict": "true"} if self.settings.strict else None)
+
+    @cached_property
+    def _head(self) -> bytes:
+        settings, lookup = self.settings, self.lookup
+        by_datafile = lookup.get("anonymize_ip", True)
+        envelope = {
+            "account_id": settings.account_id,
+            "project_id": settings.project_id,
+            "revision": lookup.get("revision", ""),
+            "client_name": "offline-conversions",
+            "client_version": __version__,
+            "anonymize_ip": by_datafile if settings.anonymize_ip is None else settings.anonymize_ip,
+            "enrich_decisions": True,
+            "visitors": [],
+        }
+        return orjson.dumps(envelope)[:-2]
+
+
+# -- the datafile
+
+
+def _datafile(body: bytes) -> Mapping[str, Any]:
+    """The datafile, with every key that is read from it. Raises LookupFailed otherwise."""
+    try:
+        datafile = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        # A project that was switched off answers 200 with "// This Optimizely project has been deactivated …".
+        raise LookupFailed(f"it is not JSON but begins {body[:60].decode('utf-8', 'replace')!r}") from None
+    missing = [name for name in NEEDED if name not in datafile] if isinstance(datafile, dict) else NEEDED
+    if missing:
+        raise LookupFailed(f"it lacks {', '.join(missing)}")
+    if str(datafile["version"]) not in VERSIONS:
+        raise LookupFailed(f"it has version {datafile['version']}, and only {', '.join(VERSIONS)} are known")
+    return cast("dict[str, Any]", datafile)
+
+
+def _kept(datafile: Mapping[str, Any]) -> dict[str, Any]:
+    anonymize = datafile.get("anonymizeIP")
+    return {
+        "account_id": str(datafile["accountId"]),
+        "project_id": str(datafile["projectId"]),
+        "revision": str(datafile["revision"]),
+        "events": _ids_by_key(datafile["events"]),
+        "attributes": _ids_by_key(datafile["attributes"]),
+        "anonymize_ip": anonymize if isinstance(anonymize, bool) else True,
+        "region": "eu" if str(datafile.get("region", "")).lower() == "eu" else "us",
+    }
+
+
+def _ids_by_key(entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Of two entries with one key the last counts, as in Optimizely's own kit."""
+    return {str(entry["key"]): str(entry["id"]) for entry in entries}
+
+
+# -- values
+
+
+def _minor(revenue: str, *, places: int, rounds: bool) -> str | None:
+    """Decimal text times ten to the ``places``, as digits: ``19.99`` is ``1999``. None where decimals would be lost."""
+    whole, _, fraction = revenue.partition(".")
+    try:
+        units = int(whole + fraction[:places].ljust(places, "0"))
+    except ValueError:
+        return None
+    lost = fraction[places:].rstrip("0")
+    if lost and not rounds:
+        return None
+    up = (-1 if whole.startswith("-") else 1) if lost[:1] >= "5" else 0
+    return str(units + up)
+
+
+def _number_or_text(text: str) -> str:
+    return digits(text) if PLAIN.fullmatch(text) else orjson.dumps(text).decode()
+
+
+def _is_attribute(value: object) -> bool:
+    if isinstance(value, bool | str):
+        return True
+    return isinstance(value, int | float) and abs(value) <= LARGEST
+
+
+def _notes(
+    index: pd.Index[int], unregistered: pd.Series[bool], reserved: pd.Series[bool]
+) -> tuple[pd.Series[str], pd.Series[str]]:
+    note, detail = texts([None] * len(index), index), texts([None] * len(index), index)
+    told = (
+        (reserved, "reserved_tag", "A property named revenue was left out: money is taken from the revenue column."),
+        (
+            unregistered,
+            "unregistered_attribute",
+            "Attributes were left out: the datafile does not know them, or they are not text, true, false or a number.",
+        ),
+    )
+    for where, code, sentence in told:
+        note, detail = note.mask(where, code), detail.mask(where, sentence)
+    return note, detail
+
+
+# -- tags
+
+
+def _more_tags(own: pd.DataFrame) -> tuple[pd.Series[str], pd.Series[str], pd.Series[bool]]:
+    """What properties and extra columns add: tags as the inside of a JSON object, the tag ``value`` as a number, and
+    where a property was left out because it is named ``revenue``.
+
+    A property outweighs an extra column, a canonical column both.
+    """
+    names, index = extras(own), own.index
+    if not names and own["properties"].isna().all():
+        nothing = texts([None] * len(own), index)
+        return nothing, nothing, nothing.notna()
+    properties, extra, canonical = (
+        own["properties"].fillna("{}").tolist(),
+        _rows(own, names),
+        _rows(own, CANONICAL_TAGS),
+    )
+    # Row by row and only texts kept: a list of dicts would cost more in garbage collection than in work.
+    told = [
+        _told(EXACT.decode(given), dict(zip(names, row, strict=True)), dict(zip(CANONICAL_TAGS, taken, strict=True)))
+        for given, row, taken in zip(properties, extra, canonical, strict=True)
+    ]
+    inside, values, reserved = zip(*told, strict=True) if told else ((), (), ())
+    return texts(list(inside), index), texts(list(values), index), pd.Series(reserved, index=index, dtype=bool)
+
+
+def _rows(own: pd.DataFrame, names: Sequence[str]) -> Iterable[tuple[Any, ...]]:
+    return zip(*(cells(own, name) for name in names), strict=True) if names else repeat((), len(own))
+
+
+def _told(
+    properties: Mapping[str, Any], extra: Mapping[str, Any], canonical: Mapping[str, Any]
+) -> tuple[str | None, str | None, bool]:
+    tags = _flat({**extra, **properties}, canonical)
+    inside = orjson.dumps(tags, default=str)[1:-1].decode()
+    return inside or None, _value(tags.get("value")), "revenue" in properties
+
+
+def _flat(tags: Mapping[str, Any], canonical: Mapping[str, Any]) -> dict[str, Any]:
+    """Text, numbers, true and false; what is nested becomes its JSON text, nulls and taken names fall away."""
+    return {
+        name: orjson.dumps(value).decode() if isinstance(value, dict | list) else value
+        for name, value in tags.items()
+        if value is not None and name != "revenue" and canonical.get(name) is None
+    }
+
+
+def _value(tag: object) -> str | None:
+    if isinstance(tag, str):
+        return digits(tag) if PLAIN.fullmatch(tag) else None
+    return None if tag is None or isinstance(tag, bool) else orjson.dumps(tag, default=str).decode()
+
+
+def _tags(frame: pd.DataFrame) -> json_columns.Column:
+    """``,"tags":{…}`` of each row, null where there are none; revenue stands here too, as in the vendor's kits."""
+    pairs = listed(
+        around('"revenue":', column(frame["minor"])),
+        around('"currency":', quoted(frame["currency"])),
+        around('"order_id":', quoted(frame["order_id"])),
+        around('"quantity":', column(frame["quantity_json"])),
+        column(frame["more_tags"]),
+    )
+    return around(',"tags":{', pairs, "}")
