@@ -169,7 +169,8 @@ class Kameleoon(Destination):
         below = revenue.notna() & is_negative(revenue)
         refund = own["event_name"] == REFUND
         out["negative"] = refund | (below & self.settings.negative_as_refund)
-        out["revenue"] = revenue.where(below & ~out["negative"], revenue.str.removeprefix("-"))
+        signed = (below & ~out["negative"]) | revenue.str.startswith("--").fillna(False).astype(bool)
+        out["revenue"] = revenue.where(signed, revenue.str.removeprefix("-"))
 
     def _page(self, out: pd.DataFrame, own: pd.DataFrame, wanted: pd.Series[bool]) -> None:
         """Address, title and referrers of a page view."""
