@@ -42,7 +42,7 @@ class ImportSettings(BaseModel):
     columns: dict[str, str] = {}
     timezone: str | None = None
     schedule: str | None = None
-    chunk_rows: int = Field(default=50_000, ge=1, le=1_000_000)
+    chunk_rows: int = Field(default=20_000, ge=1, le=1_000_000)
     max_skew_minutes: int = Field(default=5, ge=0, le=1440)
     max_bad_share: float = Field(default=0.2, ge=0, le=1)
     """The Airflow run fails when more than this share of a destination's rows is rejected, refused, failed or unknown."""

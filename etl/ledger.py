@@ -7,6 +7,7 @@ both win a key. Bulk statements only; SQLite (WAL) and PostgreSQL.
 
 from __future__ import annotations
 
+import operator
 import secrets
 import time
 from collections import defaultdict
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import itemgetter
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -327,10 +328,7 @@ class Ledger:
         self, connection: sa.Connection, run_no: int, destination: str, items: Sequence[Item], at: int
     ) -> dict[str, Any]:
         """Insert all as ours; return the holders of the keys that were not free, by event_id."""
-        values = [
-            _entry(run_no, destination, i.row_number, i.event_id, i.event_name, IN_FLIGHT, 1, i.fingerprint, at)
-            for i in items
-        ]
+        values = _claims(run_no, destination, items, at)
         if not values or self._insert(connection, values) == len(values):
             return {}
         holders = self._holders(connection, destination, [item.event_id for item in items])
@@ -397,11 +395,7 @@ class Ledger:
         mine = (_entries.c.run_no == run_no) & (_entries.c.destination == destination)
         for part in _parts(rows):
             connection.execute(sa.delete(_entries).where(mine & _entries.c.row_number.in_(part)))
-        values = [
-            _entry(run_no, destination, i.row_number, i.event_id, i.event_name, IN_FLIGHT, 1, i.fingerprint, at)
-            for i in free
-        ]
-        self._insert(connection, values)
+        self._insert(connection, _claims(run_no, destination, free, at))
         return free
 
     def record(self, run_no: int, destination: str, sent: Sequence[Sent]) -> None:
@@ -546,9 +540,13 @@ _LET_GO = _OVERWRITE.replace(" WHERE", ", held = 0 WHERE")
 
 def _spans(batch: Sent) -> Iterator[tuple[Verdict, int, int]]:
     """Runs of neighbouring rows with the same verdict, as (verdict, first row, last row)."""
-    pairs = sorted(zip((item.row_number for item in batch.items), batch.verdicts, strict=True), key=itemgetter(0))
-    if not pairs:
+    rows = [item.row_number for item in batch.items]
+    if not rows:
         return
+    if max(rows) - min(rows) == len(rows) - 1 and all(map(operator.is_, batch.verdicts, repeat(batch.verdicts[0]))):
+        yield batch.verdicts[0], min(rows), max(rows)  # the usual case, told without looking at every row
+        return
+    pairs = sorted(zip(rows, batch.verdicts, strict=True), key=operator.itemgetter(0))
     (first, verdict), last = pairs[0], pairs[0][0]
     for row_number, told in pairs[1:]:
         if row_number != last + 1 or told != verdict:
@@ -572,6 +570,15 @@ def _entry(
     """One row of ``entries`` in the order of `_ENTRY`."""
     told = (verdict.status.value, verdict.reason, verdict.detail)
     return (run_no, destination, row_number, event_id, event_name, *told, held, fingerprint, at)
+
+
+def _claims(run_no: int, destination: str, items: Sequence[Item], at: int) -> list[tuple[Any, ...]]:
+    """Rows of ``entries`` for items about to be sent; spelled out, because this is done for every row there is."""
+    status, reason = IN_FLIGHT.status.value, IN_FLIGHT.reason
+    return [
+        (run_no, destination, row_number, event_id, event_name, status, reason, "", 1, fingerprint, at)
+        for row_number, event_id, event_name, _, fingerprint, _, _, _, _ in items
+    ]
 
 
 def _batch(batch_id: str, run_no: int, destination: str, sent: Sent) -> dict[str, Any]:

@@ -23,6 +23,9 @@ Clock = Callable[[], int]
 """Epoch milliseconds."""
 
 WAVE_LEAST, WAVE_MOST = 64, 20_000
+WAVE_ROUNDS = 16
+"""Rounds of full connections in one wave, where a doubtful row may simply be sent again; one round where it may not."""
+
 HALVED = frozenset({400, 413, 422})
 
 
@@ -46,9 +49,11 @@ class Loader:
 
     async def _load(self, items: Sequence[Item], lane: transport.Lane) -> None:
         limits, patience = self.destination.limits, self.destination.patience
+        rounds = WAVE_ROUNDS if self.destination.facts.repeatable else 1
+        size = max(WAVE_LEAST, min(WAVE_MOST, rounds * limits.connections * limits.items))
         knocked = False
         async with transport.line(limits, patience, lane) as line:
-            for wave in _waves(items, max(WAVE_LEAST, min(WAVE_MOST, limits.connections * limits.items))):
+            for wave in _waves(items, size):
                 won = await asyncio.to_thread(self._claim, wave)
                 if won and not knocked and not self.stop:
                     knocked = True
@@ -123,7 +128,9 @@ class Loader:
         response = answer.response
         if response is not None and response.status not in STOPS and not _transient(response):
             verdicts = self.destination.results([item.payload for item in batch], response)
-            return [self._remarked(item, verdict, at) for item, verdict in zip(batch, verdicts, strict=True)]
+            if any(item.note or item.stale_at_ms is not None for item in batch):
+                return [self._remarked(item, verdict, at) for item, verdict in zip(batch, verdicts, strict=True)]
+            return verdicts
         if answer.lost:
             verdict = Verdict(Status.UNKNOWN, "no_answer", f"Sent, but {answer.why}: it may have been accepted.")
         elif response is not None and response.status in STOPS:

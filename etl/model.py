@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Status(StrEnum):
@@ -84,9 +85,8 @@ Fetch = Callable[[str, Mapping[str, str]], bytes]
 """``fetch(url, headers)`` -> the body of a 200; raises `errors.LookupFailed` with a sentence otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One conversion in one vendor's words, ready for the wire.
+class Item(NamedTuple):
+    """One conversion in one vendor's words, ready for the wire. A tuple: millions of them are made.
 
     ``row_number`` is for people, ``event_id`` is the key's second half, ``payload`` the encoded bytes. ``expires_at_ms``
     (epoch ms) is the last moment the vendor takes it, if there is one; after ``stale_at_ms`` it goes with a remark.
@@ -96,12 +96,16 @@ class Item:
     row_number: int
     event_id: str
     event_name: str
-    payload: bytes = field(repr=False)
+    payload: bytes
     fingerprint: int = 0
     expires_at_ms: int | None = None
     stale_at_ms: int | None = None
     note: str = ""
     note_detail: str = ""
+
+    def __repr__(self) -> str:
+        """Without the payload, which is about a person."""
+        return f"Item(row_number={self.row_number}, event_id={self.event_id!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import orjson
 import pandas as pd
 import pandera.pandas as pa
 
-from schemas.casts import texts, times
+from schemas.casts import contains, matches, nothing, times
 from schemas.rules import optional, required, rule
 
 REQUIRED = ("event_id", "event_name", "occurred_at")
@@ -70,10 +70,11 @@ def cast(frame: pd.DataFrame, *, timezone: str | None, now_ms: int, skew_ms: int
     out = frame.copy(deep=False)
     for name in COLUMNS:
         if name not in out.columns:
-            out[name] = texts([None] * len(out), out.index)
+            out[name] = nothing(out.index)
     for name in out.columns:
         if isinstance(out[name].dtype, pd.StringDtype):
-            out[name] = out[name].mask(out[name].str.strip() == "")
+            blank = ~contains(out[name], r"[^\s]") & out[name].notna()
+            out[name] = out[name].mask(blank) if blank.any() else out[name]
     out["occurred_at_ms"], out["time_problem"] = times(out["occurred_at"], timezone)
     out["ahead"] = (out["occurred_at_ms"] > now_ms + skew_ms).fillna(False).astype(bool)
     out["currency"] = out["currency"].str.upper()
@@ -92,7 +93,7 @@ def _object_text(value: object) -> bool:
 
 
 def _printable(column: pd.Series[Any]) -> pd.Series[bool]:
-    return ~column.astype("str").str.contains("[\x00-\x1f\x7f]", regex=True)
+    return ~contains(column, "[\x00-\x1f\x7f]")
 
 
 def _short(column: pd.Series[Any]) -> pd.Series[bool]:
@@ -132,7 +133,7 @@ SCHEMA = pa.DataFrameSchema(
             checks=[rule("in_the_future", "occurred_at lies in the future.", lambda column: ~column.astype(bool))],
         ),
         "currency": optional(
-            rule("not_a_currency", "currency is not a three-letter code (ISO 4217).", lambda c: c.str.fullmatch("[A-Z]{3}")),
+            rule("not_a_currency", "currency is not a three-letter code (ISO 4217).", lambda c: matches(c, "[A-Z]{3}")),
         ),
         **{
             name: optional(rule("not_a_json_object", f"{name} is not a JSON object such as {{{{}}}}.", _is_object))

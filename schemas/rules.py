@@ -14,7 +14,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
-from schemas.casts import DECIMAL
+from schemas.casts import DECIMAL, contains, matches
 
 _EMAIL = r"[^@\s<>|,;:]+(?:@|%40)[^@\s<>|,;:]+\.[^@\s<>|,;:.0-9]{2,}"
 # Bare digits are no phone number, ids look the same: zero-padded (0012345678) and dated (2026-11-0012345) ones too.
@@ -54,19 +54,19 @@ def optional(*tests: pa.Check, dtype: object = None) -> pa.Column:
 
 def is_decimal(column: pd.Series[Any]) -> pd.Series[bool]:
     """True where the text is a plain decimal (`schemas.casts.DECIMAL`)."""
-    return column.astype("str").str.fullmatch(DECIMAL).astype(bool)
+    return matches(column, DECIMAL)
 
 
 def is_negative(column: pd.Series[Any]) -> pd.Series[bool]:
     """True where the decimal text is below zero; ``-0.00`` is zero."""
-    return column.astype("str").str.match(r"-.*[1-9]").astype(bool)
+    return contains(column, "^-.*[1-9]")
 
 
 def looks_personal(column: pd.Series[Any]) -> pd.Series[bool]:
     """True where a value contains an e-mail address or is a phone number as people write one."""
     text = column.astype("str").str.strip()
-    email = text.str.contains(_EMAIL, regex=True).astype(bool)
-    return email | text.str.fullmatch(f"(?:tel:)?(?:{_PHONE})").astype(bool)
+    email = contains(text, _EMAIL)
+    return email | matches(text, f"(?:tel:)?(?:{_PHONE})")
 
 
 def money(*tests: pa.Check) -> pa.Column:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from etl.errors import SourceError
 from etl.sources.base import Source, SourceSettings, Window
@@ -90,10 +91,13 @@ def _frame(names: list[str], rows: list[list[str]], first: int) -> pd.DataFrame:
         damage = [_ragged(len(row), width) for row in rows]
         rows = [(row + [""] * width)[:width] for row in rows]
     index = pd.RangeIndex(first, first + len(rows), name="row_number")
-    columns = zip(*rows, strict=True)
-    frame = pd.DataFrame({n: pd.array(c, dtype="str") for n, c in zip(names, columns, strict=True)}, index=index)
-    frame["damage"] = pd.array(damage or [None] * len(rows), dtype="str")
-    return frame
+    columns = {name: _text(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)}
+    return pd.DataFrame(columns | {"damage": _text(damage or [None] * len(rows))}, index=index)
+
+
+def _text(cells: Sequence[str | None]) -> pd.api.extensions.ExtensionArray:
+    """A text column by way of Arrow, which takes Python strings several times as fast as pandas does."""
+    return pd.array(pa.array(cells, pa.large_string()), dtype="str")
 
 
 def _ragged(cells: int, width: int) -> str | None:

@@ -1,0 +1,1 @@
+"""Benchmarks: ``make bench``. Figures and what they were measured on are in RESULTS.md."""
