@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
+import orjson
 import pandera.pandas as pa
 
 from schemas.rules import money, optional, rule
@@ -72,8 +73,7 @@ def findings(
         yield "missing_spec_property", f"The Event Spec requires of {name}: {', '.join(missing)}."
     if texts := [key for key in NUMBERS if isinstance(properties.get(key), (str, bool, list, dict))]:
         yield "property_not_a_number", f"The Event Spec wants a number in {', '.join(texts)}."
-    discount = properties.get("total_discount")
-    if str(getattr(discount, "contents", discount)).startswith("-"):
+    if orjson.dumps(properties.get("total_discount"), default=str).startswith(b"-"):
         yield "negative_discount", "total_discount is below zero; Converge's own module sends it without a sign."
 
 
