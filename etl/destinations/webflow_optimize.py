@@ -47,7 +47,7 @@ class WebflowOptimizeSettings(Settings):
 
     customer_id: Text
     api_key: Secret
-    user_domain: str | None = None
+    user_domain: Text | None = None
     events: dict[str, Text] = Field(default_factory=dict)
     known_events: frozenset[str] | None = None
     event_field: Literal["apiName", "eventName"] = "apiName"
