@@ -54,6 +54,7 @@ from etl.destinations.base import (
     Settings,
     Text,
     Url,
+    by_text,
     cells,
     encoded,
     hashed,
@@ -205,13 +206,11 @@ class Convert(Destination):
         What is named but leads to no id stays as it is, for the rules to refuse.
         """
         events = own["event_name"]
-        named = own["convert_goal_id"].fillna(self._page_goals(own)).fillna(_mapped(events, self.settings.events))
-        ids = _mapped(named, {text: self._goal_id(text) or text for text in named.dropna().unique()})
-        return ids.fillna(_mapped(events, {name: self._goal_id(name) for name in events.dropna().unique()}))
+        named = own["convert_goal_id"].fillna(self._page_goals(own)).fillna(by_text(events, self.settings.events.get))
+        return by_text(named, lambda text: self._goal_id(text) or text).fillna(by_text(events, self._goal_id))
 
     def _page_goals(self, own: pd.DataFrame) -> pd.Series[str]:
-        urls = own["url"].where(own["event_name"] == "page")
-        return _mapped(urls, {url: self._page_goal(url) for url in urls.dropna().unique()})
+        return by_text(own["url"].where(own["event_name"] == "page"), self._page_goal)
 
     def _page_goal(self, url: str) -> str | None:
         return next((goal for pattern, goal in self.settings.page_goals.items() if fnmatchcase(url, pattern)), None)
@@ -278,10 +277,6 @@ class Convert(Destination):
         """The answer is for the whole request; a 200 is read, because Convert gives it to what it throws away."""
         doubt = _doubt(response.body) if 200 <= response.status < 300 else None
         return [doubt] * len(payloads) if doubt else self.same_for_all(payloads, response)
-
-
-def _mapped(column: pd.Series[str], mapping: Mapping[str, str | None]) -> pd.Series[str]:
-    return column.map(mapping).astype("str")
 
 
 def _goal_data(amount: str | None, count: str | None, order: str | None) -> list[dict[str, Any]]:

@@ -31,6 +31,8 @@ Options where Optimizely's own interface offers more than the default:
     Sends although the datafile belongs to another account or project than the settings say.
 ``max_age_days``
     No age limit is documented; this one stops older rows.
+``client_name``, ``client_version``
+    Free text, by which Optimizely's exports tell who sent an event.
 """
 
 from __future__ import annotations
@@ -141,6 +143,8 @@ class OptimizelySettings(Settings):
     reject_personal_ids: bool = False
     allow_account_mismatch: bool = False
     max_age_days: int | None = Field(default=None, ge=1)
+    client_name: Text = "offline-conversions"
+    client_version: Text = __version__
 
 
 class Optimizely(Destination):
@@ -188,10 +192,9 @@ class Optimizely(Destination):
         url = settings.datafile_url.get_secret_value() if settings.datafile_url else DATAFILE.format(sdk_key=key)
         headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         try:
-            datafile = _datafile(fetch(url, headers))
+            lookup = _kept(_datafile(fetch(url, headers)))
         except LookupFailed as error:
             raise LookupFailed(self._no_datafile(error), "datafile_unavailable") from None
-        lookup = _kept(datafile)
         if not settings.allow_account_mismatch:
             self._check_account(lookup)
         return lookup
@@ -326,8 +329,8 @@ class Optimizely(Destination):
             "account_id": settings.account_id,
             "project_id": settings.project_id,
             "revision": lookup.get("revision", ""),
-            "client_name": "offline-conversions",
-            "client_version": __version__,
+            "client_name": settings.client_name,
+            "client_version": settings.client_version,
             "anonymize_ip": by_datafile if settings.anonymize_ip is None else settings.anonymize_ip,
             "enrich_decisions": True,
             "visitors": [],
@@ -367,8 +370,11 @@ def _kept(datafile: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ids_by_key(entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Of two entries with one key the last counts, as in Optimizely's own kit."""
-    return {str(entry["key"]): str(entry["id"]) for entry in entries}
+    """Of two entries with one key the last counts, as in Optimizely's own kit. Raises LookupFailed."""
+    try:
+        return {str(entry["key"]): str(entry["id"]) for entry in entries}
+    except (KeyError, TypeError):
+        raise LookupFailed("its events or attributes are not lists of keys and ids") from None
 
 
 # -- values
