@@ -88,7 +88,6 @@ PLAIN = re.compile(DECIMAL)
 EXACT = json.JSONDecoder(parse_float=orjson.Fragment, parse_int=orjson.Fragment)
 """Reads JSON so that numbers keep their digits."""
 
-
 VERSIONS = ("2", "3", "4")
 NEEDED = ("accountId", "projectId", "revision", "version", "events", "attributes")
 RESERVED_ATTRIBUTE = "$opt_"
@@ -96,22 +95,8 @@ LARGEST = 2**53
 """Optimizely's kits drop attributes that are larger numbers."""
 
 NO_DECIMALS = (
-    "BIF",
-    "CLP",
-    "DJF",
-    "GNF",
-    "ISK",
-    "JPY",
-    "KMF",
-    "KRW",
-    "PYG",
-    "RWF",
-    "UGX",
-    "VND",
-    "VUV",
-    "XAF",
-    "XOF",
-    "XPF",
+    *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW"),
+    *("PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"),
 )
 THREE_DECIMALS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
 PLACES = {**dict.fromkeys(NO_DECIMALS, "0"), **dict.fromkeys(THREE_DECIMALS, "3")}
@@ -270,9 +255,8 @@ class Optimizely(Destination):
         if given.isna().all():
             return given, given.notna()
         told = [self._registered(orjson.loads(text)) for text in given.fillna("{}").tolist()]
-        return texts([array for array, _ in told], given.index), pd.Series(
-            [less for _, less in told], index=given.index
-        )
+        arrays, fewer = zip(*told, strict=True)
+        return texts(list(arrays), given.index), pd.Series(fewer, index=given.index)
 
     def _registered(self, attributes: Mapping[str, Any]) -> tuple[str, bool]:
         ids: Mapping[str, str] = self.lookup.get("attributes", {})
