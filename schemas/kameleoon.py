@@ -52,5 +52,5 @@ def rules(*, visitor_code_limit: int, indices: bool) -> pa.DataFrameSchema:
 _INDICES = rule(
     "referrers_not_whole_numbers",
     "referrer is not a list of whole numbers such as 1|4, which referrersIndices demands.",
-    lambda column: column.str.fullmatch(r"[0-9]{1,9}(\|[0-9]{1,9})*"),
+    lambda column: column.str.fullmatch(r"(0|[1-9][0-9]{0,8})(\|(0|[1-9][0-9]{0,8}))*"),
 )

@@ -14,17 +14,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pandas as pd
 import pandera.pandas as pa
 from pydantic import BeforeValidator, Field, field_validator
 
-from etl.destinations.base import Destination, Facts, Settings, Text, cells, encoded, number
+from etl import json_columns
+from etl.destinations.base import Destination, Facts, Settings, Text, digits
+from etl.json_columns import around, column, joined, quoted
 from etl.model import Limits, Request
 from schemas import kameleoon as schema
-from schemas.casts import WHOLE, texts
+from schemas.casts import WHOLE, matches, nothing, texts
 from schemas.rules import is_negative
 
 DAY_MS = 86_400_000
@@ -163,7 +165,8 @@ class Kameleoon(Destination):
     def _conversion(self, out: pd.DataFrame, own: pd.DataFrame, wanted: pd.Series[bool]) -> None:
         """Goal and amount; of a refund, the amount without its sign."""
         fixed = own["event_name"].map(self.settings.events).astype("str")
-        out["goal_id"] = own["kameleoon_goal_id"].str.strip().fillna(fixed).where(wanted)
+        goals = own["kameleoon_goal_id"].str.strip().fillna(fixed).where(wanted)
+        out["goal_id"] = goals.str.replace("^0+([0-9])", r"\1", regex=True)  # JSON knows no 036151
         out["missing"] = _told("missing_goal_id", wanted & out["goal_id"].isna())
         revenue = own["revenue"].where(wanted)
         below = revenue.notna() & is_negative(revenue)
@@ -174,8 +177,8 @@ class Kameleoon(Destination):
 
     def _page(self, out: pd.DataFrame, own: pd.DataFrame, wanted: pd.Series[bool]) -> None:
         """Address, title and referrers of a page view."""
-        for name, column in (("href", "url"), ("title", "title"), ("referrers", "referrer")):
-            out[name] = own[column].where(wanted)
+        for name, canonical in (("href", "url"), ("title", "title"), ("referrers", "referrer")):
+            out[name] = own[canonical].where(wanted)
         out["missing"] = out["missing"].mask(wanted & out["href"].isna(), "missing_url")
 
     def schema(self) -> pa.DataFrameSchema:
@@ -186,25 +189,31 @@ class Kameleoon(Destination):
         )
 
     def items(self, frame: pd.DataFrame) -> list[bytes]:
-        """One JSON object per event, keys in the order of the documented example."""
-        shared = [cells(frame, name) for name in ("event_type", "nonce", "visitor_code")]
-        sales = (cells(frame, name) for name in ("goal_id", "revenue", "negative"))
-        pages = (cells(frame, name) for name in ("href", "title", "referrers"))
-        return [
-            encoded(_sale(nonce, visitor, *sale) if type_ == CONVERSION else self._view(nonce, visitor, *page))
-            for type_, nonce, visitor, sale, page in zip(
-                *shared, zip(*sales, strict=True), zip(*pages, strict=True), strict=True
-            )
-        ]
+        """One JSON object per event, keys in the order of the documented example.
 
-    def _view(self, nonce: str, visitor: str, href: str, title: str | None, referrers: str | None) -> dict[str, Any]:
-        event: dict[str, Any] = {"nonce": nonce, "eventType": PAGE, "visitorCode": visitor, "href": href}
-        if title is not None:
-            event["title"] = title
-        if referrers is not None:
-            indices = self.settings.referrers_field == "referrersIndices"
-            event[self.settings.referrers_field] = [int(n) for n in referrers.split("|")] if indices else referrers
-        return event
+        Put together by column: only text that needs escaping is encoded by row.
+        """
+        return json_columns.encoded(
+            joined(
+                '{"nonce":',
+                quoted(frame["nonce"]),
+                around(',"eventType":"', column(frame["event_type"]), '"'),
+                ',"visitorCode":',
+                quoted(frame["visitor_code"]),
+                around(',"goalId":', column(frame["goal_id"])),
+                around(',"revenue":', column(_digits(frame["revenue"]))),
+                column(_told(',"negative":true', frame["negative"])),
+                around(',"href":', quoted(frame["href"])),
+                around(',"title":', quoted(frame["title"])),
+                around(f',"{self.settings.referrers_field}":', self._referrers(frame["referrers"])),
+                "}",
+            )
+        )
+
+    def _referrers(self, referrers: pd.Series[str]) -> json_columns.Column:
+        if self.settings.referrers_field == "referrers":
+            return quoted(referrers)
+        return around("[", column(referrers.str.replace("|", ",", regex=False)), "]")
 
     def request(self, payloads: Sequence[bytes]) -> Request:
         """An array, even around a single event."""
@@ -222,15 +231,12 @@ class Kameleoon(Destination):
         return urlunsplit(parts._replace(query=query))
 
 
-def _sale(nonce: str, visitor: str, goal_id: str, revenue: str | None, negative: bool) -> dict[str, Any]:
-    event: dict[str, Any] = {"nonce": nonce, "eventType": CONVERSION, "visitorCode": visitor, "goalId": int(goal_id)}
-    if revenue is not None:
-        event["revenue"] = number(revenue)
-    if negative:
-        event["negative"] = True
-    return event
+def _digits(amounts: pd.Series[str]) -> pd.Series[str]:
+    """Decimal text as JSON numbers, digit for digit; only the odd ones (``+.5``, ``007``) are looked at by row."""
+    odd = amounts.notna() & ~matches(amounts, r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+    return amounts.mask(odd, amounts[odd].map(digits)) if odd.any() else amounts
 
 
 def _told(text: str, where: pd.Series[bool]) -> pd.Series[str]:
     """``text`` where it applies, else null."""
-    return texts([None] * len(where), where.index).mask(where, text)
+    return nothing(where.index).mask(where, text)
