@@ -53,6 +53,7 @@ def yes(folder: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    folder.chmod(0o755)  # nginx drops its rights when started as root
     (folder / "datafile.json").write_text(json.dumps(DATAFILE))
     conf = folder / "nginx.conf"
     conf.write_text(CONF.format(folder=folder, port=port))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -273,6 +274,18 @@ def retry(
     return reports
 
 
+def doubtful(
+    config: Config, *, import_name: str | None = None, run_id: str | None = None, to: Sequence[str] | None = None
+) -> dict[str, int]:
+    """Rows per destination that may have been accepted and that `retry` sends again only if a person insists."""
+    ledger = Ledger(config.ledger_url).open()
+    unsure = ledger.letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
+    counts: Counter[str] = Counter()
+    for rows in unsure.values():
+        counts.update({name: len(numbers) for name, numbers in rows.items()})
+    return {name: count for name, count in counts.items() if not config.destination(name).facts.repeatable}
+
+
 def _without_doubtful(
     config: Config, letters: Mapping[str, Mapping[str, list[int]]], unsure: Mapping[str, Mapping[str, list[int]]]
 ) -> dict[str, dict[str, list[int]]]:
@@ -338,7 +351,7 @@ def _again(job: Job, name: str, rows: Sequence[int], insist: bool) -> None:
 
 def _opened(config: Config) -> Ledger:
     # Rows are tuples and text without cycles: measured, collecting as often as Python does costs a fifth of a run.
-    gc.set_threshold(100_000, 20, 50)
+    gc.set_threshold(20_000, 20, 20)
     return Ledger(config.ledger_url).open()
 
 
