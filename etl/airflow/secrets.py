@@ -1,0 +1,45 @@
+"""Secrets for ``${NAME}`` inside a task: the environment, else the Airflow connection of that name (its password).
+
+Every value that is handed out is told to Airflow's masker first, so that no task log shows it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.log import mask_secret
+
+
+class Secrets:
+    """Answers ``${NAME}`` for `etl.config.load`; asks Airflow at most once per name."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str | None] = {}
+
+    def __call__(self, name: str) -> str | None:
+        """The value, masked in logs from now on; None when neither the environment nor a connection has it."""
+        if name not in self._known:
+            value = os.environ.get(name) or _password(name)
+            if value and not _is_public(value):
+                mask_secret(value)
+            self._known[name] = value
+        return self._known[name]
+
+
+def _password(connection: str) -> str | None:
+    try:
+        return Connection.get(connection).password or None
+    except AirflowNotFoundException:
+        return None
+
+
+def _is_public(value: str) -> bool:
+    """True for what logs may and must show: the path of a file, or a URL that holds no credentials."""
+    if value.startswith(("http://", "https://")):
+        url = urlsplit(value)
+        return not (url.username or url.password or url.query) and url.path in ("", "/")
+    return value.startswith(("/", ".")) and Path(value).exists()

@@ -1,0 +1,198 @@
+"""What the tasks of the DAGs do: one function per task, around the stages of `etl.pipeline`.
+
+Between tasks travel a run id, chunks (index, path, rows) and counts, nothing else: XCom is stored and shown unmasked.
+Errors that no repetition mends fail a task at once; everything else is left to Airflow's retries, which send nothing
+twice, because the ledger's claims outlive the process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from airflow.configuration import conf
+from airflow.sdk.exceptions import AirflowFailException
+
+from etl import config, pipeline
+from etl.airflow.secrets import Secrets
+from etl.errors import ConfigError, SourceError, SumMismatch
+from etl.ledger import Stop
+from etl.model import Chunk
+from etl.pipeline import Job
+from etl.report import Report
+from etl.sources.base import Window
+
+log = logging.getLogger("conversions")
+
+PERMANENT = (ConfigError, SourceError, SumMismatch)
+"""Errors that stay the same however often a task is repeated."""
+
+Staged = dict[str, Any]
+"""A `Chunk` as it travels: ``{"index": 0, "path": "…", "rows": 50000}``."""
+
+
+# -- one import
+
+
+def start(file: Path, import_name: str, begin: datetime | None, end: datetime | None) -> str:
+    """Judge the settings, write the run down and name it."""
+    with _failing_for_good():
+        job = pipeline.start(_config(file), import_name, window=window(begin, end))
+    log.info("%s: run %s begins", import_name, job.run.run_id)
+    return job.run.run_id
+
+
+def prepare(file: Path, run_id: str) -> None:
+    """Let every destination look up what it needs."""
+    with _stage(file, run_id) as job:
+        pipeline.prepare(job)
+
+
+def extract(file: Path, run_id: str, begin: datetime | None, end: datetime | None) -> list[Staged]:
+    """Stage the source; the chunks in order."""
+    with _stage(file, run_id) as job:
+        chunks = [asdict(chunk) for chunk in pipeline.extract(job, window(begin, end))]
+        most = conf.getint("core", "max_map_length")
+        if len(chunks) > most:
+            raise SourceError(
+                f"imports.{job.run.import_name}.chunk_rows: the source makes {len(chunks)} chunks, "
+                f"Airflow maps {most} at most; raise chunk_rows or [core] max_map_length."
+            )
+        return chunks
+
+
+def validate(file: Path, run_id: str, chunks: list[Staged]) -> list[Staged]:
+    """Judge every row of all chunks, in order, because an event_id may return in a later chunk."""
+    with _stage(file, run_id) as job:
+        return [asdict(chunk) for chunk in pipeline.validate(job, (Chunk(**chunk) for chunk in chunks))]
+
+
+def transform(file: Path, run_id: str, destination: str, chunk: Staged) -> Staged:
+    """One chunk in one vendor's words."""
+    with _stage_of(file, run_id, destination) as job:
+        return asdict(pipeline.transform(job, destination, Chunk(**chunk)))
+
+
+def load(file: Path, run_id: str, destination: str, chunk: Staged) -> None:
+    """Deliver one chunk; a destination that stops is told by `summary`, its rows are ``failed``."""
+    with _stage_of(file, run_id, destination) as job:
+        pipeline.load(job, destination, Chunk(**chunk))
+
+
+def summary(file: Path, run_id: str | None, states: Mapping[str, str | None]) -> dict[str, dict[str, int]]:
+    """Close the run and judge it: rows per destination and status, or a failure that says what to do.
+
+    ``states`` are those of the other tasks of the DAG run; one that failed is why the run did not get to its end.
+    """
+    failed = sorted(task for task, state in states.items() if state == "failed")
+    if run_id is None:
+        raise AirflowFailException("Nothing was begun: the log of the task `start` says why.")
+    with _failing_for_good():
+        job = pipeline.resume(_config(file), run_id)
+        report = pipeline.finish(job, stopped=_reason(job, failed) if failed else "")
+    for name in report.rows:
+        log.info("%s", line(report, name))
+    trouble = _trouble(report, job.settings.max_bad_share)
+    if trouble:
+        raise AirflowFailException(" ".join(trouble))
+    return {name: report.by_status(name) for name in report.rows}
+
+
+# -- dead letters
+
+
+def retry(file: Path, destination: str, import_name: str | None, statuses: list[str]) -> dict[str, int]:
+    """Send one destination's dead letters again, never insisting; rows per status after it."""
+    with _failing_for_good():
+        reports = pipeline.retry(_config(file), import_name=import_name, to=[destination], statuses=statuses)
+    counts: dict[str, int] = {}
+    for report in reports:
+        log.info("%s: %s", report.run.import_name, line(report, destination))
+        for status, rows in report.by_status(destination).items():
+            counts[status] = counts.get(status, 0) + rows
+    if not reports:
+        log.info("%s: there is nothing to send again", destination)
+    trouble = [sentence for report in reports for sentence in _trouble(report, max_bad_share=1)]
+    if trouble:
+        raise AirflowFailException(" ".join(trouble))
+    return counts
+
+
+# -- pieces
+
+
+def window(begin: datetime | None, end: datetime | None) -> Window:
+    """A DAG run's data interval as the span to read; without one, or with an empty one, everything is read.
+
+    A DAG without a schedule gives its manual runs an interval that begins and ends at the same moment.
+    """
+    return Window() if begin is None or end is None or begin == end else Window(begin, end)
+
+
+def line(report: Report, destination: str) -> str:
+    """One destination of a run in one line."""
+    told = ", ".join(f"{rows} {status}" for status, rows in report.by_status(destination).items()) or "no result"
+    stop = report.stops.get(destination)
+    return f"{destination}: {report.rows[destination]} rows read, {told}" + (f". {stop.detail}" if stop else "")
+
+
+def _config(file: Path) -> config.Config:
+    return config.load(file, secret=Secrets())
+
+
+def _reason(job: Job, failed: list[str]) -> str:
+    """Why the run did not get to its end: what the stage wrote down, else which task failed."""
+    return job.run.stop_detail or f"The task {failed[0]} failed, its log says why."
+
+
+def _trouble(report: Report, max_bad_share: float) -> list[str]:
+    """One sentence for everything that makes a DAG run fail; empty when all is well."""
+    told = [report.run.stop_detail] if report.run.stop_detail else []
+    told += [stop.detail for stop in report.stops.values()]
+    for name in report.rows:
+        share = report.bad_share(name)
+        if share > max_bad_share and name not in report.stops:
+            told.append(
+                f"{name}: {share:.0%} of {report.rows[name]} rows were not delivered, max_bad_share allows "
+                f"{max_bad_share:.0%}; `conversions results --run {report.run.run_id} --to {name}` lists them."
+            )
+    return told
+
+
+@contextmanager
+def _failing_for_good() -> Iterator[None]:
+    try:
+        yield
+    except PERMANENT as error:
+        raise AirflowFailException(str(error)) from None
+
+
+@contextmanager
+def _stage(file: Path, run_id: str) -> Iterator[Job]:
+    """A stage that all destinations wait for: if it fails for good the run is closed here, with the reason."""
+    with _failing_for_good():
+        job = pipeline.resume(_config(file), run_id)
+        try:
+            yield job
+        except PERMANENT as error:
+            pipeline.finish(job, stopped=str(error))
+            raise
+
+
+@contextmanager
+def _stage_of(file: Path, run_id: str, destination: str) -> Iterator[Job]:
+    """A stage of one destination: if it fails for good that destination stops, the others go on."""
+    with _failing_for_good():
+        job = pipeline.resume(_config(file), run_id)
+        try:
+            yield job
+        except PERMANENT as error:
+            job.ledger.stop_destination(
+                job.run.run_no, destination, Stop("settings", f"{destination} stopped: {error}")
+            )
+            raise
