@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, cast
 
@@ -18,7 +18,7 @@ import pandera.pandas as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from etl import __version__
-from etl.model import Fetch, Limits, Request, Response, Status, Verdict
+from etl.model import Fetch, Limits, Patience, Request, Response, Status, Verdict
 
 USER_AGENT = f"offline-conversions/{__version__}"
 
@@ -55,6 +55,18 @@ class LimitSettings(BaseModel):
     spacing_ms: int | None = Field(default=None, ge=0)
 
 
+class RetrySettings(BaseModel):
+    """``retry:`` of a destination; what is left out keeps the vendor's default. Seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    attempts: int | None = Field(default=None, ge=1, le=20)
+    first_wait_s: float | None = Field(default=None, ge=0, le=60)
+    longest_wait_s: float | None = Field(default=None, ge=0, le=600)
+    total_s: float | None = Field(default=None, gt=0, le=3600)
+    timeout_s: float | None = Field(default=None, gt=0, le=600)
+
+
 class Settings(BaseModel):
     """What every destination takes in imports.yaml; a vendor adds its own. Unknown keys are refused."""
 
@@ -63,6 +75,7 @@ class Settings(BaseModel):
     type: str
     endpoint: Url | None = None
     limits: LimitSettings = LimitSettings()
+    retry: RetrySettings = RetrySettings()
     events: dict[str, Any] = {}
 
 
@@ -87,6 +100,7 @@ class Facts:
     all_or_nothing: bool
     requires: tuple[str, ...]
     hints: Mapping[int, str] = field(default_factory=dict)
+    patience: Patience = Patience()
     expired: tuple[str, str] = ("too_old", "The vendor no longer takes a conversion this old.")
     stale: tuple[str, str] = ("stale", "The vendor may ignore a conversion this old.")
 
@@ -121,6 +135,11 @@ class Destination:
             connections=ours.connections or default.connections,
             spacing_ms=default.spacing_ms if ours.spacing_ms is None else ours.spacing_ms,
         )
+
+    @cached_property
+    def patience(self) -> Patience:
+        """The vendor's defaults, overridden by ``retry:``."""
+        return replace(self.facts.patience, **self.settings.retry.model_dump(exclude_none=True))
 
     @cached_property
     def envelope_bytes(self) -> int:
