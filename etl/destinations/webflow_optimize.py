@@ -167,7 +167,7 @@ class WebflowOptimize(Destination):
         request = self.post(body, {"Authorization": f"ApiKey {self.settings.api_key.get_secret_value()}"})
         if self.settings.dialect == "event" or self.settings.endpoint:
             return request
-        return replace(request, url=f"https://log.intellimize.co/customer/{quote(self.settings.customer_id)}/event")
+        return replace(request, url=f"https://log.intellimize.co/customer/{quote(self.settings.customer_id, '')}/event")
 
     def results(self, payloads: Sequence[bytes], response: Response) -> list[Verdict]:
         """2xx is delivered; the answer repeats the conversion, and another one's actionId there is worth a remark."""
