@@ -285,6 +285,17 @@ def fetcher(cache: MutableMapping[str, bytes], user_agent: str) -> Callable[[str
     return fetch
 
 
+def reach(url: str, user_agent: str) -> int:
+    """The status that one harmless HEAD is answered with; whatever it is, somebody is there.
+
+    Raises LookupFailed when nothing answers.
+    """
+    try:
+        return requests.head(url, headers={"User-Agent": user_agent}, timeout=10, allow_redirects=False).status_code
+    except requests.RequestException as error:
+        raise LookupFailed(f"{_host(url)} does not answer ({type(error).__name__})", "unreachable") from None
+
+
 def _kept(cache: MutableMapping[str, bytes], name: str) -> dict[str, str]:
     try:
         kept: dict[str, str] = orjson.loads(cache[name])

@@ -37,7 +37,15 @@ from etl.sandbox.wire import (
 BODY_LIMIT = 3_500_000
 MILLISECONDS = range(10**12, 10**13)  # thirteen digits
 
-EVENTS = {"5001": "purchase", "5002": "signup", "5003": "add_to_cart", "5004": "begin_checkout", "5005": "form_submit"}
+EVENTS = {
+    "5001": "purchase",
+    "5002": "signup",
+    "5003": "add_to_cart",
+    "5004": "begin_checkout",
+    "5005": "form_submit",
+    "5006": "page_view",
+    "5007": "refund",
+}
 ATTRIBUTES = {"7001": "plan", "7002": "age", "7003": "is_vip"}
 RESERVED_PREFIX = "$opt_"
 DECISION = "campaign_activated"

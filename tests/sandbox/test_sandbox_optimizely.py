@@ -177,6 +177,8 @@ def test_the_datafile(sandbox):
         "add_to_cart": "5003",
         "begin_checkout": "5004",
         "form_submit": "5005",
+        "page_view": "5006",
+        "refund": "5007",
     }
     assert {one["key"]: one["id"] for one in datafile["attributes"]} == {
         "plan": "7001",

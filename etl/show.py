@@ -1,0 +1,466 @@
+"""What people see on a terminal: tables, reasons, a first request, progress. Values in, print-outs out.
+
+What came from a row is printed as plain text: it can neither colour nor steer the terminal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import orjson
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from etl.model import GOOD, Checked, Request, Status, Verdict
+
+if TYPE_CHECKING:
+    from etl.destinations.base import Destination, Facts
+    from etl.ledger import RunInfo
+    from etl.report import Report
+
+PLAIN_WIDTH = 140
+"""Columns where there is no terminal to ask."""
+
+ROWS_SHOWN = 20
+RESULTS_SHOWN = 200
+BODY_LINES = 40
+WIDE = 110
+"""From so many columns on, a result's sentence has room beside it."""
+
+STYLES = {
+    "ready": "green",
+    Status.DELIVERED: "green",
+    Status.DUPLICATE: "cyan",
+    Status.SKIPPED: "cyan",
+    Status.REJECTED: "yellow",
+    Status.REFUSED: "red",
+    Status.FAILED: "red",
+    Status.UNKNOWN: "magenta",
+}
+SILENT = frozenset({"", "already_delivered"})
+"""Reasons of good rows that need no words."""
+
+
+class Paper(Console):
+    """A console that leaves a closed pipe to whoever started the program."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Not rich's exit code 1, which means rejected rows here."""
+        raise BrokenPipeError
+
+
+def paper(*, stderr: bool = False) -> Paper:
+    """Standard output (or error) as it is now."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else PLAIN_WIDTH
+    return Paper(stderr=stderr, markup=False, highlight=False, emoji=False, width=width)
+
+
+def plain(text: object) -> str:
+    """The text without what a terminal would obey."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", str(text))
+
+
+def many(count: int, thing: str = "row") -> str:
+    """``1 row``, ``12,345 rows``."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+# -- destinations
+
+
+def facts(found: Mapping[str, Facts]) -> Iterator[Table]:
+    """Who can be delivered to: limits, then what a row needs and what becomes of repeats."""
+    heads = ("items", "at most", "body", "parallel", "spacing")
+    limits = _table("type", *((head, "right") for head in heads), "deduplicates")
+    words = Table.grid(padding=(0, 2))
+    for type_, each in found.items():
+        row = facts_row(type_, each)
+        body = f"{each.max_bytes / 1e6:g} MB"
+        numbers = (f"{each.limits.items:,}", f"{each.max_items:,}", body, row["connections"], row["spacing"])
+        limits.add_row(type_, *numbers, row["dedup"])
+        words.add_row()
+        words.add_row(Text(each.title, style="bold"), "needs", row["requires"])
+        words.add_row("", "repeats", each.repeatable_because)
+    yield limits
+    yield words
+
+
+def facts_row(type_: str, facts: Facts) -> dict[str, str]:
+    """One destination type in words."""
+    limits = facts.limits
+    most = f" (at most {facts.max_items:,})" if facts.max_items != limits.items else ""
+    return {
+        "type": type_,
+        "vendor": facts.title,
+        "batch": f"{limits.items:,}{most}",
+        "bytes": f"{facts.max_bytes:,}",
+        "connections": str(limits.connections),
+        "spacing": f"{limits.spacing_ms:,} ms" if limits.spacing_ms else "none",
+        "dedup": "yes" if facts.repeatable else "no",
+        "because": facts.repeatable_because,
+        "requires": ", ".join(facts.requires),
+    }
+
+
+def facts_markdown(found: Mapping[str, Facts]) -> str:
+    """The table of the README."""
+    head = {
+        "type": "`type`",
+        "vendor": "Vendor",
+        "batch": "Conversions per request",
+        "bytes": "Bytes per request",
+        "connections": "Connections",
+        "spacing": "Spacing",
+        "dedup": "Deduplicates",
+        "requires": "Needs",
+    }
+    lines = [list(head.values()), ["---"] * len(head)]
+    for type_, each in found.items():
+        row = facts_row(type_, each)
+        row |= {"type": f"`{type_}`", "dedup": f"{row['dedup']}: {row['because']}"}
+        lines.append([row[name] for name in head])
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def facts_plain(type_: str, facts: Facts) -> dict[str, Any]:
+    """One destination type as plain values."""
+    limits = facts.limits
+    return {
+        "type": type_,
+        "title": facts.title,
+        "docs": list(facts.docs),
+        "items": limits.items,
+        "max_items": facts.max_items,
+        "max_bytes": facts.max_bytes,
+        "connections": limits.connections,
+        "spacing_ms": limits.spacing_ms,
+        "deduplicates": facts.repeatable,
+        "because": facts.repeatable_because,
+        "requires": list(facts.requires),
+    }
+
+
+# -- check
+
+
+def check(checked: Mapping[str, Checked], out: Console) -> None:
+    """What a run would do: counts, the rows that would not go, and the first request of each destination.
+
+    Rows that no destination would get are told once.
+    """
+    statuses = [Status.SKIPPED.value, Status.REJECTED.value]
+    _counts(out, {name: (each.rows, _sums(each.counts)) for name, each in checked.items()}, ["ready", *statuses])
+    rows = _shared(checked)
+    told = {(row[3].status.value, row[3].reason) for row in rows}
+    shared = {key: min(each.counts.get(key, 0) for each in checked.values()) for key in told}
+    if shared:
+        out.print(f"\nNo destination gets these {many(sum(shared.values()))}:")
+        _noted(out, shared, rows)
+    for name, each in checked.items():
+        out.print()
+        out.rule(Text(name, style="bold"), align="left", characters="─", style="dim")
+        _check_one(out, each, shared, {row[0] for row in rows})
+
+
+def _check_one(out: Console, checked: Checked, shared: Mapping[tuple[str, str], int], told: set[int]) -> None:
+    """What one destination adds to what all of them say (``shared`` counts, ``told`` rows)."""
+    if checked.stopped:
+        out.print(Text(f"Stopped: {checked.stopped}", style="red"))
+        return
+    own = {key: count - shared.get(key, 0) for key, count in checked.counts.items()}
+    _noted(out, own, [row for row in checked.noted if row[0] not in told])
+    if checked.request is not None:
+        out.print(Text("The first request:", style="dim"))
+        request(out, checked.request)
+
+
+def _noted(out: Console, counts: Mapping[tuple[str, str], int], rows: Sequence[tuple[int, str, str, Verdict]]) -> None:
+    """Counts by reason, then the first of the rows."""
+    for line in _reasons(counts):
+        out.print(line)
+    if rows:
+        total = sum(count for (status, _), count in counts.items() if status != "ready")
+        _rows(out, rows, total)
+
+
+def _sums(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    sums: Counter[str] = Counter()
+    for (status, _), count in counts.items():
+        sums[status] += count
+    return dict(sums)
+
+
+def _shared(checked: Mapping[str, Checked]) -> list[tuple[int, str, str, Verdict]]:
+    """Rows that are noted with the same verdict everywhere."""
+    if len(checked) < 2:
+        return []
+    first, *others = checked.values()
+    elsewhere = [{(row[0], row[3]) for row in each.noted} for each in others]
+    return sorted(row for row in first.noted if all((row[0], row[3]) in each for each in elsewhere))
+
+
+def _reasons(counts: Mapping[tuple[str, str], int]) -> Iterator[Text]:
+    """``rejected: no_goal 2, looks_like_pii 1``, and the remarks on ready rows likewise."""
+    for status, words in (("rejected", "rejected"), ("skipped", "skipped"), ("ready", "ready, with a remark")):
+        found = [(reason, count) for (each, reason), count in counts.items() if each == status and reason and count]
+        if found:
+            told = ", ".join(
+                f"{reason} {count:,}" for reason, count in sorted(found, key=lambda pair: (-pair[1], pair[0]))
+            )
+            yield Text.assemble((f"{words}: ", STYLES[status]), told)
+
+
+def _rows(out: Console, rows: Sequence[tuple[int, str, str, Verdict]], total: int) -> None:
+    table = _table(("row", "right"), "event_id", "why")
+    table.columns[1].max_width = 32
+    for number, event_id, _, verdict in rows[:ROWS_SHOWN]:
+        table.add_row(str(number), _cut(event_id), _why(verdict.status, verdict.reason, verdict.detail))
+    out.print(table)
+    if total > ROWS_SHOWN:
+        out.print(f"  … and {total - min(len(rows), ROWS_SHOWN):,} more")
+
+
+def _why(status: str, reason: str, detail: str) -> Text:
+    text = Text()
+    text.append(plain(reason or status), STYLES.get(status, ""))
+    return text.append(f": {plain(detail)}" if detail else "")
+
+
+def request(out: Console, shown: Request) -> None:
+    """A request as it would travel, its body indented and cut off where it gets long."""
+    out.print(f"  {shown.method} {plain(shown.url)}", soft_wrap=True)
+    for name, value in shown.headers.items():
+        out.print(f"  {plain(name)}: {plain(value)}", soft_wrap=True)
+    lines = _indented(shown.body)
+    out.print()
+    for line in lines[:BODY_LINES]:
+        out.print(f"  {plain(line)}", soft_wrap=True)
+    if len(lines) > BODY_LINES:
+        out.print(f"  … and {len(lines) - BODY_LINES:,} more lines, {len(shown.body):,} bytes in all")
+
+
+def _indented(body: bytes) -> list[str]:
+    """JSON with its numbers digit for digit; anything else as it is."""
+    import json
+
+    try:
+        content = json.loads(body, parse_float=orjson.Fragment, parse_int=orjson.Fragment)
+        return orjson.dumps(content, option=orjson.OPT_INDENT_2).decode().splitlines()
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace").splitlines()
+
+
+# -- run, retry, results
+
+
+def heading(run: RunInfo) -> Text:
+    """Which run it is."""
+    again = f" · sends again what is left of {run.retry_of}" if run.retry_of else ""
+    told = f" · run {run.run_id} · {plain(run.source)}{again}"
+    return Text.assemble((plain(run.import_name), "bold"), told)
+
+
+def report(found: Report, sentences: Mapping[tuple[str, str, str], str], out: Console) -> None:
+    """A run in numbers, then the rows that need somebody, then remarks on the others."""
+    out.print(heading(found.run))
+    statuses = [status.value for status in Status]
+    _counts(out, {name: (found.rows[name], found.by_status(name)) for name in found.counts}, statuses)
+    groups = _groups(found, sentences)
+    bad = [group for group in groups if group[0] not in GOOD]
+    if bad:
+        out.print("\nRows that need somebody:")
+        _told(out, bad, len(found.counts))
+        named = ",".join(dict.fromkeys(group[0] for group in bad))
+        out.print(f"\nEach of them: conversions results --run {found.run.run_id} --status {named}", soft_wrap=True)
+    remarks = [group for group in groups if group[0] in GOOD and group[1] not in SILENT]
+    if remarks:
+        out.print("\nRemarks on rows that need nobody:")
+        _told(out, remarks, len(found.counts))
+
+
+Group = tuple[str, str, str, int, list[str]]
+"""status, reason, sentence, rows at each destination, destinations."""
+
+
+def _groups(found: Report, sentences: Mapping[tuple[str, str, str], str]) -> list[Group]:
+    """Rows by reason; destinations with the same number of rows and the same sentence are told together."""
+    groups: dict[tuple[str, str, str, int], list[str]] = {}
+    for name, counts in found.counts.items():
+        for (status, reason), count in counts.items():
+            key = (status, reason, sentences.get((name, status, reason), ""), count)
+            groups.setdefault(key, []).append(name)
+    order = [status.value for status in reversed(Status)]
+    listed = [(*key, names) for key, names in groups.items()]
+    return sorted(listed, key=lambda group: (order.index(group[0]), -len(group[4]), group[4], group[1]))
+
+
+def _told(out: Console, groups: Sequence[Group], destinations: int) -> None:
+    table = Table.grid(padding=(0, 1), pad_edge=True)
+    table.add_column(justify="right")
+    table.add_column()
+    for status, reason, sentence, count, names in groups:
+        everywhere = len(names) == destinations and destinations > 1
+        where = "every destination" if everywhere else ", ".join(names)
+        head = Text.assemble((f"{status} {plain(reason)}".strip(), STYLES.get(status, "")), (f" · {where}", "dim"))
+        table.add_row(f"{count:,}", head.append(f"\n{plain(sentence)}" if sentence else "", "default"))
+    out.print(table)
+
+
+def _counts(out: Console, rows: Mapping[str, tuple[int, Mapping[str, int]]], statuses: Sequence[str]) -> None:
+    """destination × status; only statuses that occur."""
+    there = [status for status in statuses if any(counts.get(status) for _, counts in rows.values())]
+    table = _table("destination", ("rows", "right"), *((status, "right") for status in there))
+    for name, (total, counts) in rows.items():
+        cells = [(counts.get(status, 0), STYLES[status]) for status in there]
+        table.add_row(name, f"{total:,}", *(Text(f"{n:,}", style=style if n else "dim") for n, style in cells))
+    out.print(table)
+
+
+def counts(
+    run: RunInfo,
+    offered: Mapping[str, int | None],
+    found: Mapping[str, Mapping[tuple[str, str], int]],
+    out: Console,
+) -> None:
+    """One run of the ledger: rows per destination and status."""
+    out.print(heading(run))
+    if run.stop_detail:
+        out.print(Text(f"Stopped: {plain(run.stop_detail)}", style="red"))
+    elif run.finished_at_ms is None:
+        out.print(Text("Not finished: still running, or its process died.", style="yellow"))
+    statuses = [status.value for status in Status]
+    _counts(out, {name: (offered.get(name) or 0, _sums(each)) for name, each in found.items()}, statuses)
+
+
+def results(blocks: Iterable[Sequence[Mapping[str, Any]]], out: Console, most: int | None) -> int:
+    """The first rows of the result table, all of it where ``most`` is None; how many rows there were."""
+    wide = out.width >= WIDE
+    seen = 0
+    for block in blocks:
+        shown = block if most is None else block[: max(most - seen, 0)]
+        if shown:
+            out.print(_results(shown, wide=wide))
+        seen += len(block)
+    return seen
+
+
+def _results(rows: Sequence[Mapping[str, Any]], *, wide: bool) -> Table:
+    more = ["event_name", "status", "why"] if wide else ["status", "reason"]
+    table = _table("destination", ("row", "right"), "event_id", *more)
+    table.columns[2].max_width = 32
+    for column in (0, 1, *range(3, len(table.columns) - wide)):
+        table.columns[column].no_wrap = True
+    for row in rows:
+        status, reason = str(row["status"]), str(row["reason"] or "")
+        why = _why(status, reason, str(row["detail"] or "")) if wide and reason else Text(plain(reason))
+        name = [_cut(row["event_name"], 24)] if wide else []
+        coloured = Text(status, style=STYLES.get(status, ""))
+        table.add_row(plain(row["destination"]), f"{row['row_number']:,}", _cut(row["event_id"]), *name, coloured, why)
+    return table
+
+
+def _cut(text: object, most: int = 60) -> str:
+    """Ids may be 500 characters long; sixty tell them apart."""
+    told = plain(text)
+    return told if len(told) <= most else f"{told[: most - 1]}…"
+
+
+def _table(*columns: str | tuple[str, str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        if isinstance(column, tuple):
+            table.add_column(column[0], justify=column[1])  # type: ignore[arg-type]
+        else:
+            table.add_column(column, overflow="fold")
+    return table
+
+
+# -- ping
+
+
+def door(name: str, sentence: str, *, mark: str) -> Text:
+    """One line about one destination; ``mark`` is ok, warning or failed."""
+    style = {"ok": "green", "warning": "yellow", "failed": "red"}[mark]
+    return Text.assemble((f"{mark:8}", style), (f"{name}: ", "bold"), plain(sentence))
+
+
+# -- progress
+
+
+@contextmanager
+def spinner(words: str) -> Iterator[None]:
+    """A sign of life on a terminal, nothing elsewhere."""
+    err = paper(stderr=True)
+    if not err.is_terminal:
+        yield
+        return
+    with err.status(f"{words} …"):
+        yield
+
+
+@contextmanager
+def progress(err: Console) -> Iterator[Callable[[str, int], None]]:
+    """``progress(name, rows)`` as bars on a terminal; elsewhere the log's line per chunk."""
+    if not err.is_terminal:
+        with _log_lines(err):
+            yield lambda name, rows: None
+        return
+    rows = TextColumn("{task.completed:,.0f} rows")
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), rows, TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as bars:
+        yield _Bars(bars).advance
+
+
+class _Bars:
+    """One bar for reading, one per destination; each is as long as what has been read so far."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {"read": bars.add_task("read", total=None)}
+        self._read = 0
+
+    def advance(self, name: str, rows: int) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=self._read or None)
+        if name == "read":
+            self._read += rows
+            for task in self._tasks.values():
+                self._bars.update(task, total=self._read)
+        self._bars.advance(self._tasks[name], rows)
+
+
+@contextmanager
+def _log_lines(err: Console) -> Iterator[None]:
+    """Lines about chunks for as long as the block runs. What stopped a destination is told at the end instead."""
+    log = logging.getLogger("conversions")
+    if log.isEnabledFor(logging.INFO):  # -v shows them already
+        yield
+        return
+    handler = logging.StreamHandler(err.file)
+    handler.addFilter(lambda record: record.levelno < logging.WARNING)
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before[0])
+        log.propagate = before[1]
+
+
+def destination_host(destination: Destination) -> str:
+    """Where it listens, without what may be secret in the rest of the address."""
+    return destination.endpoint.split("://", 1)[-1].split("/", 1)[0].rsplit("@", 1)[-1]
