@@ -14,6 +14,7 @@ from etl.errors import ConfigError
 
 RETRY_DELAY_VARIABLE = "CONVERSIONS_RETRY_DELAY_SECONDS"
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+_TAKEN = frozenset({"retry_dead_letters", "start", "prepare", "extract", "validate", "summary"})
 
 
 def file_beside(dags: Path) -> Path:
@@ -28,6 +29,8 @@ def load(file: Path) -> Config:
         for name in names:
             if not _NAME.fullmatch(name):
                 raise ConfigError(f"{section}.{name}: Airflow wants names of letters, digits, _ and - only.")
+            if name in _TAKEN:
+                raise ConfigError(f"{section}.{name}: {name} is the name of a DAG or task of ours; take another.")
     return loaded
 
 

@@ -1,0 +1,55 @@
+"""Fixtures of the Airflow tests; importing `airflow_world` sets the environment before Airflow is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from airflow_world import ORDERS, World
+
+from etl.sandbox import Sandbox
+
+HERE = Path(__file__).parent
+IGNORED = [
+    # Airflow's in-process API imports starlette's test client, which would rather have another HTTP library.
+    "ignore:Using `httpx` with `starlette.testclient` is deprecated",
+]
+"""Warnings of Airflow about itself; ours are errors here too."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of this folder, and no others, pass over what Airflow warns of."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            for warning in IGNORED:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """Airflow's own database, made once."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+@pytest.fixture(scope="session")
+def vendors() -> Iterator[Sandbox]:
+    """The five vendors on localhost."""
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def world(airflow_db: None, vendors: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Everything fresh but Airflow's database, where runs of several tests lie side by side."""
+    vendors.reset()
+    vendors.clear_faults()
+    for name in ("CONVERT_API_KEY", "OPTIMIZELY_SDK_KEY", "CONVERGE_TOKEN", "WEBFLOW_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SANDBOX", vendors.url)
+    monkeypatch.setenv("ORDERS_CSV", str(ORDERS))
+    made = World(tmp_path, vendors)
+    made.configure()
+    return made

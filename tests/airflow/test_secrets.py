@@ -1,0 +1,104 @@
+"""Secrets come from the environment or from connections, and stay out of everything that Airflow stores and shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from airflow_world import CONFIG
+
+if TYPE_CHECKING:
+    from airflow_world import World
+
+TOKEN = "sandbox-converge-token"
+
+
+@pytest.fixture
+def connection(airflow_db: None) -> Iterator[None]:
+    """An Airflow connection CONVERGE_TOKEN that holds the token as its password."""
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+
+    made = Connection(conn_id="CONVERGE_TOKEN", conn_type="generic", password=TOKEN)  # noqa: AIR311
+    with create_session() as session:
+        session.add(made)
+    yield
+    with create_session() as session:
+        session.delete(session.merge(made))
+
+
+def without_default(world: World) -> None:
+    """imports.yaml in which the token has no default."""
+    world.configure(to=["converge"])
+    CONFIG.write_text(CONFIG.read_text().replace(":-sandbox-converge-token}", "}"))
+
+
+@pytest.mark.usefixtures("connection")
+def test_a_connection_answers_and_nothing_stored_shows_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    masked: list[object] = []
+    monkeypatch.setattr("etl.airflow.secrets.mask_secret", masked.append)
+    event_ids = world.orders(3)
+    without_default(world)
+    run = world.run()
+    assert run.state == "success"
+    assert world.counted()["converge"] == 3
+    assert set(masked) == {TOKEN}
+
+    with create_session() as session:
+        kept = [str(row.value) for row in session.scalars(select(XComModel))]
+        kept += [str(row.rendered_fields) for row in session.scalars(select(RenderedTaskInstanceFields))]
+        kept += [str(row.data) for row in session.scalars(select(SerializedDagModel))]
+        kept += [str(row.conf) for row in session.scalars(select(DagRun))]
+    assert len(kept) > 10
+    for text in kept:
+        assert not [secret for secret in (TOKEN, "@shop.example", *event_ids) if secret in text]
+
+
+def test_the_environment_goes_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from etl.airflow.secrets import Secrets
+
+    masked: list[object] = []
+    monkeypatch.setattr("etl.airflow.secrets.mask_secret", masked.append)
+    monkeypatch.setattr("etl.airflow.secrets._password", {"B_KEY": "from-connection"}.get)
+    monkeypatch.setenv("A_KEY", "from-environment")
+    secrets = Secrets()
+    assert [secrets(name) for name in ("A_KEY", "B_KEY", "C_KEY")] == ["from-environment", "from-connection", None]
+    assert masked == ["from-environment", "from-connection"]
+
+
+@pytest.mark.parametrize(
+    ("value", "hidden"),
+    [
+        pytest.param("http://127.0.0.1:8900", False, id="plain address"),
+        pytest.param("https://user:pass@crm.example", True, id="address with credentials"),
+        pytest.param("https://hooks.example/T0/B1/secret", True, id="address with a path"),
+        pytest.param("/", False, id="path that exists"),
+        pytest.param("/k3y+that/looks=like-a-path", True, id="key that looks like a path"),
+        pytest.param("k3y", True, id="key"),
+    ],
+)
+def test_only_what_cannot_be_a_secret_is_shown(
+    airflow_db: None, monkeypatch: pytest.MonkeyPatch, value: str, hidden: bool
+) -> None:
+    from etl.airflow.secrets import Secrets
+
+    masked: list[object] = []
+    monkeypatch.setattr("etl.airflow.secrets.mask_secret", masked.append)
+    monkeypatch.setenv("A_VALUE", value)
+    assert Secrets()("A_VALUE") == value
+    assert bool(masked) == hidden
+
+
+def test_a_secret_that_nobody_has_fails_the_run_with_its_name(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.orders(1)
+    without_default(world)
+    assert world.run().state == "failed"
+    assert "destinations.converge.webhook_token: ${CONVERGE_TOKEN} has no value" in capsys.readouterr().out
