@@ -44,7 +44,8 @@ class Figure:
 
     def line(self) -> str:
         """For the table."""
-        return f"{self.name:<44} {self.count:>9,} {self.seconds:>8.1f} s {self.count / self.seconds:>9,.0f} rows/s {self.peak_mb:>6.0f} MB"
+        rate = self.count / self.seconds
+        return f"{self.name:<44} {self.count:>9,} {self.seconds:>8.1f} s {rate:>9,.0f} rows/s {self.peak_mb:>6.0f} MB"
 
 
 def measure(name: str, count: int, *argv: str, cwd: Path) -> Figure:
@@ -62,7 +63,9 @@ def measure(name: str, count: int, *argv: str, cwd: Path) -> Figure:
     _, status, usage = os.wait4(pid, 0)
     seconds = time.monotonic() - began
     if os.waitstatus_to_exitcode(status) != 0:
-        raise SystemExit(f"bench: {name} ended {os.waitstatus_to_exitcode(status)}\n{(cwd / 'err.txt').read_text()[-3000:]}")
+        raise SystemExit(
+            f"bench: {name} ended {os.waitstatus_to_exitcode(status)}\n{(cwd / 'err.txt').read_text()[-3000:]}"
+        )
     return Figure(name, count, seconds, usage.ru_maxrss / 1024)
 
 

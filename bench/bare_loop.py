@@ -1,6 +1,6 @@
 """The script that everybody writes: read, encode, post, note. No validation, no claim, no retry: the yardstick.
 
-    python -m bench.bare_loop ROWS.csv URL NOTES.db
+python -m bench.bare_loop ROWS.csv URL NOTES.db
 """
 
 from __future__ import annotations

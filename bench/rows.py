@@ -7,7 +7,17 @@ import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-HEADER = ("event_id", "event_name", "occurred_at", "user_id", "anonymous_id", "revenue", "currency", "order_id", "kameleoon_goal_id")
+HEADER = (
+    "event_id",
+    "event_name",
+    "occurred_at",
+    "user_id",
+    "anonymous_id",
+    "revenue",
+    "currency",
+    "order_id",
+    "kameleoon_goal_id",
+)
 
 
 def write(path: Path, count: int, *, shuffled: bool = False) -> Path:
@@ -22,6 +32,16 @@ def write(path: Path, count: int, *, shuffled: bool = False) -> Path:
             at = (start + timedelta(milliseconds=n * 50)).isoformat()
             visitor = f"{n * 2654435761 % 2**32:08x}"
             out.writerow(
-                (event_id, "Order Completed", at, f"user-{visitor}", visitor, f"{n % 500}.{n % 100:02d}", "GBP", f"ORD-{n}", "36151")
+                (
+                    event_id,
+                    "Order Completed",
+                    at,
+                    f"user-{visitor}",
+                    visitor,
+                    f"{n % 500}.{n % 100:02d}",
+                    "GBP",
+                    f"ORD-{n}",
+                    "36151",
+                )
             )
     return path

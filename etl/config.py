@@ -45,7 +45,7 @@ class ImportSettings(BaseModel):
     chunk_rows: int = Field(default=20_000, ge=1, le=1_000_000)
     max_skew_minutes: int = Field(default=5, ge=0, le=1440)
     max_bad_share: float = Field(default=0.2, ge=0, le=1)
-    """The Airflow run fails when more than this share of a destination's rows is rejected, refused, failed or unknown."""
+    """The Airflow run fails when more of a destination's rows are rejected, refused, failed or unknown."""
 
     @field_validator("timezone")
     @classmethod
@@ -102,7 +102,7 @@ class Config:
     @cached_property
     def ledger_url(self) -> str:
         """The ledger's URL with secrets filled in and a relative SQLite path made absolute."""
-        url = self._filled(self.file.ledger, "ledger")
+        url = str(self._filled(self.file.ledger, "ledger"))
         prefix = "sqlite:///"
         if url.startswith(prefix) and not url.startswith(prefix + "/") and ":memory:" not in url:
             return prefix + str(self.local(url.removeprefix(prefix)))

@@ -29,7 +29,9 @@ def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> pd
     renamed = frame.rename(columns=shadowed | {name: canonical for canonical, name in columns.items()})
     absent = [name for name in REQUIRED if name not in renamed.columns]
     if absent:
-        raise SourceError(f"{source}: no column for {', '.join(absent)}. Add to the import:\n{_proposal(there, columns)}")
+        raise SourceError(
+            f"{source}: no column for {', '.join(absent)}. Add to the import:\n{_proposal(there, columns)}"
+        )
     return renamed
 
 

@@ -38,7 +38,10 @@ _meta = sa.MetaData()
 _runs = sa.Table(
     "runs",
     _meta,
-    *(sa.Column(name, sa.BigInteger) for name in ("window_start_ms", "window_end_ms", "started_at_ms", "finished_at_ms")),
+    *(
+        sa.Column(name, sa.BigInteger)
+        for name in ("window_start_ms", "window_end_ms", "started_at_ms", "finished_at_ms")
+    ),
     sa.Column("run_no", sa.BigInteger, primary_key=True),
     *(sa.Column(name, sa.Text) for name in ("run_id", "kind", "import_name", "source", "retry_of", "stop_detail")),
     sa.Column("lease_until_ms", sa.BigInteger),
@@ -105,7 +108,7 @@ IN_FLIGHT = Verdict(Status.UNKNOWN, "in_flight")  # written for every row, so it
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One batch that has its final word: the items, one verdict each, and how the request went (0 attempts: it did not)."""
+    """One batch that has its last word: the items, one verdict each, how the request went (0 attempts: it did not)."""
 
     items: Sequence[Item]
     verdicts: Sequence[Verdict]
@@ -170,7 +173,9 @@ class Ledger:
         if found is None:
             self.upgrade()
         elif found != head:
-            raise LedgerError(f"The ledger is of version {found}, this program needs {head}: run `conversions ledger upgrade`.")
+            raise LedgerError(
+                f"The ledger is of version {found}, this program needs {head}: run `conversions ledger upgrade`."
+            )
         return self
 
     def close(self) -> None:
@@ -449,10 +454,17 @@ class Ledger:
             return {row.destination: row.rows_read for row in connection.execute(asked)}
 
     def letters(
-        self, *, statuses: Iterable[str], import_name: str | None, run_id: str | None, destinations: Iterable[str] | None
+        self,
+        *,
+        statuses: Iterable[str],
+        import_name: str | None,
+        run_id: str | None,
+        destinations: Iterable[str] | None,
     ) -> dict[str, dict[str, list[int]]]:
         """Dead letters to send again: run_id -> destination -> row numbers (of the run that has the last word)."""
-        view = sa.table("dead_letters", *(sa.column(name) for name in ("run_id", "import", "destination", "status", "row_number")))
+        view = sa.table(
+            "dead_letters", *(sa.column(name) for name in ("run_id", "import", "destination", "status", "row_number"))
+        )
         asked = sa.select(view.c.run_id, view.c.destination, view.c.row_number).where(view.c.status.in_(list(statuses)))
         if import_name is not None:
             asked = asked.where(view.c["import"] == import_name)
@@ -506,7 +518,9 @@ class Ledger:
             asked = (
                 sa.select(*columns)
                 .join(_runs, _runs.c.run_no == _entries.c.run_no)
-                .where(_entries.c.destination == destination, _entries.c.held == 1, self._among(_entries.c.event_id, part))
+                .where(
+                    _entries.c.destination == destination, _entries.c.held == 1, self._among(_entries.c.event_id, part)
+                )
             )
             found |= {row.event_id: row for row in connection.execute(asked)}
         return found
@@ -542,9 +556,7 @@ class Ledger:
 
 
 _ARRAYS = ", ".join("%s::bigint[]" if isinstance(_entries.c[n].type, sa.BigInteger) else "%s::text[]" for n in _ENTRY)
-_INSERT_POSTGRESQL = (
-    f"INSERT INTO entries ({', '.join(_ENTRY)}) SELECT * FROM unnest({_ARRAYS}) ON CONFLICT DO NOTHING"  # noqa: S608
-)
+_INSERT_POSTGRESQL = f"INSERT INTO entries ({', '.join(_ENTRY)}) SELECT * FROM unnest({_ARRAYS}) ON CONFLICT DO NOTHING"  # noqa: S608
 _INSERT_SQLITE = (
     f"INSERT INTO entries ({', '.join(_ENTRY)}) VALUES ({', '.join('?' * len(_ENTRY))}) ON CONFLICT DO NOTHING"  # noqa: S608
 )
@@ -642,7 +654,7 @@ def _of(table: sa.Table, run_no: int, destination: str) -> sa.Update:
     return sa.update(table).where(table.c.run_no == run_no, table.c.destination == destination)
 
 
-def _run_info(row: Mapping[str, Any]) -> RunInfo:
+def _run_info(row: Any) -> RunInfo:
     return RunInfo(**{name: row[name] for name in RunInfo.__slots__})
 
 

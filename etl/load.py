@@ -89,34 +89,30 @@ class Loader:
 
     async def _send(self, line: transport.Line, batch: Sequence[Item]) -> list[Sent]:
         """Send one batch to its last word; more than one `Sent` where it was halved or partly expired."""
-        at = self.clock()
-        late = [item for item in batch if item.expires_at_ms is not None and at > item.expires_at_ms]
-        if late:
-            reason, detail = self.destination.facts.expired
-            kept = [item for item in batch if item.expires_at_ms is None or at <= item.expires_at_ms]
-            rest = await self._send(line, kept) if kept else []
-            return [_unsent(late, Verdict(Status.REJECTED, reason, detail)), *rest]
-        if self.stop:
-            return [_unsent(batch, self._failed())]
-        request = self.destination.request([item.payload for item in batch])
-        if len(request.body) > self.destination.limits.bytes:
-            return [_unsent(batch, self._too_large())]
-        answers_before = line.answers
-        try:
-            answer = await line.send(request, repeatable=self.destination.facts.repeatable)
-        except DestinationStopped as stopped:
-            await self._stop(stopped)
-            return [_unsent(batch, self._failed())]
-        if self._halves(answer, batch):
-            middle = len(batch) // 2
-            halves = await asyncio.gather(self._send(line, batch[:middle]), self._send(line, batch[middle:]))
-            return [*halves[0], *halves[1]]
-        await self._stop_after(answer, silent=line.answers == answers_before)
-        verdicts = self._verdicts(batch, answer, at)
+        async with line.slots:
+            at = self.clock()
+            fresh, late = _by_age(batch, at)
+            done = [_unsent(late, Verdict(Status.REJECTED, *self.destination.facts.expired))] if late else []
+            if self.stop:
+                return [*done, _unsent(fresh, self._failed())]
+            request = self.destination.request([item.payload for item in fresh]) if fresh else None
+            if request is None:
+                return done
+            if len(request.body) > self.destination.limits.bytes:
+                return [*done, _unsent(fresh, self._too_large())]
+            try:
+                answer = await line.send(request, repeatable=self.destination.facts.repeatable)
+            except DestinationStopped as stopped:
+                await self._stop(stopped)
+                return [*done, _unsent(fresh, self._failed())]
+        if self._halves(answer, fresh):
+            middle = len(fresh) // 2
+            halves = await asyncio.gather(self._send(line, fresh[:middle]), self._send(line, fresh[middle:]))
+            return [*done, *halves[0], *halves[1]]
+        await self._stop_after(answer, silent=line.unanswered >= self.destination.patience.attempts)
         status = answer.response.status if answer.response else None
-        return [
-            Sent(batch, verdicts, len(request.body), answer.attempts, status, answer.sent_at_ms, answer.answered_at_ms)
-        ]
+        times = (answer.attempts, status, answer.sent_at_ms, answer.answered_at_ms)
+        return [*done, Sent(fresh, self._verdicts(fresh, answer, at), len(request.body), *times)]
 
     def _halves(self, answer: transport.Answer, batch: Sequence[Item]) -> bool:
         facts = self.destination.facts
@@ -138,19 +134,26 @@ class Loader:
         else:
             reason = f"http_{response.status}" if response is not None else "unreachable"
             times = "1 attempt" if answer.attempts == 1 else f"{answer.attempts} attempts"
-            verdict = Verdict(Status.FAILED, reason, f"Not accepted after {times}: {answer.why}; the next run sends it.")
+            verdict = Verdict(
+                Status.FAILED, reason, f"Not accepted after {times}: {answer.why}; the next run sends it."
+            )
         return [verdict] * len(batch)
 
     async def _stop_after(self, answer: transport.Answer, *, silent: bool) -> None:
-        """Stop on an answer that blames everybody, or when nobody was answered while this request was tried."""
+        """Stop on an answer that blames everybody, or when as many attempts in a row went unanswered."""
         response = answer.response
         if response is not None and response.status in STOPS:
             hint = self.destination.hint(response.status)
             told = f"it answered {response.status}, {STOPS[response.status]}. {hint}".strip()
             await self._stop(DestinationStopped(told, f"http_{response.status}"))
+        elif response is not None and response.status == 429:
+            told = (
+                "it answered 429 and asked for more time than `retry.total_s` allows; `conversions retry` goes on later"
+            )
+            await self._stop(DestinationStopped(told, "http_429"))
         elif silent and (response is None or _transient(response)):
             reason = f"http_{response.status}" if response is not None else "unreachable"
-            told = f"{answer.why}, for all {answer.attempts} attempts. Is the vendor down, or `endpoint` wrong?"
+            told = f"{answer.why}, and so on for every request. Is the vendor down, or `endpoint` wrong?"
             await self._stop(DestinationStopped(told, reason))
 
     def _remarked(self, item: Item, verdict: Verdict, at: int) -> Verdict:
@@ -192,6 +195,12 @@ def pack(items: Sequence[Item], destination: Destination) -> Iterator[list[Item]
 def _waves(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def _by_age(items: Sequence[Item], at: int) -> tuple[list[Item], list[Item]]:
+    """Those the vendor still takes at this moment, and those it does not."""
+    fresh = [item for item in items if item.expires_at_ms is None or at <= item.expires_at_ms]
+    return fresh, [] if len(fresh) == len(items) else [i for i in items if i.expires_at_ms and at > i.expires_at_ms]
 
 
 def _unsent(items: Sequence[Item], verdict: Verdict) -> Sent:

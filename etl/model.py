@@ -53,7 +53,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long one request is tried: attempts and total time both bound it. Waits double, with jitter, up to the longest."""
+    """How long one request is tried: attempts and total time both bound it. Waits double, with jitter."""
 
     attempts: int = 5
     first_wait_s: float = 0.5
@@ -88,7 +88,7 @@ Fetch = Callable[[str, Mapping[str, str]], bytes]
 class Item(NamedTuple):
     """One conversion in one vendor's words, ready for the wire. A tuple: millions of them are made.
 
-    ``row_number`` is for people, ``event_id`` is the key's second half, ``payload`` the encoded bytes. ``expires_at_ms``
+    ``row_number`` is for people, ``event_id`` the key's second half, ``payload`` bytes encoded once. ``expires_at_ms``
     (epoch ms) is the last moment the vendor takes it, if there is one; after ``stale_at_ms`` it goes with a remark.
     ``note`` (code) and ``note_detail`` (sentence) travel into the result when delivered.
     """

@@ -1,7 +1,7 @@
 """The main flow. The same stage functions serve the command line, a test and an Airflow task; only paths travel.
 
-    start ─► prepare ─► extract ─► validate ─► transform ─► load ─► finish
-                        one source, in chunks  └ per destination ┘
+start ─► prepare ─► extract ─► validate ─► transform ─► load ─► finish
+                    one source, in chunks  └ per destination ┘
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def resume(config: Config, run_id: str) -> Job:
 
 
 def prepare(job: Job) -> None:
-    """Let every destination look up what it needs, side by side; one that cannot stops alone, before anything is sent."""
+    """Let every destination look up what it needs, side by side; one that cannot stops alone, with nothing sent."""
     fetch = transport.fetcher(cache(job.config.staging_url), USER_AGENT)
 
     def look_up(name: str) -> None:
@@ -200,7 +200,10 @@ def deliver(job: Job, chunks: Iterable[Chunk]) -> None:
 def finish(job: Job, stopped: str = "") -> Report:
     """Close the run, count it and check the sum. Raises SumMismatch."""
     job.ledger.finish_run(job.run.run_no, stopped)
-    counted = report.of(job.ledger, job.ledger.run(job.run.run_id))
+    try:
+        counted = report.of(job.ledger, job.ledger.run(job.run.run_id))
+    finally:
+        job.ledger.close()
     for name, stop in counted.stops.items():
         log.error("%s: %s", name, stop.detail)
     return counted
@@ -261,8 +264,10 @@ def retry(
     if not insist:
         unsure = ledger.letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
         letters = _without_doubtful(config, letters, unsure)
+    origins = _by_origin(ledger, letters)
+    ledger.close()
     reports = []
-    for origin, rows in _by_origin(ledger, letters).items():
+    for origin, rows in origins.items():
         job = Job(config, _retry_run(ledger, origin, rows), ledger, clock, progress)
         try:
             prepare(job)
@@ -327,6 +332,7 @@ def _retry_run(ledger: Ledger, origin: str, rows: Mapping[str, list[int]]) -> Ru
 def _again(job: Job, name: str, rows: Sequence[int], insist: bool) -> None:
     chunks = job.staging.chunks("conversions")
     wanted = set(rows)
+    no_notes: Noted = []
     for chunk in chunks:
         frame = job.staging.frame(chunk)
         frame = frame[frame.index.isin(wanted)]
@@ -334,7 +340,7 @@ def _again(job: Job, name: str, rows: Sequence[int], insist: bool) -> None:
         if frame.empty:
             continue
         if name in job.ledger.stops(job.run.run_no):
-            table, noted = etl.transform.unsent(frame), []
+            table, noted = etl.transform.unsent(frame), no_notes
         else:
             table, noted = etl.transform.items(frame, job.destination(name))
         _note(job, [name], noted)

@@ -18,19 +18,18 @@ import pyarrow.parquet as pq
 
 from etl.model import Chunk, Item
 
-ITEMS = pa.schema(
-    [
-        ("row_number", pa.int64()),
-        ("event_id", pa.string()),
-        ("event_name", pa.string()),
-        ("payload", pa.binary()),
-        ("fingerprint", pa.int64()),
-        ("expires_at_ms", pa.int64()),
-        ("stale_at_ms", pa.int64()),
-        ("note", pa.string()),
-        ("note_detail", pa.string()),
-    ]
-)
+_KINDS: dict[str, pa.DataType] = {
+    "row_number": pa.int64(),
+    "event_id": pa.string(),
+    "event_name": pa.string(),
+    "payload": pa.binary(),
+    "fingerprint": pa.int64(),
+    "expires_at_ms": pa.int64(),
+    "stale_at_ms": pa.int64(),
+    "note": pa.string(),
+    "note_detail": pa.string(),
+}
+ITEMS: Any = pa.schema(_KINDS)
 """Staged items, in the order of the fields of `model.Item`."""
 
 
@@ -67,7 +66,9 @@ class Staging:
     def chunks(self, stage: str) -> list[Chunk]:
         """What a stage has written, in order; empty when nothing is there (any more)."""
         try:
-            paths = sorted(path for path in self._fs.ls(f"{self.root}/{stage}", detail=False) if path.endswith(".parquet"))
+            paths = sorted(
+                path for path in self._fs.ls(f"{self.root}/{stage}", detail=False) if path.endswith(".parquet")
+            )
         except FileNotFoundError:
             return []
         return [Chunk(int(Path(path).stem), self._fs.unstrip_protocol(path), self._rows(path)) for path in paths]
@@ -109,7 +110,7 @@ def items_of(table: pa.Table) -> list[Item]:
     return list(map(Item._make, zip(*(_values(column) for column in table.columns), strict=True)))
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
+def _values(column: Any) -> Any:
     """A column as a list; measured 5 times as fast as ``to_pylist`` where nothing is null."""
     if column.null_count == len(column):
         return [None] * len(column)

@@ -54,6 +54,23 @@ class Answer:
     answered_at_ms: int
 
 
+@dataclass
+class _Tries:
+    """What has become of one request so far."""
+
+    deadline: float
+    attempts: int = 0
+    lost: bool = False
+    response: Response | None = None
+    why: str = ""
+    sent_at_ms: int = 0
+
+    @property
+    def final(self) -> bool:
+        """The vendor's last word, rather than "later" or none."""
+        return self.response is not None and self.response.status not in {429, *TRANSIENT}
+
+
 class NotReached(Exception):
     """The request did not leave: refused, unresolvable, or timed out while connecting. Safe to repeat."""
 
@@ -68,13 +85,14 @@ class Line:
     def __init__(self, session: aiohttp.ClientSession, limits: Limits, patience: Patience, lane: Lane) -> None:
         self._session = session
         self._patience = patience
-        self._slots = asyncio.Semaphore(limits.connections)
+        self.slots = asyncio.Semaphore(limits.connections)
+        """To be held around `send`: whoever waits for one can still be told that the destination has stopped."""
         self._spacing_s = limits.spacing_ms / 1000
         self._lane = lane
         self._turn = asyncio.Lock()
         self._paused_until = 0.0
-        self.answers = 0
-        """Final answers so far: while it grows, the vendor is there."""
+        self.unanswered = 0
+        """Attempts in a row, of all requests, that got no final answer: the vendor may be down."""
 
     async def send(self, request: Request, *, repeatable: bool) -> Answer:
         """Send until there is a final word, the attempts or the time are used up.
@@ -82,41 +100,40 @@ class Line:
         429 pauses the whole line and burns no attempt; `TRANSIENT` answers and requests that never left are repeated;
         a lost answer is repeated only where the vendor counts a repeat once.
         """
-        async with self._slots:
-            return await self._persist(request, repeatable)
-
-    async def _persist(self, request: Request, repeatable: bool) -> Answer:
-        deadline = time.monotonic() + self._patience.total_s
-        attempts, lost, response, why = 0, False, None, ""
-        first_sent = 0
-        while True:
-            await self._my_turn(deadline)
-            sent_at = _now_ms()
-            first_sent = first_sent or sent_at
-            wait, final = 0.0, False
-            try:
-                response = await self._once(request)
-            except NotReached as error:
-                response, why = None, str(error)
-            except Lost as error:
-                response, why, lost = None, str(error), True
-                final = not repeatable
-            attempts += 1
-            if response is not None:
-                why = f"it answered {response.status}"
-                if response.status == 429:
-                    attempts -= 1
-                    wait = self._pause(response)
-                elif response.status not in TRANSIENT:
-                    self.answers += 1
-                    final = True
-                else:
-                    wait = _retry_after(response) or 0.0
-            wait = max(wait, 0.0 if response is not None and response.status == 429 else self._backoff(attempts))
-            out_of_time = time.monotonic() + wait > deadline
-            if final or attempts >= self._patience.attempts or out_of_time:
-                return Answer(response, lost, why, max(attempts, 1), sent_at, _now_ms())
+        tries = _Tries(time.monotonic() + self._patience.total_s)
+        while await self._my_turn(tries):
+            await self._try(request, tries)
+            if tries.final or (tries.lost and not repeatable) or tries.attempts >= self._patience.attempts:
+                break
+            wait = self._wait_after(tries)
+            if time.monotonic() + wait > tries.deadline:
+                break
             await asyncio.sleep(wait)
+        self.unanswered = 0 if tries.final else self.unanswered
+        return Answer(tries.response, tries.lost, tries.why, max(tries.attempts, 1), tries.sent_at_ms, _now_ms())
+
+    async def _try(self, request: Request, tries: _Tries) -> None:
+        """One attempt, written into ``tries``. An answer of 429 is none."""
+        tries.sent_at_ms = _now_ms()
+        tries.attempts += 1
+        self.unanswered += 1
+        try:
+            tries.response = await self._once(request)
+        except (NotReached, Lost) as error:
+            tries.response, tries.why = None, str(error)
+            tries.lost = tries.lost or isinstance(error, Lost)
+            return
+        tries.why = f"it answered {tries.response.status}"
+        if tries.response.status == 429:
+            tries.attempts -= 1
+            self._pause(tries.response)
+
+    def _wait_after(self, tries: _Tries) -> float:
+        if tries.response is None:
+            return self._backoff(tries.attempts)
+        if tries.response.status == 429:
+            return 0.0  # the pause is kept by `_my_turn`, for every request alike
+        return max(_retry_after(tries.response) or 0.0, self._backoff(tries.attempts))
 
     async def knock(self, url: str, headers: Mapping[str, str]) -> None:
         """One harmless HEAD, so that a vendor which answers nobody is found out before any conversion is on the wire.
@@ -139,22 +156,25 @@ class Line:
         told = f"{_host(url)} does not answer: {why}, {attempt} times in a row. Check the network and `endpoint`"
         raise DestinationStopped(f"{told}; nothing was sent, `conversions retry` sends it later", "unreachable")
 
-    async def _my_turn(self, deadline: float) -> None:
+    async def _my_turn(self, tries: _Tries) -> bool:
+        """Wait out a pause and the spacing; False when the pause is longer than this request may take."""
         async with self._turn:
             pause = self._paused_until - time.monotonic()
-            if pause > 0:
-                await asyncio.sleep(min(pause, max(deadline - time.monotonic(), 0)))
+            if time.monotonic() + pause > tries.deadline:
+                tries.why = tries.why or "it asked everybody to wait"
+                return False
+            await asyncio.sleep(max(pause, 0))
             if self._spacing_s:
                 await asyncio.sleep(self._lane.book(self._spacing_s))
+            return True
 
-    def _pause(self, response: Response) -> float:
+    def _pause(self, response: Response) -> None:
         wait = _retry_after(response)
         wait = self._patience.first_wait_s * 2 if wait is None else wait
         self._paused_until = max(self._paused_until, time.monotonic() + wait)
-        return wait
 
     def _backoff(self, attempts: int) -> float:
-        longest = min(self._patience.longest_wait_s, self._patience.first_wait_s * 2 ** max(attempts - 1, 0))
+        longest = min(self._patience.longest_wait_s, self._patience.first_wait_s * 2.0 ** max(attempts - 1, 0))
         return longest * (0.5 + random.random() / 2)  # noqa: S311 (jitter, not a secret)
 
     async def _once(self, request: Request) -> Response:
@@ -166,7 +186,9 @@ class Line:
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status, headers, body)
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
-            raise DestinationStopped(f"{_host(request.url)}: no secure connection ({type(error).__name__})", "tls") from None
+            raise DestinationStopped(
+                f"{_host(request.url)}: no secure connection ({type(error).__name__})", "tls"
+            ) from None
         except aiohttp.InvalidURL:
             raise DestinationStopped("endpoint: not a usable URL", "bad_endpoint") from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -222,7 +244,9 @@ def _now_ms() -> int:
 @asynccontextmanager
 async def line(limits: Limits, patience: Patience, lane: Lane) -> AsyncIterator[Line]:
     """Open a destination's line for as long as the block runs."""
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(10.0, patience.timeout_s), sock_read=patience.timeout_s)
+    timeout = aiohttp.ClientTimeout(
+        total=None, sock_connect=min(10.0, patience.timeout_s), sock_read=patience.timeout_s
+    )
     connector = aiohttp.TCPConnector(limit=limits.connections, ttl_dns_cache=300)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=True) as session:
         yield Line(session, limits, patience, lane)

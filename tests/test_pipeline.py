@@ -1,0 +1,367 @@
+"""One import from its file to its results, against the sandbox: what a nightly run promises."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from etl import pipeline
+from etl.config import ImportSettings
+from etl.errors import ConfigError, SumMismatch
+from etl.sandbox import Sandbox
+from tests.conftest import EVERYBODY, House, order
+
+DEDUPLICATING = ["optimizely", "converge", "kameleoon", "webflow_optimize"]
+
+
+def counted(sandbox: Sandbox) -> dict[str, int]:
+    return {vendor: counts["counted"] for vendor, counts in sandbox.counts().items()}
+
+
+def test_every_good_row_arrives_everywhere_once_and_a_second_run_sends_nothing(house: House) -> None:
+    house.write([order(number) for number in range(120)])
+    first = house.run()
+    assert {name: first.by_status(name) for name in EVERYBODY} == {name: {"delivered": 120} for name in EVERYBODY}
+    assert first.exit_code == 0
+    assert counted(house.sandbox) == dict.fromkeys(EVERYBODY, 120)
+    before = house.sandbox.counts()
+    second = house.run()
+    assert {name: second.by_status(name) for name in EVERYBODY} == {name: {"duplicate": 120} for name in EVERYBODY}
+    assert {name: c["requests"] for name, c in house.sandbox.counts().items()} == {
+        name: c["requests"] for name, c in before.items()
+    }
+    assert {name: c["knocks"] for name, c in house.sandbox.counts().items()} == {
+        name: c["knocks"] for name, c in before.items()
+    }
+
+
+def test_results_do_not_depend_on_how_the_source_is_cut_into_chunks(house: House) -> None:
+    rows = [order(number) for number in range(23)] + [
+        order(3, revenue="1"),
+        order(50, occurred_at="yesterday"),
+        order(51),
+    ]
+    house.write(rows)
+    house.import_settings = {"chunk_rows": 4}
+    report = house.run()
+    assert report.rows == dict.fromkeys(EVERYBODY, 26)
+    told = {
+        row["row_number"]: (row["status"], row["reason"], row["detail"])
+        for row in house.results(destinations=["converge"])
+    }
+    assert told[24][:2] == ("rejected", "duplicate_event_id")
+    assert "Row 4 of the same source" in told[24][2]
+    assert told[25][:2] == ("rejected", "timestamp_unparsable")
+    assert [row for row, (status, _, _) in told.items() if status == "delivered"] == [*range(1, 24), 26]
+
+
+def test_ids_stay_text_to_the_last_byte(house: House) -> None:
+    ids = ["007", "1234567890123456789", "A 1  B", "1e5", "00123.0"]
+    house.write([order(n, event_id=id_, user_id=id_, kameleoon_visitor_code=id_) for n, id_ in enumerate(ids)])
+    assert house.run().exit_code == 0
+    for vendor in DEDUPLICATING:
+        assert sorted(entry["key"] for entry in house.sandbox.received(vendor)) == sorted(ids)
+    assert [entry["item"]["visitorId"] for entry in house.sandbox.received("convert")] == ids
+    assert [entry["item"]["visitorCode"] for entry in house.sandbox.received("kameleoon")] == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "cents"), [("19.99", 1999), ("0.29", 29), ("0.00", 0), ("89.99", 8999), ("1.10", 110)]
+)
+def test_money_is_never_a_float(house: House, text: str, cents: int) -> None:
+    house.to = ["optimizely", "kameleoon"]
+    house.write([order(1, revenue=text)])
+    house.run()
+    (received,) = house.sandbox.received("optimizely")
+    assert received["item"]["event"]["revenue"] == cents
+    assert f'"revenue":{text}' in house.sandbox.requests("kameleoon")[0]["body"]
+
+
+def test_a_sum_that_does_not_add_up_fails_the_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.to = ["converge"]
+    house.write([order(number) for number in range(5)])
+    real = pipeline.load
+
+    def forgetful(job: pipeline.Job, name: str, chunk: pipeline.Chunk) -> None:
+        real(job, name, chunk)
+        house.sql("DELETE FROM entries WHERE row_number = 3")
+
+    monkeypatch.setattr(pipeline, "load", forgetful)
+    with pytest.raises(SumMismatch, match="converge: 5 rows read, 4 results"):
+        house.run()
+
+
+def test_two_vendors_down_three_delivered_and_retry_sends_exactly_the_rest(house: House) -> None:
+    house.write([order(number) for number in range(40)])
+    house.sandbox.fault(vendor="kameleoon", status=401)
+    house.sandbox.fault(vendor="converge", drop="before")
+    report = house.run()
+    assert report.exit_code == 2
+    assert {name: report.by_status(name) for name in EVERYBODY} == {
+        "convert": {"delivered": 40},
+        "optimizely": {"delivered": 40},
+        "webflow_optimize": {"delivered": 40},
+        "kameleoon": {"failed": 40},
+        "converge": {"failed": 40},
+    }
+    assert "401" in report.stops["kameleoon"].detail
+    assert "Check the network" in report.stops["converge"].detail
+    assert all(row["detail"] for row in house.results(statuses=["failed"]))
+    house.sandbox.clear_faults()
+    (again,) = house.retry()
+    assert {name: again.by_status(name) for name in again.counts} == {
+        "kameleoon": {"delivered": 40},
+        "converge": {"delivered": 40},
+    }
+    assert again.exit_code == 0
+    assert counted(house.sandbox) == dict.fromkeys(EVERYBODY, 40)
+    assert house.retry() == []
+
+
+def test_an_answer_lost_after_the_vendor_accepted(house: House) -> None:
+    house.write([order(number) for number in range(30)])
+    for vendor in EVERYBODY:
+        house.sandbox.fault(vendor=vendor, drop="after", times=1)
+    report = house.run()
+    for name in DEDUPLICATING:
+        assert report.by_status(name) == {"delivered": 30}, name
+    assert counted(house.sandbox) == dict.fromkeys(EVERYBODY, 30)
+    assert report.by_status("convert") == {"delivered": 20, "unknown": 10}
+    assert report.exit_code == 1
+
+    assert house.retry() == [], "nobody sends doubtful rows to Convert without a person's word"
+    second = house.run()
+    assert second.by_status("convert") == {"duplicate": 20, "unknown": 10}
+    assert counted(house.sandbox)["convert"] == 30
+    (third,) = house.retry(statuses=["unknown"], insist=True)
+    assert third.by_status("convert") == {"delivered": 10}
+    assert counted(house.sandbox)["convert"] == 40, "the person took the risk: Convert counts a repeat again"
+    assert house.run().by_status("convert") == {"duplicate": 30}
+
+
+def test_a_datafile_that_cannot_be_had_stops_optimizely_before_anything_is_sent(house: House) -> None:
+    house.write([order(number) for number in range(5)])
+    house.overrides = {"optimizely": {"datafile_url": f"{house.sandbox.url}/optimizely/datafiles/other.json"}}
+    report = house.run()
+    assert report.by_status("optimizely") == {"failed": 5}
+    assert "before anything was sent" in report.stops["optimizely"].detail
+    assert report.by_status("converge") == {"delivered": 5}
+    assert house.sandbox.counts()["optimizely"]["requests"] == 0
+    house.overrides = {}
+    (again,) = house.retry()
+    assert again.by_status("optimizely") == {"delivered": 5}
+
+
+def test_the_datafile_is_asked_for_conditionally_and_kept(house: House) -> None:
+    house.to = ["optimizely"]
+    house.write([order(1)])
+    house.run()
+    house.write([order(2)])
+    assert house.run().by_status("optimizely") == {"delivered": 1}
+    assert house.sandbox.counts()["optimizely"]["lookups"] == 2
+
+
+def at(now: datetime, **ago: float) -> str:
+    return (now - timedelta(**ago)).isoformat()
+
+
+def test_webflow_takes_exactly_seven_days_at_the_moment_of_sending(house: House) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    house.to = ["webflow_optimize"]
+    rows = [
+        order(1, occurred_at=at(now, days=7)),
+        order(2, occurred_at=at(now, days=7, milliseconds=1)),
+        order(3, occurred_at=at(now, days=2, milliseconds=1)),
+        order(4, occurred_at=at(now, days=2)),
+    ]
+    house.write(rows)
+    clock_ms = int(now.timestamp() * 1000)
+    house.run(clock=lambda: clock_ms)
+    told = [(row["status"], row["reason"]) for row in house.results()]
+    assert told == [
+        ("delivered", "older_than_2_days"),
+        ("rejected", "too_old"),
+        ("delivered", "older_than_2_days"),
+        ("delivered", ""),
+    ]
+    later = house.run(clock=lambda: clock_ms + 30 * 86_400_000)
+    assert later.by_status("webflow_optimize") == {"duplicate": 3, "rejected": 1}, (
+        "delivered is final, however old it gets"
+    )
+
+
+def test_a_poison_row_stands_alone_and_the_others_go(house: House) -> None:
+    house.to = ["kameleoon"]
+    house.write([order(number) for number in range(60)])
+    house.sandbox.fault(vendor="kameleoon", status=400, when_body_contains='order-17"')
+    report = house.run()
+    assert report.by_status("kameleoon") == {"delivered": 59, "refused": 1}
+    (refused,) = house.results(statuses=["refused"])
+    assert (refused["event_id"], refused["reason"], refused["http_status"]) == ("order-17", "http_400", 400)
+    assert counted(house.sandbox)["kameleoon"] == 59
+
+
+def test_too_many_requests_pause_the_destination_and_burn_no_attempt(house: House) -> None:
+    house.to = ["converge"]
+    house.write([order(number) for number in range(10)])
+    house.sandbox.fault(vendor="converge", status=429, headers={"Retry-After": "0"}, times=12)
+    assert house.run().by_status("converge") == {"delivered": 10}
+
+
+def test_a_vendor_that_asks_for_an_hour_is_left_for_later(house: House) -> None:
+    house.to = ["converge"]
+    house.write([order(number) for number in range(200)])
+    house.sandbox.fault(vendor="converge", status=429, headers={"Retry-After": "3600"})
+    report = house.run()
+    assert report.by_status("converge") == {"failed": 200}
+    assert "429" in report.stops["converge"].detail
+    assert house.sandbox.counts()["converge"]["requests"] <= 4
+
+
+def test_a_vendor_that_answers_nobody_is_stopped_and_not_asked_two_hundred_times(house: House) -> None:
+    house.to = ["converge"]
+    house.write([order(number) for number in range(200)])
+    house.sandbox.fault(vendor="converge", status=503)
+    report = house.run()
+    assert report.by_status("converge") == {"failed": 200}
+    assert house.sandbox.counts()["converge"]["requests"] <= 12, "three attempts on each of four connections"
+
+
+@pytest.mark.parametrize("status", [408, 425, 500, 502, 503, 504])
+def test_a_passing_trouble_is_sat_out(house: House, status: int) -> None:
+    house.to = ["optimizely"]
+    house.write([order(number) for number in range(10)])
+    house.sandbox.fault(vendor="optimizely", path="/v1/events", status=status, times=2)
+    assert house.run().by_status("optimizely") == {"delivered": 10}
+    assert {row["attempts"] for row in house.results()} == {3}
+
+
+def test_a_redirect_is_not_followed(house: House) -> None:
+    house.to = ["webflow_optimize"]
+    house.write([order(1)])
+    house.sandbox.fault(vendor="webflow_optimize", status=302, headers={"Location": "http://127.0.0.1:1/elsewhere"})
+    report = house.run()
+    assert report.by_status("webflow_optimize") == {"refused": 1}
+    assert house.results()[0]["reason"] == "http_302"
+
+
+def test_a_missing_source_stops_the_run_with_a_sentence(house: House) -> None:
+    report = house.run()
+    assert report.exit_code == 2
+    assert "no file at orders.csv" in report.run.stop_detail
+
+
+def test_a_missing_column_proposes_a_block_to_paste(house: House) -> None:
+    (house.folder / "orders.csv").write_text("Order No,Event,Closed At,Amount\n1,purchase,2026-01-01,3\n")
+    report = house.run()
+    for line in (
+        "columns:",
+        "  event_id: Order No",
+        "  event_name: Event",
+        "  occurred_at: Closed At",
+        "  revenue: Amount",
+    ):
+        assert line in report.run.stop_detail
+
+
+def test_a_ragged_row_is_one_row_with_a_reason(house: House) -> None:
+    house.to = ["converge"]
+    house.write([order(number) for number in range(3)])
+    lines = (house.folder / "orders.csv").read_text().splitlines()
+    lines[2] += ",too,many"
+    (house.folder / "orders.csv").write_text("\n".join(lines))
+    report = house.run()
+    assert report.counts["converge"] == {("delivered", ""): 2, ("rejected", "ragged_row"): 1}
+
+
+def test_an_empty_file_is_a_run_of_no_rows(house: House) -> None:
+    house.write([])
+    report = house.run()
+    assert report.exit_code == 0
+    assert report.rows == dict.fromkeys(EVERYBODY, 0)
+
+
+def test_nothing_about_people_is_in_the_ledger(house: House) -> None:
+    house.write([order(1, email="ada@example.com", phone="+15551234567"), order(2, user_id="ada@example.com")])
+    house.run()
+    ledger = b"".join(path.read_bytes() for path in house.folder.glob("ledger.db*"))
+    for secret in (b"ada@example.com", b"+15551234567", b"sandbox-convert-key", b"user-1", b"code1"):
+        assert secret not in ledger
+
+
+def test_staged_files_are_their_owners_only(house: House) -> None:
+    house.write([order(1)])
+    run_id = house.run().run.run_id
+    assert (house.folder / "staging" / run_id).stat().st_mode & 0o077 == 0
+
+
+def test_check_sends_nothing_and_writes_nothing(house: House) -> None:
+    house.write([order(1), order(2, event_name="Never Heard Of"), order(3, occurred_at="2020-01-01T00:00:00Z")])
+    checked = pipeline.check(house.config, "orders")
+    assert checked["optimizely"].counts == {("ready", ""): 2, ("rejected", "unknown_event_key"): 1}
+    assert checked["webflow_optimize"].counts[("rejected", "too_old")] == 1
+    assert checked["kameleoon"].counts[("skipped", "not_in_mapping")] == 1
+    request = checked["convert"].request
+    assert request is not None
+    assert request.headers["Authorization"] == "Bearer ***"
+    assert not (house.folder / "ledger.db").exists()
+    assert sum(counts["requests"] for counts in house.sandbox.counts().values()) == 0
+
+
+def test_retry_after_the_staged_rows_are_gone_says_what_to_do(house: House) -> None:
+    import shutil
+
+    house.to = ["converge"]
+    house.write([order(1)])
+    house.sandbox.fault(vendor="converge", status=401)
+    house.run()
+    shutil.rmtree(house.folder / "staging")
+    (again,) = house.retry()
+    assert again.exit_code == 2
+    assert "conversions run orders" in again.run.stop_detail
+
+
+def test_on_postgresql_too(house: House, postgres_url: str) -> None:
+    house.ledger_url = postgres_url
+    house.write([order(number) for number in range(30)])
+    house.sandbox.fault(vendor="kameleoon", status=401)
+    first = house.run()
+    assert first.by_status("convert") == {"delivered": 30}
+    house.sandbox.clear_faults()
+    (again,) = house.retry()
+    assert again.by_status("kameleoon") == {"delivered": 30}
+    assert house.run().by_status("optimizely") == {"duplicate": 30}
+    assert {row["sent_at"][-1] for row in house.results(statuses=["delivered"])} == {"Z"}
+
+
+def test_the_lane_keeps_the_spacing_across_chunks_and_runs(house: House) -> None:
+    house.to = ["kameleoon"]
+    house.overrides = {"kameleoon": {"limits": {"spacing_ms": 120, "items": 5}}}
+    house.import_settings = {"chunk_rows": 5}
+    for night in range(2):
+        house.write([order(night * 100 + number) for number in range(10)])
+        house.run()
+    sent = sorted(row[0] for row in house.sql("SELECT sent_at_ms FROM batches"))
+    assert len(sent) == 4
+    assert all(later - earlier >= 115 for earlier, later in itertools.pairwise(sent))
+
+
+def test_an_unknown_destination_is_refused_before_anything_happens(house: House) -> None:
+    house.write([order(1)])
+    with pytest.raises(ConfigError, match=r"destinations\.nobody"):
+        house.run(to=["nobody"])
+    assert ImportSettings(source={"type": "csv"}, to=["a"]).chunk_rows == 20_000
+
+
+def test_the_csv_reader_streams(house: House) -> None:
+    from etl.sources.base import Window
+
+    with (house.folder / "orders.csv").open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["event_id", "event_name", "occurred_at"])
+        out.writerows([str(n), "x", "2026-01-01T00:00:00Z"] for n in range(1000))
+    frames = house.config.source("orders").frames(Window(), 300)
+    assert [len(frame) for frame in frames] == [300, 300, 300, 100]
