@@ -1,12 +1,12 @@
 """The few ways a run can stop. Each carries one sentence: what happened, to whom, what to do.
 
-    ImporterError
-    ├── ConfigError          settings: carries the path of the key
-    ├── SourceError          the source cannot be read
-    ├── LookupFailed         a vendor's datafile or goals cannot be had; stops that destination
-    ├── DestinationStopped   the vendor refuses everybody (401, 403, 404 …) or is down; stops that destination
-    ├── LedgerError          the ledger cannot be used
-    └── SumMismatch          rows read and results differ: never silent
+ImporterError
+├── ConfigError          settings: carries the path of the key
+├── SourceError          the source cannot be read
+├── LookupFailed         a vendor's datafile or goals cannot be had; stops that destination
+├── DestinationStopped   the vendor refuses everybody (401, 403, 404 …) or is down; stops that destination
+├── LedgerError          the ledger cannot be used
+└── SumMismatch          rows read and results differ: never silent
 """
 
 from __future__ import annotations
