@@ -97,21 +97,23 @@ def _is_verbose(word: str) -> bool:
 
 def _ended(work: Callable[[], Any], *, verbose: bool) -> int:
     """The exit code; whatever goes wrong is one sentence, and a traceback only for those who asked."""
+    trouble: BaseException
     try:
         return work() or GOOD
     except ImporterError as error:
-        sentence = str(error)
+        trouble, sentence = error, str(error)
     except typer.TyperException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", NAME)
-        sentence = f"{error.format_message()} See `{command} --help`."
+        trouble, sentence = error, f"{error.format_message()} See `{command} --help`."
     except typer.Abort:
         return INTERRUPTED
     except OSError as error:
-        sentence = f"{error.filename or 'The system'}: {error.strerror or type(error).__name__}."
+        trouble, sentence = error, f"{error.filename or 'The system'}: {error.strerror or type(error).__name__}."
     except Exception as error:  # noqa: BLE001 (the last one to catch it; its text may hold a row's values)
-        sentence = f"Unexpected {type(error).__name__}" + ("." if verbose else "; run with -v for the traceback.")
+        hint = "." if verbose else "; run with -v for the traceback."
+        trouble, sentence = error, f"Unexpected {type(error).__name__}{hint}"
     if verbose:
-        traceback.print_exc()
+        traceback.print_exception(trouble)
     _say(sentence)
     return STOPPED
 
@@ -159,7 +161,7 @@ def _moment(text: str) -> datetime:
         at = datetime.fromisoformat(text.strip())
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not an ISO 8601 time such as 2026-11-20T21:00:00Z.") from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 Format = Literal["table", "csv", "json", "parquet"]
@@ -478,7 +480,7 @@ def _stopping_on_ctrl_c(progress: Progress) -> Iterator[tuple[Progress, threadin
     def tell(name: str, rows: int) -> None:
         progress(name, rows)
         if asked.is_set():
-            raise Interrupted("Stopped by Ctrl-C; the next run sends what is missing.")
+            raise Interrupted("Interrupted by Ctrl-C; the next run sends what is missing.")
 
     def stop(number: int, frame: object) -> None:
         if asked.is_set():

@@ -178,7 +178,7 @@ def _wrong_people() -> list[Changed]:
     return [
         ("demo-nobody", ORDER, {"user_id": "", "anonymous_id": "", "kameleoon_visitor_code": ""}),
         ("demo-email-as-user-id", ORDER, {"user_id": "user-000140@example.com"}),
-        ("demo-phone-as-user-id", ORDER, {"user_id": "020 7946 0123"}),
+        ("demo-phone-as-user-id", ORDER, {"user_id": "020 7946 0123", "webflow_user_id": "+44 20 7946 0123"}),
         ("demo-visitor-code-too-long", ORDER, {"kameleoon_visitor_code": "k" * 256}),
         ("demo-missing-aliases", ORDER, {"aliases": ""}),
         ("demo-eleven-aliases", ORDER, {"aliases": eleven}),
