@@ -411,7 +411,10 @@ def spinner(words: str) -> Iterator[None]:
 
 @contextmanager
 def progress(err: Console) -> Iterator[Callable[[str, int], None]]:
-    """``progress(name, rows)`` as bars on a terminal; elsewhere the log's line per chunk."""
+    """``progress(name, rows)`` as bars on a terminal; elsewhere, and with -v, the log's line per chunk."""
+    if logging.getLogger("conversions").isEnabledFor(logging.INFO):
+        yield lambda name, rows: None
+        return
     if not err.is_terminal:
         with _log_lines(err):
             yield lambda name, rows: None
@@ -444,9 +447,6 @@ class _Bars:
 def _log_lines(err: Console) -> Iterator[None]:
     """Lines about chunks for as long as the block runs. What stopped a destination is told at the end instead."""
     log = logging.getLogger("conversions")
-    if log.isEnabledFor(logging.INFO):  # -v shows them already
-        yield
-        return
     handler = logging.StreamHandler(err.file)
     handler.addFilter(lambda record: record.levelno < logging.WARNING)
     before = log.level, log.propagate

@@ -17,13 +17,13 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 import yaml
-from conftest import House, order
 from typer.testing import CliRunner, Result
 
 from etl import destinations
 from etl.cli import app
 from etl.ledger import RESULT_COLUMNS
 from etl.sandbox import Sandbox
+from tests.conftest import House, order
 
 GOOD, SOME_ROWS, STOPPED = 0, 1, 2
 
