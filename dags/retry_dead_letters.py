@@ -15,7 +15,7 @@ DOC = """### Dead letters, once more
 
 Sends again what is `failed` or `unknown`, from the rows as they were read, one new run in the ledger per import run.
 A row that may have been accepted is sent only to vendors that count a repeat once. For the others look it up at the
-vendor and decide: `conversions retry --status unknown --insist` on the command line; nothing here does it.
+vendor and decide: `conversions retry --status unknown` on the command line; nothing here does it.
 """
 
 _config = parse.load(FILE)

@@ -15,15 +15,14 @@ from etl.config import FILE_VARIABLE
 ROOT = Path(__file__).parents[2]
 """The checkout: imports.yaml, dags/ and var/ are here."""
 
-SENSITIVE = "sdk_key,webhook_token,api_key,site_code"
-"""Names that Airflow masks beyond its own list; `sdk_key` would be shown in connections and logs otherwise."""
+SENSITIVE = "sdk_key,webhook_token"
+"""Names that Airflow masks beyond its own list; an `sdk_key` would be shown in connections and logs otherwise."""
 
 
 def environment(home: Path, imports: Path, **changes: str) -> dict[str, str]:
     """What Airflow's processes are started with: nothing of another Airflow's settings, everything else kept."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW"))}
-    local = "127.0.0.1,localhost"
-    return kept | {
+    ours = {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -32,11 +31,17 @@ def environment(home: Path, imports: Path, **changes: str) -> dict[str, str]:
         "AIRFLOW__API_AUTH__JWT_SECRET": _kept_secret(home / "jwt_secret"),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         FILE_VARIABLE: str(imports),
-        "NO_PROXY": f"{os.environ['NO_PROXY']},{local}" if os.environ.get("NO_PROXY") else local,
-        "no_proxy": f"{os.environ['no_proxy']},{local}" if os.environ.get("no_proxy") else local,
+        "PATH": _before(str(Path(sys.executable).parent), "PATH", os.pathsep),  # Airflow calls itself by name
+        "NO_PROXY": _before("127.0.0.1,localhost", "NO_PROXY", ","),
+        "no_proxy": _before("127.0.0.1,localhost", "no_proxy", ","),
         "PYTHONWARNINGS": "ignore",
-        **changes,
     }
+    return kept | ours | changes
+
+
+def _before(first: str, name: str, separator: str) -> str:
+    """The environment's list of that name with something put before it."""
+    return separator.join(filter(None, [first, os.environ.get(name)]))
 
 
 def command(*words: str) -> list[str]:

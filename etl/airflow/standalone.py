@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -31,6 +32,9 @@ HOME = ROOT / "var" / "airflow"
 PATIENCE_S = 20
 """How long Airflow's processes may take to end by themselves; the scheduler often takes longer than anybody waits."""
 
+START_S = 180
+"""How long Airflow may take to answer."""
+
 
 class Stopped(Exception):
     """Ctrl-C, a closed terminal or a `kill`: time to go."""
@@ -44,13 +48,15 @@ def main() -> int:
     try:
         imports = parse.file_beside(ROOT / "dags")
         parse.load(imports)
+        with socket.create_server(("127.0.0.1", port)):
+            pass  # said now rather than in Airflow's log half a minute later
         with _sandbox(int(os.environ.get("SANDBOX_PORT") or 8900)) as url:
             return _serve(port, imports, url)
     except ConfigError as error:
         _say(str(error))
         return 2
     except OSError as error:
-        _say(f"{error.strerror or error}. If it is a port: SANDBOX_PORT=8901 AIRFLOW_PORT=8081 make airflow")
+        _say(f"{os.strerror(error.errno or 0)}. If it is a port: SANDBOX_PORT=8901 AIRFLOW_PORT=8081 make airflow")
         return 2
     except Stopped:
         return 0
@@ -66,7 +72,7 @@ def _serve(port: int, imports: Path, sandbox: str) -> int:
         _say("Airflow starts (some 15 seconds).")
         with _group(environment, log) as airflow:
             if not _healthy(airflow, port):
-                _say(f"Airflow ended by itself; {HOME / 'airflow.log'} says why.")
+                _say(f"Airflow does not start; {HOME / 'airflow.log'} says why.")
                 return 2
             _tell(port, sandbox)
             airflow.wait()
@@ -151,8 +157,9 @@ def _signalled(group: int, number: int) -> bool:
 
 
 def _healthy(airflow: subprocess.Popen[bytes], port: int) -> bool:
-    """Wait until the pages answer; False when Airflow ended before."""
-    while airflow.poll() is None:
+    """Wait until the pages answer; False when Airflow ended before, or takes so long that it never will."""
+    until = time.monotonic() + START_S
+    while airflow.poll() is None and time.monotonic() < until:
         if _answers(f"http://127.0.0.1:{port}/api/v2/monitor/health"):
             return True
         time.sleep(0.5)

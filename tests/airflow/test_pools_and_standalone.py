@@ -1,0 +1,77 @@
+"""Pools, the environment of our own Airflow, and stopping a process group as a whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from etl.airflow import home, standalone
+
+if TYPE_CHECKING:
+    from airflow_world import World
+
+
+def test_every_destination_has_a_pool_of_one_slot(world: World) -> None:
+    from airflow.models.pool import Pool
+
+    from etl.airflow import pools
+
+    Pool.create_or_update_pool("conversions_convert", 7, "widened by hand", include_deferred=False)
+    assert pools.main() == 0
+    found = {pool.pool: pool.slots for pool in Pool.get_pools() if pool.pool.startswith("conversions_")}
+    names = ("convert", "optimizely", "converge", "kameleoon", "webflow_optimize")
+    assert found == {f"conversions_{name}": 1 for name in names}
+
+
+def test_our_airflow_has_nothing_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+    monkeypatch.setenv("NO_PROXY", "intranet.example")
+    made = home.environment(tmp_path, tmp_path / "imports.yaml", EXTRA="1")
+    assert "AIRFLOW__CORE__EXECUTOR" not in made
+    assert made["AIRFLOW_HOME"] == str(tmp_path)
+    assert made["NO_PROXY"] == "127.0.0.1,localhost,intranet.example"
+    assert made["EXTRA"] == "1"
+    assert made["PATH"].startswith(str(Path(sys.executable).parent))
+    secret = made["AIRFLOW__API_AUTH__JWT_SECRET"]
+    assert len(secret) >= 64
+    assert home.environment(tmp_path, tmp_path)["AIRFLOW__API_AUTH__JWT_SECRET"] == secret
+    assert (tmp_path / "jwt_secret").stat().st_mode & 0o777 == 0o600
+
+
+FAMILY = """
+import signal, subprocess, sys, time
+if len(sys.argv) > 1:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"])
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("words", [[], ["stubborn"]], ids=["ends when asked", "has to be killed"])
+def test_the_whole_group_ends(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    monkeypatch.setattr(standalone, "PATIENCE_S", 1)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", FAMILY, *words], start_new_session=True, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    with parent.stdout:
+        assert parent.stdout.readline() == "up\n"
+        standalone._end(parent)
+    assert parent.wait(timeout=1) == -(signal.SIGKILL if words else signal.SIGTERM)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(parent.pid, 0)
+
+
+def test_a_taken_port_is_said_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(standalone, "_say", told.append)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setenv("AIRFLOW_PORT", str(world.sandbox.port))
+    assert standalone.main() == 2
+    assert told == ["Address already in use. If it is a port: SANDBOX_PORT=8901 AIRFLOW_PORT=8081 make airflow"]
