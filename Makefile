@@ -36,8 +36,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 		uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation -e .; \
 	else \
 		{ test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV); } && \
-		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --compile -r requirements.lock && \
-		$(BIN)/pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .; \
+		$(BIN)/pip install -qq --disable-pip-version-check --require-hashes --compile -r requirements.lock && \
+		$(BIN)/pip install -qq --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .; \
 	fi
 	@$(BIN)/python -m compileall -q etl schemas
 	@touch $@
