@@ -54,7 +54,7 @@ lint: install
 	@$(BIN)/mypy
 
 test: lint
-	@$(BIN)/pytest
+	@$(BIN)/python -m pytest
 
 bench: install
 	@$(BIN)/python -m bench
