@@ -29,7 +29,7 @@ destinations:
     endpoint: {url}/visit/events
     limits: {{spacing_ms: 0}}
 imports:
-  orders: {{chunk_rows: 10000, source: {{type: csv, path: {csv}}}, to: [{to}]}}
+  orders: {{source: {{type: csv, path: {csv}}}, to: [{to}]}}
 """
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ LEASE_MS = 15 * 60_000
 """How long a run's claims stand without a sign of life."""
 
 _LOOKUP = 10_000  # keys per SELECT … IN (…); SQLite takes 32,766 parameters
+_AT_ONCE = 500  # rows per INSERT on SQLite
 
 _meta = sa.MetaData()
 _runs = sa.Table(
@@ -488,14 +489,14 @@ class Ledger:
         part: int = 20_000,
     ) -> Iterator[list[dict[str, Any]]]:
         """The result table of these runs (None: of all), in parts, ordered by run, destination, row."""
-        view = sa.table("result_history", *(sa.column(name) for name in RESULT_COLUMNS))
+        view = sa.table("result_history", *(sa.column(name) for name in (*RESULT_COLUMNS, "run_no")))
         asked = sa.select(*(view.c[name] for name in RESULT_COLUMNS))
         for name, wanted in (("run_id", run_ids), ("destination", destinations), ("status", statuses)):
             if wanted is not None:
                 asked = asked.where(view.c[name].in_(list(wanted)))
         if import_name is not None:
             asked = asked.where(view.c["import"] == import_name)
-        asked = asked.order_by(view.c.run_id, view.c.destination, view.c.row_number)
+        asked = asked.order_by(view.c.run_no, view.c.destination, view.c.row_number)
         with self._reading() as connection:
             rows = connection.execution_options(yield_per=part).execute(asked)
             for block in rows.mappings().partitions(part):
@@ -534,9 +535,16 @@ class Ledger:
     def _insert(self, connection: sa.Connection, values: list[tuple[Any, ...]]) -> int:
         """Insert entries, leaving out those whose row or key is taken; how many went in."""
         if self.engine.dialect.name == "sqlite":
-            return int(connection.exec_driver_sql(_INSERT_SQLITE, values).rowcount)
+            return sum(self._insert_sqlite(connection, part) for part in _parts(values, _AT_ONCE))
         columns = [list(column) for column in zip(*values, strict=True)]
         return int(connection.exec_driver_sql(_INSERT_POSTGRESQL, tuple(columns)).rowcount)
+
+    def _insert_sqlite(self, connection: sa.Connection, values: Sequence[tuple[Any, ...]]) -> int:
+        # One statement for many rows: measured twice as fast as executemany, three times beside busy threads, because
+        # Python's SQLite gives up the interpreter and takes it back at every row of an executemany.
+        rows = ", ".join([_PLACES] * len(values))
+        statement = f"INSERT INTO entries ({', '.join(_ENTRY)}) VALUES {rows} ON CONFLICT DO NOTHING"  # noqa: S608
+        return int(connection.exec_driver_sql(statement, tuple(chain.from_iterable(values))).rowcount)
 
     def _many(self, connection: sa.Connection, statement: str, values: list[tuple[Any, ...]]) -> None:
         if not values:
@@ -557,9 +565,7 @@ class Ledger:
 
 _ARRAYS = ", ".join("%s::bigint[]" if isinstance(_entries.c[n].type, sa.BigInteger) else "%s::text[]" for n in _ENTRY)
 _INSERT_POSTGRESQL = f"INSERT INTO entries ({', '.join(_ENTRY)}) SELECT * FROM unnest({_ARRAYS}) ON CONFLICT DO NOTHING"  # noqa: S608
-_INSERT_SQLITE = (
-    f"INSERT INTO entries ({', '.join(_ENTRY)}) VALUES ({', '.join('?' * len(_ENTRY))}) ON CONFLICT DO NOTHING"  # noqa: S608
-)
+_PLACES = f"({', '.join('?' * len(_ENTRY))})"
 # `held` is left alone where the entry goes on holding its key: naming it would rewrite the index of a million rows.
 _OVERWRITE = (
     "UPDATE entries SET status = ?, reason = ?, detail = ?, batch_id = ?, recorded_at_ms = ? "
@@ -665,9 +671,9 @@ def _readable(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), _LOOKUP):
-        yield values[start : start + _LOOKUP]
+def _parts(values: Sequence[Any], size: int = _LOOKUP) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def _alembic(connection: sa.Connection) -> alembic.config.Config:

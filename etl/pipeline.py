@@ -6,7 +6,6 @@ start ─► prepare ─► extract ─► validate ─► transform ─► load
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 from collections import Counter
@@ -20,7 +19,7 @@ import etl.check
 import etl.extract
 import etl.transform
 import etl.validate
-from etl import report, transport
+from etl import report, transport, tuning
 from etl.config import Config, ImportSettings
 from etl.destinations.base import USER_AGENT, Destination
 from etl.errors import ConfigError, ImporterError, LookupFailed, SourceError
@@ -91,6 +90,10 @@ def run(
         deliver(job, validate(job, extract(job, window or Window())))
     except ImporterError as error:
         return finish(job, stopped=str(error))
+    except BaseException as error:
+        job.ledger.finish_run(job.run.run_no, f"The run was ended by {type(error).__name__}.")
+        job.ledger.close()
+        raise
     return finish(job)
 
 
@@ -356,8 +359,7 @@ def _again(job: Job, name: str, rows: Sequence[int], insist: bool) -> None:
 
 
 def _opened(config: Config) -> Ledger:
-    # Rows are tuples and text without cycles: measured, collecting as often as Python does costs a fifth of a run.
-    gc.set_threshold(20_000, 20, 20)
+    tuning.for_streaming()
     return Ledger(config.ledger_url).open()
 
 

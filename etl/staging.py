@@ -48,7 +48,8 @@ class Staging:
         self._folder(path)
         part = f"{path}.part"
         with self._fs.open(part, "wb") as file:
-            pq.write_table(table, file, compression="lz4")
+            # Read once and soon deleted: dictionaries and statistics cost more than they save.
+            pq.write_table(table, file, compression="lz4", use_dictionary=False, write_statistics=False)
         self._fs.mv(part, path)
         return Chunk(index, path, table.num_rows)
 

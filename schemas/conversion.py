@@ -139,7 +139,7 @@ SCHEMA = pa.DataFrameSchema(
             rule("not_a_currency", "currency is not a three-letter code (ISO 4217).", lambda c: matches(c, "[A-Z]{3}")),
         ),
         **{
-            name: optional(rule("not_a_json_object", f"{name} is not a JSON object such as {{{{}}}}.", _is_object))
+            name: optional(rule("not_a_json_object", f"{name} is not a JSON object such as {{}}.", _is_object))
             for name in _OBJECTS
         },
     },

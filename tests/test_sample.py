@@ -33,7 +33,7 @@ STRICT: Mapping[str, dict[str, Any]] = {
     "optimizely": {"reject_personal_ids": True, "lift_quantity": True, "max_age_days": 5},
     "converge": {"spec_check": "strict"},
     "kameleoon": {"referrers_field": "referrersIndices"},
-    "webflow_optimize": {"hash_user_id": "sha256-phone", "user_domain": None, "known_events": ["Order Completed"]},
+    "webflow_optimize": {"hash_user_id": "sha256-phone", "user_domain": None, "known_events": ["order-completed"]},
 }
 """Options under which the vendors turn away what they else let pass."""
 

@@ -20,7 +20,7 @@ SELECT r.run_id, r.import_name AS import, e.destination, r.source, e.row_number,
        CASE WHEN e.reason = 'in_flight' AND e.detail = ''
             THEN 'On its way, or the run ended before the answer was recorded.' ELSE e.detail END AS detail,
        e.batch_id, b.http_status, b.attempts,
-       {sent_at} AS sent_at, {recorded_at} AS recorded_at
+       {sent_at} AS sent_at, {recorded_at} AS recorded_at, e.run_no
 FROM entries e
 JOIN runs r ON r.run_no = e.run_no
 LEFT JOIN batches b ON b.batch_id = e.batch_id

@@ -1,0 +1,97 @@
+"""Files, wherever they are: local paths, ``s3://`` and any other fsspec URL, found by glob and window, opened as bytes.
+
+Credentials come the usual way of each file system (for S3: environment, profile, role); ``AWS_ENDPOINT_URL`` or the
+options of the source name another endpoint.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+import fsspec
+import zstandard
+
+from etl.errors import SourceError
+
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One file: its file system and its path there."""
+
+    fs: Any
+    path: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the path; what people call the file."""
+        return PurePosixPath(self.path).name
+
+    @property
+    def url(self) -> str:
+        """The path with its protocol, for another process to open."""
+        return str(self.fs.unstrip_protocol(self.path))
+
+
+def windowed(path: str, start: datetime | None, end: datetime | None, what: str) -> str:
+    """The path with ``{start:%Y-%m-%d}`` and ``{end:…}`` filled in; SourceError when it needs a window and has none."""
+    if "{start" not in path and "{end" not in path:
+        return path
+    if start is None or end is None:
+        raise SourceError(f"source: {what} needs a window: run it with --from and --until.")
+    return path.format(start=start, end=end)
+
+
+def find(pattern: str, options: Mapping[str, Any] | None = None) -> list[Place]:
+    """The files that a path, a glob or a folder (``…/``, everything below it) names, in order of their names."""
+    fs, path = fsspec.core.url_to_fs(pattern, **(options or {}))
+    with sentences(pattern):
+        if _magic(path):
+            found = [p for p in fs.glob(path) if fs.isfile(p)]
+        elif fs.isfile(path):
+            found = [path]
+        else:
+            found = fs.find(path) if fs.exists(path) else []
+    return [Place(fs, one) for one in sorted(found)]
+
+
+def _magic(path: str) -> bool:
+    return any(mark in path for mark in "*?[")
+
+
+@contextmanager
+def opened(place: Place) -> Iterator[IO[bytes]]:
+    """The file's bytes, decompressed by suffix (.gz, .zst), streamed."""
+    with sentences(place.name), place.fs.open(place.path, "rb") as raw:
+        suffix = PurePosixPath(place.path).suffix.lower()
+        if suffix == ".gz":
+            with gzip.open(raw, "rb") as plain:
+                yield plain
+        elif suffix == ".zst":
+            with zstandard.ZstdDecompressor().stream_reader(raw) as stream:
+                yield io.BufferedReader(stream)
+        else:
+            yield raw
+
+
+@contextmanager
+def sentences(name: str) -> Iterator[None]:
+    """Turn what a file system says into one sentence about the file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise SourceError(f"{name}: there is no such file.") from None
+    except PermissionError:
+        raise SourceError(f"{name}: access was refused; check the credentials.") from None
+    except (gzip.BadGzipFile, EOFError, zstandard.ZstdError):
+        raise SourceError(f"{name}: the compressed file is damaged or cut off.") from None
+    except OSError as error:
+        raise SourceError(f"{name}: cannot be read ({error.strerror or type(error).__name__}).") from None
