@@ -100,7 +100,7 @@ class Facts:
     all_or_nothing: bool
     requires: tuple[str, ...]
     hints: Mapping[int, str] = field(default_factory=dict)
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
     expired: tuple[str, str] = ("too_old", "The vendor no longer takes a conversion this old.")
     stale: tuple[str, str] = ("stale", "The vendor may ignore a conversion this old.")
 
