@@ -35,10 +35,6 @@ os.environ |= {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
     "AIRFLOW__API_AUTH__JWT_SECRET": "for-tests-only" * 5,
     "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": "sdk_key,webhook_token",
-    "CONVERSIONS_CONFIG": str(CONFIG),
-    "CONVERSIONS_RETRY_DELAY_SECONDS": "0",
-    "NO_PROXY": "127.0.0.1,localhost",
-    "no_proxy": "127.0.0.1,localhost",
 }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from airflow_world import ORDERS, World
+from airflow_world import CONFIG, ORDERS, World
 
 from etl.sandbox import Sandbox
 
@@ -26,6 +27,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def other_peoples_logging() -> Iterator[None]:
+    """Airflow takes all logging over when it is imported; the tests after these get it back as it was."""
+    yield
+    root = logging.getLogger()
+    root.handlers[:] = [handler for handler in root.handlers if type(handler).__module__.startswith("_pytest")]
+    root.setLevel(logging.WARNING)
+    for name in ("conversions", "alembic"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
+        logger.propagate, logger.disabled = True, False
+
+
 @pytest.fixture(scope="session")
 def airflow_db() -> None:
     """Airflow's own database, made once."""
@@ -34,7 +49,7 @@ def airflow_db() -> None:
     initdb()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def vendors() -> Iterator[Sandbox]:
     """The five vendors on localhost."""
     with Sandbox() as sandbox:
@@ -48,6 +63,10 @@ def world(airflow_db: None, vendors: Sandbox, tmp_path: Path, monkeypatch: pytes
     vendors.clear_faults()
     for name in ("CONVERT_API_KEY", "OPTIMIZELY_SDK_KEY", "CONVERGE_TOKEN", "WEBFLOW_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CONVERSIONS_CONFIG", str(CONFIG))
+    monkeypatch.setenv("CONVERSIONS_RETRY_DELAY_SECONDS", "0")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost")
     monkeypatch.setenv("SANDBOX", vendors.url)
     monkeypatch.setenv("ORDERS_CSV", str(ORDERS))
     made = World(tmp_path, vendors)
