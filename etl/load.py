@@ -55,9 +55,10 @@ class Loader:
         async with transport.line(limits, patience, lane) as line:
             for wave in _waves(items, size):
                 won = await asyncio.to_thread(self._claim, wave)
-                if won and not knocked and not self.stop:
+                fresh, _ = _by_age(won, self.clock())
+                if fresh and not knocked and not self.stop:
                     knocked = True
-                    await self._knock(line, won[0])
+                    await self._knock(line, fresh[0])
                 sent = await self._send_wave(line, won)
                 await asyncio.to_thread(self.ledger.record, self.run_no, self.destination.name, sent)
                 self.progress(len(wave))

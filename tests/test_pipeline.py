@@ -187,7 +187,11 @@ def test_webflow_takes_exactly_seven_days_at_the_moment_of_sending(house: House)
         ("delivered", "older_than_2_days"),
         ("delivered", ""),
     ]
+    knocks = house.sandbox.counts()["webflow_optimize"]["knocks"]
     later = house.run(clock=lambda: clock_ms + 30 * 86_400_000)
+    assert house.sandbox.counts()["webflow_optimize"]["knocks"] == knocks, (
+        "nobody is disturbed when nothing is to be sent"
+    )
     assert later.by_status("webflow_optimize") == {"duplicate": 3, "rejected": 1}, (
         "delivered is final, however old it gets"
     )
