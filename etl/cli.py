@@ -295,13 +295,17 @@ def check(
         ),
     ],
     to: To = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option("--at", metavar="TIME", parser=_moment, help="Judge ages as if it were sent then. Default: now."),
+    ] = None,
 ) -> int:
     """Validate and build everything, send nothing.
 
     Shows the rows that would not go, with reasons, and the first request of each destination (secrets masked).
     """
     is_file = what.lower().endswith(".csv") or Path(what).is_file()
-    return _check(ctx.obj.load(), None if is_file else what, file=what if is_file else None, to=_listed(to))
+    return _check(ctx.obj.load(), None if is_file else what, file=what if is_file else None, to=_listed(to), at=at)
 
 
 def _check(
@@ -311,6 +315,7 @@ def _check(
     file: str | None = None,
     window: Window | None = None,
     to: Sequence[str] | None = None,
+    at: datetime | None = None,
 ) -> int:
     import glob
 
@@ -318,7 +323,8 @@ def _check(
 
     path = None if file is None else glob.escape(str(Path(file).absolute()))  # relative to here, not to imports.yaml
     with show.spinner("Checking"):
-        checked = pipeline.check(config, import_name, file=path, window=window, to=to)
+        clock = pipeline.wall_clock if at is None else lambda: int(at.timestamp() * 1000)
+        checked = pipeline.check(config, import_name, file=path, window=window, to=to, clock=clock)
     show.check(checked, show.paper())
     if any(each.stopped for each in checked.values()):
         return STOPPED
