@@ -96,7 +96,7 @@ class Kameleoon(Destination):
         # 3 MB a body is documented, no number of events; the vendor's libraries stop at 2.6 M characters and send once
         # a second. Rate limits count per IP address, so that more connections win nothing.
         patience=Patience(first_wait_s=5.0),
-        limits=Limits(items=500, bytes=2_500_000, connections=1, spacing_ms=1000),
+        limits=Limits(items=5_000, bytes=2_500_000, connections=1, spacing_ms=1000),
         max_items=30_000,
         max_bytes=3_000_000,
         repeatable=True,

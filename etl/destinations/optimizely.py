@@ -142,7 +142,7 @@ class Optimizely(Destination):
             "docs.developers.optimizely.com/experimentation-data/reference/post_events",
             "docs.developers.optimizely.com/experimentation-data/docs/event-api-troubleshooting",
         ),
-        limits=Limits(items=500, bytes=3_000_000, connections=4),
+        limits=Limits(items=5_000, bytes=3_000_000, connections=4),
         max_items=50_000,
         max_bytes=3_500_000,
         repeatable=True,
