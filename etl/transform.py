@@ -10,15 +10,22 @@ from etl.model import Noted, Status, Verdict
 from etl.staging import ITEMS
 from schemas.rules import problems
 
+PHONE = Verdict(
+    Status.REJECTED,
+    "phone_not_international",
+    "phone carries no country code (+49 …) and cannot be hashed as the website does it: add the code, or leave it out.",
+)
+
 
 def items(conversions: pd.DataFrame, destination: Destination) -> tuple[pa.Table, Noted]:
     """One chunk of conversions as staged items, and what is said of the rows that are skipped or rejected."""
-    frame = destination.columns(conversions)
-    told: dict[int, Verdict] = {}
+    conversions, unusable = destination.private(conversions)
+    told = {int(row): PHONE for row in conversions.index[unusable]}
+    frame = destination.columns(conversions[~unusable] if told else conversions)
     if "skip" in frame.columns:
         skipped = frame[frame["skip"].notna()]
         pairs = zip(skipped.index, skipped["skip"], skipped["skip_detail"], strict=True)
-        told = {int(row): Verdict(Status.SKIPPED, reason, detail) for row, reason, detail in pairs}
+        told |= {int(row): Verdict(Status.SKIPPED, reason, detail) for row, reason, detail in pairs}
         frame = frame[frame["skip"].isna()]
     bad = problems(destination.schema(), frame)
     told |= {int(row): Verdict(Status.REJECTED, reason, detail) for row, reason, detail in bad.itertuples()}

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from etl import __version__
 from etl.model import Fetch, Limits, Patience, Request, Response, Status, Verdict
+from schemas.casts import matches
 
 USER_AGENT = f"offline-conversions/{__version__}"
 
@@ -36,6 +37,8 @@ def _web_address(url: str) -> str:
         raise ValueError("must be a full http:// or https:// URL")
     return url
 
+
+_INTERNATIONAL = r"\s*(?:tel:)?(?:\+|00)[\s(]*[1-9](?:[\s().-]*[0-9]){6,14}\s*|[0-9a-fA-F]{64}"
 
 Url = Annotated[str, AfterValidator(_web_address)]
 Text = Annotated[str, Field(min_length=1)]
@@ -67,6 +70,15 @@ class RetrySettings(BaseModel):
     timeout_s: float | None = Field(default=None, gt=0, le=600)
 
 
+class HashSettings(BaseModel):
+    """``hash:`` of a destination: what never leaves in clear. Normalised first, see `hashed`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    email: Literal["off", "sha256"] = "off"
+    phone: Literal["off", "sha256", "sha256-digits"] = "off"
+
+
 class Settings(BaseModel):
     """What every destination takes in imports.yaml; a vendor adds its own. Unknown keys are refused."""
 
@@ -76,6 +88,7 @@ class Settings(BaseModel):
     endpoint: Url | None = None
     limits: LimitSettings = LimitSettings()
     retry: RetrySettings = RetrySettings()
+    hash: HashSettings = HashSettings()
     events: dict[str, Any] = {}
 
 
@@ -169,6 +182,22 @@ class Destination:
 
     # -- the row's way
 
+    def private(self, conversions: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[bool]]:
+        """The conversions with ``email`` and ``phone`` hashed as ``hash:`` says, and where a phone number cannot be.
+
+        A number without its country code is nobody's in particular: its hash would match no one, or another person.
+        """
+        how = self.settings.hash
+        out = conversions.copy(deep=False)
+        if how.email != "off":
+            out["email"] = hashed(out["email"], "sha256-email")
+        if how.phone == "off":
+            return out, pd.Series(False, index=out.index)
+        unusable = out["phone"].notna() & ~matches(out["phone"], _INTERNATIONAL)
+        form: Hashing = "sha256-phone" if how.phone == "sha256" else "sha256-phone-digits"
+        out["phone"] = hashed(out["phone"], form)
+        return out, unusable
+
     def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
         """The conversions in this vendor's words, still by column: every value the payload needs, resolved.
 
@@ -250,7 +279,7 @@ def hashed(ids: pd.Series[str], how: Hashing) -> pd.Series[str]:
 def _sha256(text: str, how: Hashing) -> str:
     if len(text) == 64 and set(text.lower()) <= set("0123456789abcdef"):
         return text
-    digits = "".join(filter(str.isdecimal, text))
+    digits = "".join(filter(str.isdecimal, text)).removeprefix("00")
     forms = {
         "sha256-email": text.strip().lower(),
         "sha256-phone": f"+{digits}",
