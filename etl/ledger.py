@@ -536,7 +536,8 @@ class Ledger:
         """Insert entries, leaving out those whose row or key is taken; how many went in."""
         if self.engine.dialect.name == "sqlite":
             return sum(self._insert_sqlite(connection, part) for part in _parts(values, _AT_ONCE))
-        columns = [list(column) for column in zip(*values, strict=True)]
+        # In the order of their keys, so that two runs over the same rows wait for each other and never in a circle.
+        columns = [list(column) for column in zip(*sorted(values, key=operator.itemgetter(1, 3)), strict=True)]
         return int(connection.exec_driver_sql(_INSERT_POSTGRESQL, tuple(columns)).rowcount)
 
     def _insert_sqlite(self, connection: sa.Connection, values: Sequence[tuple[Any, ...]]) -> int:
