@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 
 class SourceSettings(BaseModel):
@@ -17,6 +17,25 @@ class SourceSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: str
+
+
+class StorageSettings(BaseModel):
+    """Where files in a bucket are, if not where the environment says: another endpoint, a key and its secret."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    endpoint_url: str | None = None
+    key: str | None = None
+    secret: SecretStr | None = None
+
+    def options(self) -> dict[str, Any]:
+        """What fsspec wants to hear, secrets in the clear: not for printing."""
+        given = {
+            "endpoint_url": self.endpoint_url,
+            "key": self.key,
+            "secret": self.secret and self.secret.get_secret_value(),
+        }
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +54,8 @@ class Source:
     def __init__(self, settings: Any, location: Callable[[str], str]) -> None:
         self.settings = settings
         self.location = location
+        self.remarks: list[str] = []
+        """What was understood without having been declared, a sentence each; filled while the source is read."""
 
     def describe(self) -> str:
         """A name for people and the result table; no secret in it."""
