@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from etl.errors import ConfigError
 
@@ -32,12 +32,38 @@ T = TypeVar("T", bound=BaseModel)
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
 
+class DropSettings(BaseModel):
+    """``drop:`` of an import: the folder or bucket that people drop files into. A plain text is the inbox.
+
+    ``processed`` and ``quarantine`` lie in the inbox unless they are named. A file is taken when it has not changed for
+    ``settle_seconds``; it is put into quarantine, with nothing sent, when no destination would take more than
+    ``max_bad_share`` of its rows.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    inbox: str = Field(min_length=1)
+    processed: str = ""
+    quarantine: str = ""
+    settle_seconds: float = Field(default=60, ge=0, le=86_400)
+    max_bad_share: float = Field(default=0.5, ge=0, le=1)
+    receipts: bool = True
+
+    @model_validator(mode="after")
+    def _apart(self) -> DropSettings:
+        places = [place.rstrip("/") for place in (self.inbox, self.processed, self.quarantine) if place]
+        if len(set(places)) != len(places):
+            raise ValueError("inbox, processed and quarantine must be three places")
+        return self
+
+
 class ImportSettings(BaseModel):
     """One entry of ``imports:``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: dict[str, Any]
+    drop: DropSettings | None = None
     to: list[str] = Field(min_length=1)
     columns: dict[str, str] = {}
     timezone: str | None = None
@@ -46,6 +72,23 @@ class ImportSettings(BaseModel):
     max_skew_minutes: int = Field(default=5, ge=0, le=1440)
     max_bad_share: float = Field(default=0.2, ge=0, le=1)
     """The Airflow run fails when more of a destination's rows are rejected, refused, failed or unknown."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_drop_is_a_source(cls, raw: Any) -> Any:
+        """``drop`` alone means CSV files; a plain text is its inbox."""
+        if not isinstance(raw, dict) or raw.get("drop") is None:
+            return raw
+        drop = {"inbox": raw["drop"]} if isinstance(raw["drop"], str) else raw["drop"]
+        return {"source": {"type": "csv"}, **raw, "drop": drop}
+
+    @property
+    def only_drops(self) -> bool:
+        """True when there is nothing to read but what is dropped: no run without a file, no nightly DAG.
+
+        ``schedule`` then only says when somebody looks next, which is the deadline that summaries name.
+        """
+        return self.drop is not None and "path" not in self.source
 
     @field_validator("timezone")
     @classmethod
@@ -138,7 +181,17 @@ class Config:
 
     def source(self, import_name: str) -> Source:
         """The source of an import, ready to be read."""
-        return self.a_source(self.an_import(import_name).source, f"imports.{import_name}.source")
+        settings = self.an_import(import_name)
+        if settings.only_drops:
+            raise ConfigError(
+                f"imports.{import_name}.source.path: is missing; `conversions drops {import_name}` reads dropped files."
+            )
+        return self.a_source(settings.source, f"imports.{import_name}.source")
+
+    def one_file(self, import_name: str, path: str) -> Source:
+        """The source that reads one file as an import's settings say."""
+        settings = self.an_import(import_name).source
+        return self.a_source({**settings, "path": path}, f"imports.{import_name}.source")
 
     def a_source(self, settings: Mapping[str, Any], where: str) -> Source:
         """A source from its settings; ``where`` is the path of the key that errors name."""
@@ -155,8 +208,8 @@ class Config:
         """Judge everything: every destination and source, as if they were to be used. Raises ConfigError."""
         for name in self.destination_names:
             self.destination(name)
-        for name in self.imports:
-            self.source(name)
+        for name, settings in self.imports.items():
+            self.one_file(name, "any") if settings.only_drops else self.source(name)
 
     def _filled(self, value: Any, where: str) -> Any:
         """The value with every ``${NAME}`` and ``${NAME:-default}`` replaced."""

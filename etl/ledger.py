@@ -71,6 +71,12 @@ _entries = sa.Table(
         for name in ("destination", "event_id", "event_name", "status", "reason", "detail", "batch_id")
     ),
 )
+_files = sa.Table(
+    "files",
+    _meta,
+    *(sa.Column(name, sa.Text) for name in ("import_name", "sha256", "path", "state", "run_id")),
+    *(sa.Column(name, sa.BigInteger) for name in ("bytes", "seen_at_ms", "done_at_ms")),
+)
 _ENTRY = (
     "run_no",
     "destination",
@@ -103,6 +109,7 @@ RESULT_COLUMNS = (
 )
 """The result table, in the order people see it."""
 
+_WORDS = ("status", "reason", "detail")
 _HOLDS = frozenset({Status.DELIVERED, Status.UNKNOWN})
 IN_FLIGHT = Verdict(Status.UNKNOWN, "in_flight")  # written for every row, so its sentence is in the view
 
@@ -135,6 +142,20 @@ class RunInfo:
     window_end_ms: int | None
     retry_of: str | None
     stop_detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A dropped file as the ledger knows it: one per import and content, whatever its name. States: see `etl.drops`."""
+
+    import_name: str
+    sha256: str
+    path: str
+    bytes: int
+    state: str
+    run_id: str | None
+    seen_at_ms: int
+    done_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -501,6 +522,106 @@ class Ledger:
             rows = connection.execution_options(yield_per=part).execute(asked)
             for block in rows.mappings().partitions(part):
                 yield [_readable(dict(row)) for row in block]
+
+    # -- rows, one by one
+
+    def words(
+        self, run_no: int, destinations: Iterable[str], first: int, last: int
+    ) -> dict[str, dict[int, tuple[str, str, str]]]:
+        """What a run says of the rows from ``first`` to ``last``: destination -> row -> (status, reason, detail)."""
+        found: dict[str, dict[int, tuple[str, str, str]]] = {}
+        view = sa.table("result_history", *(sa.column(n) for n in ("run_no", "destination", "row_number", *_WORDS)))
+        with self._reading() as connection:
+            for name in destinations:
+                asked = sa.select(view.c.row_number, *(view.c[n] for n in _WORDS)).where(
+                    view.c.run_no == run_no, view.c.destination == name, view.c.row_number.between(first, last)
+                )
+                found[name] = {row[0]: (row[1], row[2], row[3]) for row in connection.execute(asked)}
+        return found
+
+    def unfit_rows(self, run_no: int) -> int:
+        """Before anything is sent: rows that no destination of the run would take, not because they are unwanted."""
+        everywhere = (
+            sa.select(sa.func.count()).select_from(_run_destinations).where(_run_destinations.c.run_no == run_no)
+        )
+        rejected = sa.func.sum(sa.case((_entries.c.status == Status.REJECTED.value, 1), else_=0))
+        unfit = (
+            sa.select(_entries.c.row_number)
+            .where(_entries.c.run_no == run_no)
+            .group_by(_entries.c.row_number)
+            .having(sa.and_(sa.func.count() == everywhere.scalar_subquery(), rejected > 0))
+        )
+        with self._reading() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(unfit.subquery())).scalar_one())
+
+    def delivered_by(self, destination: str, event_ids: Sequence[str]) -> dict[str, str]:
+        """Which of these events a destination has taken: event_id -> run_id."""
+        with self._reading() as connection:
+            holders = self._holders(connection, destination, event_ids)
+        return {e: row.run_id for e, row in holders.items() if row.status == Status.DELIVERED.value}
+
+    # -- dropped files
+
+    def file(self, import_name: str, sha256: str) -> FileInfo | None:
+        """A file by its content; None when this import has not met it."""
+        found = self._files_where(_files.c.import_name == import_name, _files.c.sha256 == sha256)
+        return found[0] if found else None
+
+    def files(self, import_name: str, states: Iterable[str]) -> list[FileInfo]:
+        """The files of an import that are in one of these states, oldest first."""
+        return self._files_where(_files.c.import_name == import_name, _files.c.state.in_(list(states)))
+
+    def take_file(self, new: FileInfo, before: FileInfo | None) -> bool:
+        """Write a file down as taken, if it still is as it was ``before``; False when somebody was faster."""
+        values = {name: getattr(new, name) for name in FileInfo.__slots__}
+        with self._writing() as connection:
+            mine = (_files.c.import_name == new.import_name) & (_files.c.sha256 == new.sha256)
+            there = connection.execute(sa.select(_files).where(mine).with_for_update()).mappings().first()
+            if (None if there is None else FileInfo(**there)) != before:
+                return False
+            if before is None:
+                connection.execute(sa.insert(_files).values(values))
+            else:
+                connection.execute(sa.update(_files).where(mine).values(values))
+        return True
+
+    def mark_file(self, info: FileInfo) -> FileInfo:
+        """Write a file's new state down."""
+        change = sa.update(_files).where(_files.c.import_name == info.import_name, _files.c.sha256 == info.sha256)
+        with self._writing() as connection:
+            connection.execute(change.values({name: getattr(info, name) for name in FileInfo.__slots__}))
+        return info
+
+    def forget_files(self, import_name: str, keys: Sequence[str]) -> None:
+        """Forget files by what stands in ``sha256``."""
+        with self._writing() as connection:
+            for part in _parts(keys):
+                connection.execute(
+                    sa.delete(_files).where(_files.c.import_name == import_name, self._among(_files.c.sha256, part))
+                )
+
+    def _files_where(self, *conditions: sa.ColumnElement[bool]) -> list[FileInfo]:
+        asked = sa.select(_files).where(*conditions).order_by(_files.c.seen_at_ms, _files.c.sha256)
+        with self._reading() as connection:
+            return [FileInfo(**row) for row in connection.execute(asked).mappings()]
+
+    def is_alive(self, run_id: str) -> bool:
+        """True while a run has not ended and gives signs of life."""
+        asked = sa.select(_runs.c.finished_at_ms, _runs.c.lease_until_ms).where(_runs.c.run_id == run_id)
+        with self._reading() as connection:
+            row = connection.execute(asked).first()
+        return row is not None and row.finished_at_ms is None and row.lease_until_ms > now_ms()
+
+    def reopen_run(self, run_no: int) -> None:
+        """A run that ended before its time goes on."""
+        change = sa.update(_runs).where(_runs.c.run_no == run_no)
+        with self._writing() as connection:
+            connection.execute(change.values(finished_at_ms=None, stop_detail="", lease_until_ms=now_ms() + LEASE_MS))
+
+    def sign_of_life(self, run_no: int) -> None:
+        """The run goes on, although it claims nothing for a while."""
+        with self._writing() as connection:
+            self._sign_of_life(connection, run_no, now_ms())
 
     # -- inside
 

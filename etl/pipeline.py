@@ -27,7 +27,7 @@ from etl.ledger import Ledger, RunInfo, Stop
 from etl.load import Loader
 from etl.model import Checked, Chunk, Item, Noted
 from etl.report import Report
-from etl.sources.base import Window
+from etl.sources.base import Source, Window
 from etl.staging import Staging, cache, items_of
 
 log = logging.getLogger("conversions")
@@ -50,6 +50,8 @@ class Job:
     ledger: Ledger
     clock: Callable[[], int] = wall_clock
     progress: Progress = field(default=lambda name, rows: None)
+    source: Source | None = None
+    """What is read instead of the import's own source: one dropped file."""
 
     @cached_property
     def settings(self) -> ImportSettings:
@@ -99,17 +101,24 @@ def run(
 
 def start(config: Config, import_name: str, *, window: Window | None = None, to: Sequence[str] | None = None) -> Job:
     """Judge the settings and write the run down. Raises ConfigError, LedgerError."""
-    source = config.source(import_name)
+    return _begun(config, import_name, config.source(import_name).describe(), "import", window or Window(), to)
+
+
+def start_file(config: Config, import_name: str, source: Source, name: str) -> Job:
+    """Like `start`, for one dropped file; ``name`` is what people call it."""
+    return replace(_begun(config, import_name, name, "drop", Window(), None), source=source)
+
+
+def _begun(config: Config, import_name: str, source: str, kind: str, window: Window, to: Sequence[str] | None) -> Job:
     names = _chosen(config, config.an_import(import_name).to, to)
     for name in names:
         config.destination(name)
     ledger = _opened(config)
-    window = window or Window()
     ends = tuple(None if end is None else int(end.timestamp() * 1000) for end in (window.start, window.end))
     opened = ledger.open_run(
-        kind="import",
+        kind=kind,
         import_name=import_name,
-        source=source.describe(),
+        source=source,
         destinations=names,
         window_ms=(ends[0], ends[1]),
     )
@@ -139,7 +148,7 @@ def prepare(job: Job) -> None:
 
 def extract(job: Job, window: Window) -> Iterator[Chunk]:
     """Stage the source chunk by chunk, and note how many rows there were."""
-    source = job.config.source(job.run.import_name)
+    source = job.source or job.config.source(job.run.import_name)
     rows = 0
     try:
         frames = etl.extract.frames(source, window, job.settings.columns, job.settings.chunk_rows)
