@@ -110,7 +110,7 @@ class Loader:
             middle = len(fresh) // 2
             halves = await asyncio.gather(self._send(line, fresh[:middle]), self._send(line, fresh[middle:]))
             return [*done, *halves[0], *halves[1]]
-        await self._stop_after(answer, silent=line.unanswered >= self.destination.patience.attempts)
+        await self._stop_after(answer, silent=line.failing)
         status = answer.response.status if answer.response else None
         times = (answer.attempts, status, answer.sent_at_ms, answer.answered_at_ms)
         return [*done, Sent(fresh, self._verdicts(fresh, answer, at), len(request.body), *times)]
@@ -134,24 +134,20 @@ class Loader:
             verdict = Verdict(Status.FAILED, f"http_{response.status}", self.stop.detail if self.stop else "")
         else:
             reason = f"http_{response.status}" if response is not None else "unreachable"
-            times = "1 attempt" if answer.attempts == 1 else f"{answer.attempts} attempts"
-            verdict = Verdict(
-                Status.FAILED, reason, f"Not accepted after {times}: {answer.why}; the next run sends it."
-            )
+            verdict = Verdict(Status.FAILED, reason, f"{_tried(answer)}: {answer.why}; the next run sends it.")
         return [verdict] * len(batch)
 
     async def _stop_after(self, answer: transport.Answer, *, silent: bool) -> None:
-        """Stop on an answer that blames everybody, or when as many attempts in a row went unanswered."""
+        """Stop on an answer that blames everybody, when it asks for too much time, or when the probes were in vain."""
         response = answer.response
         if response is not None and response.status in STOPS:
             hint = self.destination.hint(response.status)
             told = f"it answered {response.status}, {STOPS[response.status]}. {hint}".strip()
             await self._stop(DestinationStopped(told, f"http_{response.status}"))
-        elif response is not None and response.status == 429:
-            told = (
-                "it answered 429 and asked for more time than `retry.total_s` allows; `conversions retry` goes on later"
-            )
-            await self._stop(DestinationStopped(told, "http_429"))
+        elif response is not None and answer.put_off:
+            asked = f"it answered {response.status} and asked for more time than `retry.total_s` allows"
+            told = f"{asked}; `conversions retry` goes on later"
+            await self._stop(DestinationStopped(told, f"http_{response.status}"))
         elif silent and (response is None or _transient(response)):
             reason = f"http_{response.status}" if response is not None else "unreachable"
             told = f"{answer.why}, and so on for every request. Is the vendor down, or `endpoint` wrong?"
@@ -206,6 +202,12 @@ def _by_age(items: Sequence[Item], at: int) -> tuple[list[Item], list[Item]]:
 
 def _unsent(items: Sequence[Item], verdict: Verdict) -> Sent:
     return Sent(items, [verdict] * len(items), 0, 0)
+
+
+def _tried(answer: transport.Answer) -> str:
+    if not answer.attempts:
+        return "Not sent"
+    return "Not accepted after 1 attempt" if answer.attempts == 1 else f"Not accepted after {answer.attempts} attempts"
 
 
 def _transient(response: Response) -> bool:

@@ -16,7 +16,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,9 @@ TRANSIENT = frozenset({408, 425, 500, 502, 503, 504})
 ANSWER_BYTES = 1_000_000
 """No more of an answer is read."""
 
+LAST_MOMENT_S = 3.0
+"""How long a run that is ended waits for the answers to what is on the wire."""
+
 PROBE_AGENT = "offline-conversions"
 
 
@@ -43,7 +46,8 @@ class Answer:
     """How one request ended, after all attempts.
 
     ``response`` is the vendor's final word; None when there was none. ``lost``: at least one attempt may have been
-    accepted without an answer that could be read. ``why`` says, without the row's data, what happened.
+    accepted without an answer that could be read. ``why`` says, without the row's data, what happened. ``attempts`` is
+    0 where nothing left.
     """
 
     response: Response | None
@@ -52,6 +56,8 @@ class Answer:
     attempts: int
     sent_at_ms: int
     answered_at_ms: int
+    put_off: bool = False
+    """The vendor asked for more time than a request may take."""
 
 
 @dataclass
@@ -64,6 +70,7 @@ class _Tries:
     response: Response | None = None
     why: str = ""
     sent_at_ms: int = 0
+    put_off: bool = False
 
     @property
     def final(self) -> bool:
@@ -80,7 +87,11 @@ class Lost(Exception):
 
 
 class Line:
-    """One destination's line to its vendor: bounded connections, paced starts, one pause for all."""
+    """One destination's line to its vendor: bounded connections, paced starts, one pause for all, and a breaker.
+
+    The breaker opens when as many attempts in a row went unanswered as one request has. From then on one request at a
+    time goes out as a probe, after growing pauses; an answer closes it, as many vain probes give the vendor up.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, limits: Limits, patience: Patience, lane: Lane) -> None:
         self._session = session
@@ -91,49 +102,111 @@ class Line:
         self._lane = lane
         self._turn = asyncio.Lock()
         self._paused_until = 0.0
-        self.unanswered = 0
-        """Attempts in a row, of all requests, that got no final answer: the vendor may be down."""
+        self._pauses = 0
+        self._unanswered = 0
+        self._probes = 0
+        self._probing = asyncio.Lock()
+        self._leaving = asyncio.Event()
+        self._on_the_wire: set[asyncio.Timeout] = set()
+
+    @property
+    def failing(self) -> bool:
+        """The breaker is open: of all requests, the last attempts in a row got no final answer."""
+        return self._unanswered >= self._patience.attempts
+
+    @property
+    def given_up(self) -> bool:
+        """The probes were in vain too."""
+        return self._probes >= self._patience.attempts
+
+    def leave(self) -> None:
+        """Start nothing more and wait for nothing but what is on the wire, and for that a moment only."""
+        self._leaving.set()
+        until = asyncio.get_running_loop().time() + LAST_MOMENT_S
+        for timeout in self._on_the_wire:
+            timeout.reschedule(until)
 
     async def send(self, request: Request, *, repeatable: bool) -> Answer:
         """Send until there is a final word, the attempts or the time are used up.
 
         429 pauses the whole line and burns no attempt; `TRANSIENT` answers and requests that never left are repeated;
-        a lost answer is repeated only where the vendor counts a repeat once.
+        a lost answer is repeated only where the vendor counts a repeat once. While the breaker is open a request goes
+        on as a probe, whatever it has tried before.
         """
         tries = _Tries(time.monotonic() + self._patience.total_s)
-        while await self._my_turn(tries):
-            await self._try(request, tries)
-            if tries.final or (tries.lost and not repeatable) or tries.attempts >= self._patience.attempts:
+        while True:
+            async with self._gate():
+                if self.given_up or self._leaving.is_set() or not await self._my_turn(tries):
+                    break
+                await self._try(request, tries)
+            if self._is_over(tries, repeatable=repeatable):
                 break
             wait = self._wait_after(tries)
             if time.monotonic() + wait > tries.deadline:
                 break
-            await asyncio.sleep(wait)
-        self.unanswered = 0 if tries.final else self.unanswered
-        return Answer(tries.response, tries.lost, tries.why, max(tries.attempts, 1), tries.sent_at_ms, _now_ms())
+            await self._rest(wait)
+        attempts = max(tries.attempts, 1 if tries.sent_at_ms else 0)
+        why = tries.why or ("the run was ended" if self._leaving.is_set() else "nobody is answered")
+        return Answer(tries.response, tries.lost, why, attempts, tries.sent_at_ms, _now_ms(), tries.put_off)
+
+    def _is_over(self, tries: _Tries, *, repeatable: bool) -> bool:
+        if tries.final or self.given_up or (tries.lost and not repeatable):
+            return True
+        return tries.attempts >= self._patience.attempts and not self.failing
+
+    def _gate(self) -> AbstractAsyncContextManager[object]:
+        return self._probing if self.failing else nullcontext()
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait, unless the line is left meanwhile."""
+        try:
+            await asyncio.wait_for(self._leaving.wait(), seconds)
+        except TimeoutError:
+            return
 
     async def _try(self, request: Request, tries: _Tries) -> None:
         """One attempt, written into ``tries``. An answer of 429 is none."""
         tries.sent_at_ms = _now_ms()
         tries.attempts += 1
-        self.unanswered += 1
         try:
-            tries.response = await self._once(request)
+            tries.response = await self._bounded(request)
         except (NotReached, Lost) as error:
             tries.response, tries.why = None, str(error)
             tries.lost = tries.lost or isinstance(error, Lost)
-            return
-        tries.why = f"it answered {tries.response.status}"
-        if tries.response.status == 429:
+        else:
+            tries.why = f"it answered {tries.response.status}"
+        self._learn(tries)
+
+    def _learn(self, tries: _Tries) -> None:
+        """What this attempt says of the vendor: alive, alive but busy, or perhaps down."""
+        if tries.response is not None and tries.response.status == 429:
             tries.attempts -= 1
-            self._pause(tries.response)
+            self._pauses += 1
+            # Never shorter than our own growing wait: "Retry-After: 0" again and again must not become a storm.
+            self._pause(tries.response, self._backoff(self._pauses))
+        elif tries.final:
+            self._unanswered = self._probes = self._pauses = 0
+        else:
+            self._probes += self.failing
+            self._unanswered += 1
+            self._pause(tries.response, self._backoff(self._patience.attempts + self._probes) if self.failing else 0.0)
+
+    async def _bounded(self, request: Request) -> Response:
+        """`_once`, cut short when the line is left."""
+        try:
+            async with asyncio.timeout(None) as timeout:
+                self._on_the_wire.add(timeout)
+                try:
+                    return await self._once(request)
+                finally:
+                    self._on_the_wire.discard(timeout)
+        except TimeoutError:
+            raise Lost("the run was ended before it answered") from None
 
     def _wait_after(self, tries: _Tries) -> float:
-        if tries.response is None:
-            return self._backoff(tries.attempts)
-        if tries.response.status == 429:
+        if self.failing or (tries.response is not None and tries.response.status == 429):
             return 0.0  # the pause is kept by `_my_turn`, for every request alike
-        return max(_retry_after(tries.response) or 0.0, self._backoff(tries.attempts))
+        return self._backoff(tries.attempts)
 
     async def knock(self, url: str, headers: Mapping[str, str]) -> None:
         """One harmless HEAD, so that a vendor which answers nobody is found out before any conversion is on the wire.
@@ -145,14 +218,14 @@ class Line:
         deadline = time.monotonic() + self._patience.total_s
         for attempt in range(1, self._patience.attempts + 1):
             try:
-                await self._once(probe)
+                await self._bounded(probe)
             except (NotReached, Lost) as error:
                 why, wait = str(error), self._backoff(attempt)
             else:
                 return
-            if attempt == self._patience.attempts or time.monotonic() + wait > deadline:
+            if attempt == self._patience.attempts or time.monotonic() + wait > deadline or self._leaving.is_set():
                 break
-            await asyncio.sleep(wait)
+            await self._rest(wait)
         told = f"{_host(url)} does not answer: {why}, {attempt} times in a row. Check the network and `endpoint`"
         raise DestinationStopped(f"{told}; nothing was sent, `conversions retry` sends it later", "unreachable")
 
@@ -161,17 +234,18 @@ class Line:
         async with self._turn:
             pause = self._paused_until - time.monotonic()
             if time.monotonic() + pause > tries.deadline:
-                tries.why = tries.why or "it asked everybody to wait"
+                tries.why, tries.put_off = tries.why or "it asked everybody to wait", True
                 return False
-            await asyncio.sleep(max(pause, 0))
-            if self._spacing_s:
-                await asyncio.sleep(self._lane.book(self._spacing_s))
-            return True
+            if pause > 0:
+                await self._rest(pause)
+            if self._spacing_s and not self._leaving.is_set():
+                await self._rest(self._lane.book(self._spacing_s))
+            return not self._leaving.is_set()
 
-    def _pause(self, response: Response) -> None:
-        wait = _retry_after(response)
-        wait = self._patience.first_wait_s * 2 if wait is None else wait
-        self._paused_until = max(self._paused_until, time.monotonic() + wait)
+    def _pause(self, response: Response | None, least_s: float) -> None:
+        """All wait as long as the vendor asks for, and ``least_s`` in any case."""
+        asked = _retry_after(response) if response is not None else None
+        self._paused_until = max(self._paused_until, time.monotonic() + max(asked or 0.0, least_s))
 
     def _backoff(self, attempts: int) -> float:
         longest = min(self._patience.longest_wait_s, self._patience.first_wait_s * 2.0 ** max(attempts - 1, 0))
@@ -223,11 +297,11 @@ def _told(error: BaseException) -> str:
 def _retry_after(response: Response) -> float | None:
     """Seconds that ``Retry-After`` asks for, as a number or a date; None when it asks for nothing readable."""
     asked = response.headers.get("retry-after", "").strip()
-    if asked.isdigit():
+    if asked.isascii() and asked.isdigit():
         return float(asked)
     try:
         at = email.utils.parsedate_to_datetime(asked)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max((at - datetime.now(UTC)).total_seconds(), 0.0)
