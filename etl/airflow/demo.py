@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,19 +65,18 @@ def _demo(sandbox: Sandbox, out: Console) -> None:
     _environment(sandbox, orders)
     imports = _imports(sandbox, out)
     loaded = config.load(imports)
-    ledger = Ledger(loaded.ledger_url).open()
-    _run_dag(imports, out)
-    first = _reported(ledger, _new_run(ledger))
-    _show_first(first, ledger, out)
+    with closing(Ledger(loaded.ledger_url).open()) as ledger:
+        _run_dag(imports, out)
+        first = report.of(ledger, _new_run(ledger))
+        _show_first(first, ledger, out)
 
-    _say(out, "The same import once more, without Airflow this time. Nothing may be sent twice.")
-    before = sandbox.counts()
-    second = pipeline.run(loaded, IMPORT)
-    _show_second(second, before, sandbox.counts(), out)
-    _judge(first, second, ledger, before, sandbox.counts())
-    out.print(
-        Text("\nAll of it held: every row has one result, and what was delivered was delivered once.", style="green")
-    )
+        _say(out, "The same import once more, without Airflow this time. Nothing may be sent twice.")
+        before = sandbox.counts()
+        second = pipeline.run(loaded, IMPORT)
+        _show_second(second, before, sandbox.counts(), out)
+        _judge(first, second, ledger, before, sandbox.counts())
+    all_held = "\nAll of it held: every row has one result, and what was delivered was delivered once."
+    out.print(Text(all_held, style="green"))
     out.print(
         f"The log of the Airflow run is in {_short(FOLDER / 'airflow.log')}, the ledger in {_short_url(loaded)}. "
         "Next: `make airflow` for Airflow's own pages, or the README.",
@@ -106,8 +106,9 @@ def _imports(sandbox: Sandbox, out: Console) -> Path:
     """
     loaded = config.load(IMPORTS)
     _only_to_the_sandbox(loaded, sandbox)
-    if not Ledger(loaded.ledger_url).open().latest_runs(IMPORT):
-        return IMPORTS
+    with closing(Ledger(loaded.ledger_url).open()) as ledger:
+        if not ledger.latest_runs(IMPORT):
+            return IMPORTS
     _say(
         out,
         f"{_short_url(loaded)} knows these conversions from an earlier run, so they would all be duplicates. It stays "
@@ -153,10 +154,6 @@ def _new_run(ledger: Ledger) -> RunInfo:
     if not found:
         raise DemoFailed("The DAG run left no run in the ledger.")
     return found[0]
-
-
-def _reported(ledger: Ledger, run: RunInfo) -> Report:
-    return report.of(ledger, run)
 
 
 # -- after

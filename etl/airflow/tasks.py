@@ -43,6 +43,7 @@ def start(file: Path, import_name: str, begin: datetime | None, end: datetime | 
     """Judge the settings, write the run down and name it."""
     with _failing_for_good():
         job = pipeline.start(_config(file), import_name, window=window(begin, end))
+        job.ledger.close()
     log.info("%s: run %s begins", import_name, job.run.run_id)
     return job.run.run_id
 
@@ -92,8 +93,7 @@ def summary(file: Path, run_id: str | None, states: Mapping[str, str | None]) ->
     failed = sorted(task for task, state in states.items() if state == "failed")
     if run_id is None:
         raise AirflowFailException("Nothing was begun: the log of the task `start` says why.")
-    with _failing_for_good():
-        job = pipeline.resume(_config(file), run_id)
+    with _resumed(file, run_id) as job:
         report = pipeline.finish(job, stopped=_reason(job, failed) if failed else "")
     for name in report.rows:
         log.info("%s", line(report, name))
@@ -173,10 +173,20 @@ def _failing_for_good() -> Iterator[None]:
 
 
 @contextmanager
-def _stage(file: Path, run_id: str) -> Iterator[Job]:
-    """A stage that all destinations wait for: if it fails for good the run is closed here, with the reason."""
+def _resumed(file: Path, run_id: str) -> Iterator[Job]:
+    """The run that `start` wrote down, for one task; the ledger is closed after it."""
     with _failing_for_good():
         job = pipeline.resume(_config(file), run_id)
+        try:
+            yield job
+        finally:
+            job.ledger.close()
+
+
+@contextmanager
+def _stage(file: Path, run_id: str) -> Iterator[Job]:
+    """A stage that all destinations wait for: if it fails for good the run is closed here, with the reason."""
+    with _resumed(file, run_id) as job:
         try:
             yield job
         except PERMANENT as error:
@@ -187,12 +197,10 @@ def _stage(file: Path, run_id: str) -> Iterator[Job]:
 @contextmanager
 def _stage_of(file: Path, run_id: str, destination: str) -> Iterator[Job]:
     """A stage of one destination: if it fails for good that destination stops, the others go on."""
-    with _failing_for_good():
-        job = pipeline.resume(_config(file), run_id)
+    with _resumed(file, run_id) as job:
         try:
             yield job
         except PERMANENT as error:
-            job.ledger.stop_destination(
-                job.run.run_no, destination, Stop("settings", f"{destination} stopped: {error}")
-            )
+            stop = Stop("settings", f"{destination} stopped: {error}")
+            job.ledger.stop_destination(job.run.run_no, destination, stop)
             raise

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,9 @@ class World:
         dag = self.dag(name)
         return DagRunSeen(dag.test(**how))
 
-    @property
+    @cached_property
     def ledger(self) -> Ledger:
-        """The ledger of this test."""
+        """The ledger of this test; the fixture closes it."""
         return Ledger(f"sqlite:///{self.folder}/ledger.db")
 
     def counts(self) -> dict[str, dict[tuple[str, str], int]]:

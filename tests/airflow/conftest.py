@@ -42,11 +42,14 @@ def other_peoples_logging() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def airflow_db() -> None:
+def airflow_db() -> Iterator[None]:
     """Airflow's own database, made once."""
+    from airflow import settings
     from airflow.utils.db import initdb
 
     initdb()
+    yield
+    settings.dispose_orm()
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,7 @@ def vendors() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def world(airflow_db: None, vendors: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(airflow_db: None, vendors: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Everything fresh but Airflow's database, where runs of several tests lie side by side."""
     vendors.reset()
     vendors.clear_faults()
@@ -71,4 +74,5 @@ def world(airflow_db: None, vendors: Sandbox, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("ORDERS_CSV", str(ORDERS))
     made = World(tmp_path, vendors)
     made.configure()
-    return made
+    yield made
+    made.ledger.close()

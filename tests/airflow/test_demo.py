@@ -40,6 +40,7 @@ def test_the_demo_holds_and_holds_again(imports: Path, capsys: pytest.CaptureFix
     assert "var/ledger.db knows these conversions from an earlier run" in told
     assert "All of it held" in told
     assert len(ledger.all_runs()) == 2
+    ledger.close()
 
 
 def test_the_demo_stays_away_from_real_vendors(imports: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,8 +58,10 @@ def test_the_demo_notices_a_second_sending(
 
     def forgetful(loaded: config.Config, name: str, **options: Any) -> Any:
         """The second time the ledger has lost its memory of one destination."""
-        with Ledger(loaded.ledger_url).open().engine.begin() as connection:
+        ledger = Ledger(loaded.ledger_url).open()
+        with ledger.engine.begin() as connection:
             connection.exec_driver_sql("UPDATE entries SET held = 0 WHERE destination = 'optimizely'")
+        ledger.close()
         return run(loaded, name, **options)
 
     monkeypatch.setattr(demo, "_run_dag", lambda file, out: run(config.load(file), demo.IMPORT))
