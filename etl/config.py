@@ -10,9 +10,10 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -57,6 +58,21 @@ class DropSettings(BaseModel):
         return self
 
 
+class LocaleSettings(BaseModel):
+    """How a source writes its numbers: ``1.234,50`` is ``{decimal: ",", thousands: "."}``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    decimal: Literal[",", "."]
+    thousands: Literal["", ".", ",", " ", "'"] = ""
+
+    @model_validator(mode="after")
+    def _apart(self) -> LocaleSettings:
+        if self.decimal == self.thousands:
+            raise ValueError("decimal and thousands must be two marks")
+        return self
+
+
 class ImportSettings(BaseModel):
     """One entry of ``imports:``."""
 
@@ -67,6 +83,12 @@ class ImportSettings(BaseModel):
     to: list[str] = Field(min_length=1)
     columns: dict[str, str] = {}
     timezone: str | None = None
+    date_format: str | None = None
+    """How the source writes occurred_at, as for ``strptime``; absent: ISO 8601 or epoch milliseconds."""
+    locale: LocaleSettings | None = None
+    """How the source writes numbers; absent: plain decimals such as 1234.50."""
+    spreadsheet: bool | None = None
+    """Whether ids may have been through a spreadsheet, so that rounded ones are refused; absent: yes for CSV."""
     schedule: str | None = None
     chunk_rows: int = Field(default=20_000, ge=1, le=1_000_000)
     max_skew_minutes: int = Field(default=5, ge=0, le=1440)
@@ -98,6 +120,20 @@ class ImportSettings(BaseModel):
                 ZoneInfo(value)
             except (ZoneInfoNotFoundError, ValueError):
                 raise ValueError(f"{value} is not a time zone such as Europe/Berlin") from None
+        return value
+
+    @field_validator("date_format")
+    @classmethod
+    def _a_whole_date(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        moment = datetime(2026, 11, 25, 21, 30, tzinfo=UTC)
+        try:
+            read = datetime.strptime(moment.strftime(value), value)  # noqa: DTZ007 (only its day is looked at)
+        except ValueError:
+            raise ValueError(f"{value} is not a format such as %d.%m.%Y %H:%M") from None
+        if read.date() != moment.date():
+            raise ValueError(f"{value} leaves out the day, the month or the year; an example is %d.%m.%Y %H:%M")
         return value
 
     @field_validator("source")
@@ -188,10 +224,23 @@ class Config:
             )
         return self.a_source(settings.source, f"imports.{import_name}.source")
 
-    def one_file(self, import_name: str, path: str) -> Source:
-        """The source that reads one file as an import's settings say."""
-        settings = self.an_import(import_name).source
-        return self.a_source({**settings, "path": path}, f"imports.{import_name}.source")
+    def one_file(self, import_name: str, path: str, **instead: Any) -> Source:
+        """The source that reads one local file as an import's settings say; ``instead`` replaces some (None: drops)."""
+        settings = {**self.an_import(import_name).source, **instead, "path": path}
+        kept = {key: value for key, value in settings.items() if value is not None and key != "storage"}
+        return self.a_source(kept, f"imports.{import_name}.source")
+
+    def storage(self, import_name: str) -> dict[str, Any]:
+        """How the file system of an import's drop is opened (fsspec options), as its source's ``storage`` says."""
+        from etl.sources.base import StorageSettings
+
+        where = f"imports.{import_name}.source.storage"
+        raw = self._filled(self.an_import(import_name).source.get("storage") or {}, where)
+        return _validated(StorageSettings, raw, where).options()
+
+    def filled_location(self, path: str, where: str) -> str:
+        """A location with its ``${VAR}`` filled in; ``where`` is the path of the key that errors name."""
+        return self.location(self._filled(path, where))
 
     def a_source(self, settings: Mapping[str, Any], where: str) -> Source:
         """A source from its settings; ``where`` is the path of the key that errors name."""

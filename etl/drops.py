@@ -1,0 +1,682 @@
+"""Drops: files that people put into a folder or bucket. Each is imported once, moved away, and answered beside it.
+
+A file is known by its content, whatever its name. In the ledger it goes through these states, each written down before
+what follows is done, so that a round cut off anywhere is finished by the next one and nothing is sent twice:
+
+sighted                it may still be growing; `sha256` is then of its name, size and stamp, not of its content
+taken ─► sending ─► delivered ─► done         everything was sent ─► moved to processed, receipts written
+      └► spoilt ─► put_aside                  nothing was sent ─► moved to quarantine; may be tried again
+
+What lies in ``dryrun/`` inside the inbox is treated the same on a ledger that is thrown away, and never sent.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import logging
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+from croniter import CroniterBadCronError, croniter
+
+from etl import files, pipeline, receipts
+from etl.config import Config, DropSettings
+from etl.errors import ConfigError, ImporterError, SourceError
+from etl.ledger import LEASE_MS, FileInfo, Ledger, now_ms
+from etl.model import Chunk, Item, Status, Verdict
+from etl.pipeline import Job, wall_clock
+from etl.receipts import Asked, Mended, Story
+from etl.report import Report
+from etl.sources.base import Source, Window
+
+log = logging.getLogger("conversions")
+
+Clock = Callable[[], int]
+"""Epoch milliseconds."""
+
+DRY_RUN = "dryrun"
+SIGHTED, TAKEN, SENDING, DELIVERED, DONE = "sighted", "taken", "sending", "delivered", "done"
+SPOILT, PUT_ASIDE = "spoilt", "put_aside"
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A file in an inbox. ``stamp`` changes when its content does: modification time or etag, with the size."""
+
+    import_name: str
+    path: str
+    size: int
+    stamp: str
+    changed_at_ms: int | None
+    dry_run: bool
+
+    @property
+    def name(self) -> str:
+        """What its sender calls it."""
+        return PurePosixPath(self.path).name
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file. ``state``: processed, quarantined, tried, repeated or busy (another process has it)."""
+
+    file: Dropped
+    state: str
+    sentence: str = ""
+    place: str = ""
+    report: Report | None = None
+    stopped: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """As `Report.exit_code`; a file that could not be read at all is a stop."""
+        if self.stopped:
+            return 2
+        return self.report.exit_code if self.report else 0
+
+
+@dataclass(frozen=True)
+class Box:
+    """The places of one import, on one file system."""
+
+    import_name: str
+    settings: DropSettings
+    fs: Any = field(repr=False)
+    inbox: str
+    processed: str
+    quarantine: str
+
+    def place(self, *, good: bool, dry_run: bool) -> str:
+        """Where a file ends up; trials stay beside their own inbox."""
+        if dry_run:
+            return f"{self.inbox}/{DRY_RUN}/{'processed' if good else 'quarantine'}"
+        return self.processed if good else self.quarantine
+
+
+def box(config: Config, import_name: str) -> Box:
+    """The places of an import. Raises ConfigError when it has no ``drop``."""
+    settings = config.an_import(import_name)
+    if settings.drop is None:
+        raise ConfigError(f"imports.{import_name}.drop: is missing; this import takes no dropped files.")
+    drop = settings.drop
+    inbox = config.filled_location(drop.inbox, f"imports.{import_name}.drop.inbox")
+    fs, root = fsspec.core.url_to_fs(inbox, **config.storage(import_name))
+    root = root.rstrip("/")
+    places = {"processed": f"{root}/processed", "quarantine": f"{root}/quarantine"}
+    for name, given in (("processed", drop.processed), ("quarantine", drop.quarantine)):
+        if given:
+            where = f"imports.{import_name}.drop.{name}"
+            other, place = fsspec.core.url_to_fs(config.filled_location(given, where), **config.storage(import_name))
+            if other.protocol != fs.protocol:
+                raise ConfigError(f"{where}: must be on the same kind of storage as the inbox.")
+            places[name] = place.rstrip("/")
+    return Box(import_name, drop, fs, root, places["processed"], places["quarantine"])
+
+
+# -- looking
+
+
+@dataclass(frozen=True)
+class Look:
+    """What an inbox holds now: files to be handled, and files that may still be growing."""
+
+    ready: list[Dropped]
+    growing: list[Dropped]
+
+
+def look(config: Config, import_name: str, clock: Clock = wall_clock) -> Look:
+    """Finish what an earlier round left, then see which files have come to rest."""
+    where = box(config, import_name)
+    ledger = Ledger(config.ledger_url).open()
+    try:
+        _finish_left(config, where, ledger, clock)
+        found = _listed(where, DRY_RUN) + _listed(where, "")
+        resting = _resting(where, ledger, found, clock())
+    finally:
+        ledger.close()
+    return Look(resting, [file for file in found if file not in resting])
+
+
+def _listed(where: Box, below: str) -> list[Dropped]:
+    """The files of the inbox or of its dryrun, by name; hidden ones and those half-way there are left out."""
+    folder = f"{where.inbox}/{below}".rstrip("/")
+    with files.sentences(folder):
+        where.fs.invalidate_cache()
+        if not where.fs.exists(folder):
+            if not below and "file" in where.fs.protocol:
+                raise SourceError(f"imports.{where.import_name}.drop.inbox: there is no folder {folder}.")
+            return []
+        entries = where.fs.ls(folder, detail=True)
+    names = {entry["name"].rstrip("/"): entry for entry in entries if entry["type"] == "file"}
+    return [
+        _dropped(where, path, entry, below)
+        for path, entry in sorted(names.items())
+        if path != folder and not PurePosixPath(path).name.startswith((".", "~$")) and not path.endswith(_UNFINISHED)
+    ]
+
+
+_UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")
+
+
+def _dropped(where: Box, path: str, entry: Mapping[str, Any], below: str) -> Dropped:
+    changed = entry.get("mtime", entry.get("LastModified"))
+    at = changed.timestamp() if isinstance(changed, datetime) else changed
+    stamp = f"{entry['size']} {entry.get('ETag', '')} {at}"
+    changed_ms = None if at is None else int(at * 1000)
+    return Dropped(where.import_name, path, int(entry["size"]), stamp, changed_ms, below == DRY_RUN)
+
+
+def _resting(where: Box, ledger: Ledger, found: Sequence[Dropped], at: int) -> list[Dropped]:
+    """The files that nobody has changed for ``settle_seconds``, by their own stamp or since we first saw it."""
+    sighted = {info.sha256: info for info in ledger.files(where.import_name, [SIGHTED])}
+    keys = {_sighting(file): file for file in found}
+    ledger.forget_files(where.import_name, [key for key in sighted if key not in keys])
+    resting = []
+    for key, file in keys.items():
+        if key not in sighted:
+            seen = FileInfo(where.import_name, key, file.path, file.size, SIGHTED, None, at)
+            ledger.take_file(seen, None)
+            sighted[key] = seen
+        still_since = min(sighted[key].seen_at_ms, at if file.changed_at_ms is None else file.changed_at_ms)
+        if at - still_since >= where.settings.settle_seconds * 1000:
+            resting.append(file)
+    return resting
+
+
+def _sighting(file: Dropped) -> str:
+    return hashlib.sha256(f"{file.path}\n{file.stamp}".encode()).hexdigest()
+
+
+# -- handling
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A dropped file as it was at one moment, on this machine."""
+
+    path: Path
+    sha256: str
+
+
+def once(config: Config, names: Sequence[str], clock: Clock = wall_clock) -> tuple[list[Outcome], list[Dropped]]:
+    """Handle what has come to rest in the inboxes of these imports; the outcomes, and the files still growing."""
+    outcomes: list[Outcome] = []
+    growing: list[Dropped] = []
+    for name in names:
+        seen = look(config, name, clock)
+        growing += seen.growing
+        for file in seen.ready:
+            try:
+                outcomes.append(handle(config, file, clock))
+            except ImporterError as error:
+                log.error("%s: %s", file.name, error)
+                outcomes.append(Outcome(file, "left", str(error), stopped=True))
+    return outcomes, growing
+
+
+def handle(config: Config, file: Dropped, clock: Clock = wall_clock) -> Outcome:
+    """Bring one file to its end. Raises what `pipeline.run` raises; the file then stays where it is."""
+    where = box(config, file.import_name)
+    with _copied(where, file) as copy:
+        if copy is None:
+            return Outcome(file, "busy", f"{file.name} changed while it was read; the next round takes it.")
+        if file.dry_run:
+            return _try(config, where, file, copy, clock)
+        ledger = Ledger(config.ledger_url).open()
+        try:
+            return _handle(config, where, ledger, file, copy, clock)
+        finally:
+            ledger.close()
+
+
+@contextmanager
+def _copied(where: Box, file: Dropped) -> Iterator[Copy | None]:
+    """The file's bytes in a folder of our own, for as long as they are needed; None when it changed or went away."""
+    with tempfile.TemporaryDirectory(prefix="conversions-drop-") as folder:
+        local = Path(folder) / "file" / _plain(file.name)
+        local.parent.mkdir()
+        try:
+            sha256 = _fetch(where, file.path, local)
+        except FileNotFoundError:
+            yield None
+            return
+        same = _stamp(where, file.path) == file.stamp
+        yield Copy(local, sha256) if same else None
+
+
+def _fetch(where: Box, path: str, local: Path) -> str:
+    digest = hashlib.sha256()
+    with where.fs.open(path, "rb") as source, local.open("wb") as target:
+        while block := source.read(1 << 20):
+            digest.update(block)
+            target.write(block)
+    return digest.hexdigest()
+
+
+def _stamp(where: Box, path: str) -> str | None:
+    """The stamp of a file now; None when there is none."""
+    where.fs.invalidate_cache()
+    try:
+        found = [entry for entry in where.fs.ls(path, detail=True) if entry["name"].rstrip("/") == path]
+    except FileNotFoundError:
+        return None
+    return _dropped(where, path, found[0], "").stamp if found else None
+
+
+def _plain(name: str) -> str:
+    """The name without what a path pattern or a window placeholder would take for its own."""
+    return re.sub(r"[^\w.\- ()]", "_", name)
+
+
+def _handle(config: Config, where: Box, ledger: Ledger, file: Dropped, copy: Copy, clock: Clock) -> Outcome:
+    known = ledger.file(where.import_name, copy.sha256)
+    if known is not None and known.state == DONE:
+        return _repeated(config, where, ledger, file, copy, known, clock)
+    if known is not None and _in_hand(ledger, known):
+        return Outcome(file, "busy", f"{file.name} is being worked on by another process.")
+    mine = FileInfo(where.import_name, copy.sha256, file.path, file.size, TAKEN, None, now_ms())
+    if known is not None and known.state in (TAKEN, SENDING):
+        mine = replace(mine, state=known.state, run_id=known.run_id)
+    if not ledger.take_file(mine, known):
+        return Outcome(file, "busy", f"{file.name} is being worked on by another process.")
+    job = _job(config, ledger, mine, file, copy, clock)
+    mine = ledger.mark_file(replace(mine, run_id=job.run.run_id))
+    try:
+        mine, report, why = _import(job, where, ledger, mine)
+    except BaseException as error:
+        ledger.finish_run(job.run.run_no, f"The run was ended by {type(error).__name__}.")
+        raise
+    mine = ledger.mark_file(
+        replace(mine, path=_free(where, file.name, good=mine.state == DELIVERED, run_id=job.run.run_id))
+    )
+    _settle(config, where, ledger, mine, file.path, clock, copy=copy, why=why)
+    state = "processed" if mine.state == DELIVERED else "quarantined"
+    return Outcome(file, state, why, mine.path, report)
+
+
+def _in_hand(ledger: Ledger, known: FileInfo) -> bool:
+    """True while another process works on the file, or seems to; or when only its end is missing, see `look`."""
+    if known.state not in (TAKEN, SENDING):
+        return known.state in (DELIVERED, SPOILT)
+    if known.run_id is None:
+        return known.seen_at_ms + LEASE_MS > now_ms()
+    return ledger.is_alive(known.run_id)
+
+
+def _job(config: Config, ledger: Ledger, mine: FileInfo, file: Dropped, copy: Copy, clock: Clock) -> Job:
+    """A new run for the file, or the one that was cut off."""
+    try:
+        source = _source(config, where_name := mine.import_name, copy.path, file.name)
+        if mine.run_id is None:
+            job = pipeline.start_file(config, where_name, source, file.name)
+        else:
+            job = replace(pipeline.resume(config, mine.run_id), source=source)
+            ledger.reopen_run(job.run.run_no)
+    except ImporterError:
+        if mine.run_id is None:
+            ledger.forget_files(mine.import_name, [mine.sha256])
+        raise
+    return replace(job, clock=clock)
+
+
+def _source(config: Config, import_name: str, path: Path, name: str) -> Source:
+    """How the import reads one file. A file of ours (fix.csv) is UTF-8 whatever the import declares for its own."""
+    return Mended(config.one_file(import_name, str(path), **_ours(path)), name)
+
+
+def _ours(path: Path) -> dict[str, Any]:
+    """Settings for a fix.csv as we wrote it: its encoding and delimiter; nothing for any other file."""
+    with path.open("rb") as file:
+        line = file.readline(1 << 16)
+    start = b"\xef\xbb\xbf" + receipts.PROBLEM.encode()
+    if not line.startswith(start) or path.suffix.lower() != ".csv":
+        return {}
+    return {
+        "type": "csv",
+        "encoding": "utf-8-sig",
+        "delimiter": chr(line[len(start)]) if len(line) > len(start) else ",",
+    }
+
+
+# -- judging and sending
+
+
+def _import(job: Job, where: Box, ledger: Ledger, mine: FileInfo) -> tuple[FileInfo, Report, str]:
+    """Judge the whole file, then send it or not; the file's state after it, and why when nothing was sent."""
+    staged: dict[str, list[Chunk]] = {name: [] for name in job.destinations}
+    try:
+        pipeline.prepare(job)
+        _judge(job, staged)
+    except SourceError as error:
+        why = str(error)
+        _note_unsent(job, staged, "file_unusable", "Not sent: the file as a whole cannot be used.")
+        report = pipeline.finish(job, stopped=why)
+        return ledger.mark_file(replace(mine, state=SPOILT)), report, why
+    why = "" if mine.state == SENDING else _too_bad(job, where)
+    if why:
+        _note_unsent(job, staged, "file_quarantined", "Not sent: too many other rows of the file are bad.")
+        report = pipeline.finish(job)
+        return ledger.mark_file(replace(mine, state=SPOILT)), report, why
+    mine = ledger.mark_file(replace(mine, state=SENDING))
+    pipeline.deliver_staged(job, staged)
+    report = pipeline.finish(job)
+    return ledger.mark_file(replace(mine, state=DELIVERED)), report, ""
+
+
+def _judge(job: Job, staged: Mapping[str, list[Chunk]]) -> None:
+    """Bring every row up to the wire; what no destination takes is noted on the way."""
+    for chunk in pipeline.validate(job, pipeline.extract(job, Window())):
+        job.ledger.sign_of_life(job.run.run_no)
+        for name in job.destinations:
+            items = pipeline.transform(job, name, chunk)
+            staged[name].append(items)
+            reason, detail = job.config.destination(name).facts.expired
+            late = [item for item in job.staging.items(items) if _is_late(item, job.clock())]
+            _note(job, name, late, Verdict(Status.REJECTED, reason, detail))
+
+
+def _is_late(item: Item, at: int) -> bool:
+    return item.expires_at_ms is not None and at > item.expires_at_ms
+
+
+def _note(job: Job, name: str, items: Sequence[Item], verdict: Verdict) -> None:
+    rows = [(item.row_number, item.event_id, item.event_name, verdict) for item in items]
+    job.ledger.note(job.run.run_no, [name], rows)
+
+
+def _note_unsent(job: Job, staged: Mapping[str, list[Chunk]], reason: str, detail: str) -> None:
+    for name, chunks in staged.items():
+        for chunk in chunks:
+            _note(job, name, job.staging.items(chunk), Verdict(Status.REJECTED, reason, detail))
+
+
+def _too_bad(job: Job, where: Box) -> str:
+    """Why the file is put aside, in a sentence; empty when it is not."""
+    rows = max([read or 0 for read in job.ledger.offered(job.run.run_no).values()], default=0)
+    unfit = job.ledger.unfit_rows(job.run.run_no)
+    most = where.settings.max_bad_share
+    if not rows or unfit / rows <= most:
+        return ""
+    return f"{unfit:,} of {receipts.many(rows)} cannot be used anywhere, which is more than {most:.0%}."
+
+
+# -- without sending
+
+
+def _try(config: Config, where: Box, file: Dropped, copy: Copy, clock: Clock) -> Outcome:
+    """The same answers, on a ledger and a staging of the moment."""
+    folder = copy.path.parent.parent
+    apart = replace(
+        config,
+        file=config.file.model_copy(
+            update={"ledger": f"sqlite:///{folder}/ledger.db", "staging": str(folder / "staging")}
+        ),
+    )
+    job = replace(
+        pipeline.start_file(
+            apart, where.import_name, _source(config, where.import_name, copy.path, file.name), file.name
+        ),
+        clock=clock,
+    )
+    staged: dict[str, list[Chunk]] = {name: [] for name in job.destinations}
+    why = stopped = ""
+    try:
+        pipeline.prepare(job)
+        _judge(job, staged)
+        why = _too_bad(job, where)
+        if why:
+            _note_unsent(job, staged, "file_quarantined", "Not sent: too many other rows of the file are bad.")
+        else:
+            _note_ready(config, job, staged)
+    except SourceError as error:
+        why = stopped = str(error)
+        _note_unsent(job, staged, "file_unusable", "Not sent: the file as a whole cannot be used.")
+    report = pipeline.finish(job, stopped=stopped)
+    place = _free(where, file.name, good=not why, run_id=job.run.run_id, dry_run=True)
+    _receive(where, job, copy, place, "quarantined" if why else "dry_run", why, trial=True)
+    _bring(where, file.path, place, copy.sha256, copy)
+    return Outcome(file, "tried", why, place, report)
+
+
+def _note_ready(config: Config, job: Job, staged: Mapping[str, list[Chunk]]) -> None:
+    """Say of every item whether it would be sent, or has been delivered before."""
+    ledger = Ledger(config.ledger_url).open()
+    for name, chunks in staged.items():
+        for chunk in chunks:
+            items = job.staging.items(chunk)
+            before = ledger.delivered_by(name, [item.event_id for item in items])
+            again = [item for item in items if item.event_id in before]
+            _note(job, name, again, Verdict(Status.DUPLICATE, "already_delivered", "Delivered before."))
+            _note(job, name, items, Verdict(Status.SKIPPED, "dry_run", "It would be sent."))
+    ledger.close()
+
+
+# -- moving away, and the answer
+
+
+def _free(where: Box, name: str, *, good: bool, run_id: str, dry_run: bool = False) -> str:
+    """Where the file goes: its own name, or with the run's id when that name or one of its receipts is taken."""
+    folder = where.place(good=good, dry_run=dry_run)
+    stem, suffix = _parts(name)
+    where.fs.invalidate_cache()
+    taken = any(where.fs.exists(f"{folder}/{one}") for one in (name, *(stem + kind for kind in receipts.KINDS)))
+    return f"{folder}/{stem}.{run_id}{suffix}" if taken else f"{folder}/{name}"
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """``orders.csv.gz`` as ``orders`` and ``.csv.gz``."""
+    whole = PurePosixPath(name)
+    inner = PurePosixPath(whole.stem) if whole.suffix.lower() in files.COMPRESSIONS else whole
+    stem = inner.stem
+    return stem, name[len(stem) :]
+
+
+def _move(where: Box, source: str, target: str) -> None:
+    """Move a file; the folder it goes to is made."""
+    where.fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+    where.fs.mv(source, target)
+
+
+def _bring(where: Box, origin: str, target: str, sha256: str, copy: Copy | None) -> None:
+    """Have the content in its place and no longer in the inbox; a file that took its name meanwhile stays there."""
+    still_there = _hash(where, origin) == sha256
+    if where.fs.exists(target):
+        if still_there and _hash(where, target) == sha256:
+            where.fs.rm_file(origin)  # moving is copying and deleting on some storages
+    elif still_there:
+        _move(where, origin, target)
+    elif copy is not None:
+        where.fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+        where.fs.put_file(str(copy.path), target)
+
+
+def _settle(
+    config: Config,
+    where: Box,
+    ledger: Ledger,
+    info: FileInfo,
+    origin: str,
+    clock: Clock,
+    *,
+    copy: Copy | None = None,
+    why: str = "",
+) -> None:
+    """Move the file to its place and write its receipts, as far as that is not done yet; then it is done."""
+    _bring(where, origin, info.path, info.sha256, copy)
+    assert info.run_id is not None
+    kind = "delivered" if info.state == DELIVERED else "quarantined"
+    job = replace(pipeline.resume(config, info.run_id), clock=clock)
+    with _at_hand(where, info, copy) as found:
+        if found is None:
+            log.error(
+                "%s: the file is gone, so there are no receipts; run %s stands in the ledger", origin, info.run_id
+            )
+        else:
+            job = replace(job, source=_source(config, where.import_name, found.path, job.run.source))
+            _receive(where, job, found, info.path, kind, why or job.run.stop_detail or _too_bad_again(job, where, kind))
+    job.ledger.close()
+    final = DONE if info.state == DELIVERED else PUT_ASIDE
+    ledger.mark_file(replace(info, state=final, done_at_ms=clock()))
+
+
+def _too_bad_again(job: Job, where: Box, kind: str) -> str:
+    return _too_bad(job, where) if kind == "quarantined" else ""
+
+
+@contextmanager
+def _at_hand(where: Box, info: FileInfo, copy: Copy | None) -> Iterator[Copy | None]:
+    if copy is not None:
+        yield copy
+        return
+    with tempfile.TemporaryDirectory(prefix="conversions-drop-") as folder:
+        local = Path(folder) / "file" / _plain(PurePosixPath(info.path).name)
+        local.parent.mkdir()
+        if not where.fs.exists(info.path):
+            yield None
+            return
+        yield Copy(local, _fetch(where, info.path, local))
+
+
+def _hash(where: Box, path: str) -> str | None:
+    where.fs.invalidate_cache()
+    if not where.fs.exists(path):
+        return None
+    digest = hashlib.sha256()
+    with where.fs.open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _finish_left(config: Config, where: Box, ledger: Ledger, clock: Clock) -> None:
+    """Move and answer the files whose import ended before that was done."""
+    for info in ledger.files(where.import_name, [DELIVERED, SPOILT]):
+        assert info.run_id is not None
+        name = ledger.run(info.run_id).source
+        if PurePosixPath(info.path).parent == PurePosixPath(where.inbox):  # its place was not chosen yet
+            info = replace(info, path=_free(where, name, good=info.state == DELIVERED, run_id=info.run_id))
+            ledger.mark_file(info)
+        _settle(config, where, ledger, info, f"{where.inbox}/{name}", clock)
+
+
+def _repeated(
+    config: Config, where: Box, ledger: Ledger, file: Dropped, copy: Copy, known: FileInfo, clock: Clock
+) -> Outcome:
+    """The same content again, whatever its name: nothing is sent; the receipts say when and as what it was."""
+    assert known.run_id is not None
+    run = ledger.run(known.run_id)
+    at = datetime.fromtimestamp((known.done_at_ms or run.started_at_ms) / 1000, UTC)
+    why = f"Nothing was sent: this content was already imported on {at:%d %b %Y at %H:%M} UTC as {run.source}."
+    fresh = f"{datetime.fromtimestamp(clock() / 1000, UTC):%Y%m%dT%H%M%S}-{_sighting(file)[:6]}"
+    place = _free(where, file.name, good=True, run_id=fresh)
+    job = replace(
+        pipeline.resume(config, known.run_id),
+        clock=clock,
+        source=_source(config, where.import_name, copy.path, file.name),
+    )
+    _receive(where, job, copy, place, "repeated", why, name=file.name)
+    job.ledger.close()
+    _bring(where, file.path, place, copy.sha256, copy)
+    return Outcome(file, "repeated", why, place)
+
+
+# -- receipts
+
+
+def _receive(
+    where: Box, job: Job, copy: Copy, place: str, kind: str, why: str, *, name: str = "", trial: bool = False
+) -> None:
+    """Write the receipts of a file beside its place."""
+    if not where.settings.receipts:
+        return
+    assert job.source is not None
+    folder = copy.path.parent.parent / "receipts"
+    folder.mkdir(exist_ok=True)
+    at = job.clock()
+    story = Story(
+        kind=kind,
+        file=name or job.run.source,
+        import_name=where.import_name,
+        run_id="" if trial else job.run.run_id,
+        at_ms=at,
+        next_run_ms=next_run(job.settings.schedule, at, where.import_name),
+        timezone=job.settings.timezone or "UTC",
+        why=why,
+        remarks=tuple(job.source.remarks),
+        stops={name: stop.detail for name, stop in job.ledger.stops(job.run.run_no).items()},
+    )
+    stem, _ = _parts(PurePosixPath(place).name)
+    source = _as_written(job, copy)
+    for path in receipts.write(
+        folder, stem, source, job.settings.chunk_rows, _asked(job), story, _delimiter(copy.path)
+    ):
+        where.fs.makedirs(place.rpartition("/")[0], exist_ok=True)
+        where.fs.put_file(str(path), f"{place.rpartition('/')[0]}/{path.name}")
+
+
+def _as_written(job: Job, copy: Copy) -> Source:
+    """The file for its receipts: its text as it stands there, not as the import understands it."""
+    understood = ("locale", "date_format")
+    own = {key: None for key in understood if key in job.settings.source}
+    return Mended(job.config.one_file(job.run.import_name, str(copy.path), **own, **_ours(copy.path)), job.run.source)
+
+
+def _delimiter(path: Path) -> str:
+    """What stands between the file's columns, so that its receipts open in the same program."""
+    try:
+        with files.opened(files.find(str(path))[0]) as file:
+            line = file.readline(1 << 16).decode("utf-8", errors="replace").replace("\r", " ")
+    except SourceError:
+        return ","
+    counts = {mark: len(next(csv.reader([line], delimiter=mark), [])) for mark in ",;\t|"}
+    return max(counts, key=lambda mark: counts[mark])
+
+
+def _asked(job: Job) -> Asked:
+    names = job.destinations
+    chunks = job.staging.chunks("conversions")
+    prepared = [name for name in names if job.staging.noted(f"lookup-{job.run.run_id}-{name}") is not None]
+
+    def words(first: int, last: int) -> dict[str, dict[int, receipts.Word]]:
+        found = job.ledger.words(job.run.run_no, names, first, last)
+        return {name: {row: _shown(word) for row, word in rows.items()} for name, rows in found.items()}
+
+    def expiries(first: int, last: int) -> dict[str, dict[int, int]]:
+        found: dict[str, dict[int, int]] = {}
+        for chunk in chunks:
+            frame = job.staging.frame(chunk)
+            if frame.empty or frame.index[0] > last or frame.index[-1] < first:
+                continue
+            for name in prepared:
+                columns = job.destination(name).columns(frame)
+                if "expires_at_ms" in columns.columns:
+                    known = columns["expires_at_ms"].dropna()
+                    rows = zip(known.index, known, strict=True)
+                    found.setdefault(name, {}).update({int(row): int(ms) for row, ms in rows if first <= row <= last})
+        return found
+
+    return Asked(words, expiries, {name: job.config.destination(name).facts.expired[0] for name in names})
+
+
+def _shown(word: receipts.Word) -> receipts.Word:
+    return (receipts.READY, "", word[2]) if word[1] == "dry_run" else word
+
+
+def next_run(schedule: str | None, at_ms: int, import_name: str) -> int:
+    """When somebody looks next, epoch ms: as the import's schedule says, else a day from now."""
+    if schedule is None:
+        return at_ms + DAY_MS
+    try:
+        following = croniter(schedule, datetime.fromtimestamp(at_ms / 1000, UTC)).get_next(datetime)
+    except CroniterBadCronError as error:
+        raise ConfigError(f"imports.{import_name}.schedule: {schedule!r} is not a cron schedule: {error}") from None
+    return int(following.timestamp() * 1000)

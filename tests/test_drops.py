@@ -1,0 +1,399 @@
+"""Files that people drop: imported once, moved away, answered beside it; on a local folder and on S3."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from etl import config, drops, pipeline, receipts
+from etl.drops import Outcome
+from etl.errors import ConfigError
+from tests.conftest import House, order
+
+TO = ["converge", "webflow_optimize"]
+
+
+@dataclass
+class Inbox:
+    """An import that takes dropped files, and a clock that we turn."""
+
+    house: House
+    url: str
+    fs: Any
+    settings: dict[str, Any] = field(default_factory=dict)
+    ahead_ms: int = 0
+
+    @property
+    def config(self) -> config.Config:
+        self.house.to = self.house.to if self.house.to != list(EVERYBODY) else TO
+        self.house.import_settings = {"source": {"type": "csv"}, "drop": {"inbox": self.url, **self.settings}} | {
+            key: value for key, value in self.house.import_settings.items() if key not in ("source", "drop")
+        }
+        return self.house.config
+
+    @property
+    def root(self) -> str:
+        return self.url.removeprefix("s3://").rstrip("/")
+
+    def clock(self) -> int:
+        return pipeline.wall_clock() + self.ahead_ms
+
+    def drop(self, name: str, rows: list[dict[str, str]] | str | bytes, *, below: str = "") -> None:
+        path = "/".join(part for part in (self.root, below, name) if part)
+        self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        with self.fs.open(path, "wb") as file:
+            file.write(rows if isinstance(rows, bytes) else (rows if isinstance(rows, str) else text(rows)).encode())
+
+    def round(self, *, after_s: int = 120) -> dict[str, Outcome]:
+        """One round, so long after the last thing that happened."""
+        self.ahead_ms += after_s * 1000
+        outcomes, _ = drops.once(self.config, ["orders"], self.clock)
+        return {outcome.file.name: outcome for outcome in outcomes}
+
+    def names(self, below: str = "") -> list[str]:
+        folder = f"{self.root}/{below}".rstrip("/")
+        self.fs.invalidate_cache()
+        if not self.fs.exists(folder):
+            return []
+        return sorted(e["name"].rsplit("/", 1)[-1] for e in self.fs.ls(folder, detail=True) if e["type"] == "file")
+
+    def read(self, path: str) -> str:
+        with self.fs.open(f"{self.root}/{path}", "rb") as file:
+            return str(file.read().decode("utf-8-sig"))
+
+    def table(self, path: str) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(self.read(path), newline="")))
+
+    def received(self, vendor: str = "converge") -> list[str]:
+        return sorted(entry["key"] for entry in self.house.sandbox.received(vendor))
+
+
+EVERYBODY = House.__dataclass_fields__["to"].default_factory()  # type: ignore[misc]
+
+
+def text(rows: list[dict[str, str]]) -> str:
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, names, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def bad(number: int) -> dict[str, str]:
+    return order(number, occurred_at="yesterday")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def inbox(request: pytest.FixtureRequest, house: House, monkeypatch: pytest.MonkeyPatch) -> Inbox:
+    if request.param == "folder":
+        return local(house)
+    url = request.getfixturevalue("s3_server")
+    for name, value in {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    fs = fsspec.filesystem("s3", skip_instance_cache=True)
+    bucket = re.sub(r"[^a-z0-9]+", "-", f"b-{house.folder.name.lower()}")[:60]
+    fs.mkdir(bucket)
+    return Inbox(house, f"s3://{bucket}/inbox/", fs)
+
+
+@pytest.fixture
+def folder(house: House) -> Inbox:
+    return local(house)
+
+
+def local(house: House) -> Inbox:
+    where = house.folder / "inbox"
+    where.mkdir()
+    return Inbox(house, str(where), fsspec.filesystem("file"))
+
+
+# -- what is promised
+
+
+def test_three_files_one_of_them_twice_one_growing_and_one_all_bad(inbox: Inbox) -> None:
+    good = [order(n) for n in range(3)]
+    inbox.drop("a.csv", good)
+    inbox.drop("copy of a.csv", good)
+    inbox.drop("bad.csv", [bad(n) for n in range(10, 14)] + [order(14)])
+    inbox.ahead_ms = 300_000
+    seen = drops.look(inbox.config, "orders", inbox.clock)
+    assert [file.name for file in seen.ready] == ["a.csv", "bad.csv", "copy of a.csv"]
+    inbox.drop("growing.csv", [order(20)])
+    grown = f"{inbox.root}/growing.csv"
+    if "file" in inbox.fs.protocol:
+        os.utime(grown, (inbox.clock() / 1000, inbox.clock() / 1000))
+    else:
+        inbox.ahead_ms = 0
+        seen = drops.look(inbox.config, "orders", inbox.clock)
+        assert [file.name for file in seen.growing] == inbox.names(), "S3 says when it was written: just now"
+        inbox.settings = {"settle_seconds": 0}
+        inbox.fs.rm_file(grown)
+
+    outcomes = inbox.round(after_s=1)
+    assert {name: outcome.state for name, outcome in outcomes.items()} == {
+        "a.csv": "processed",
+        "copy of a.csv": "repeated",
+        "bad.csv": "quarantined",
+    }
+    assert [outcomes[name].exit_code for name in ("a.csv", "bad.csv", "copy of a.csv")] == [0, 1, 0]
+    assert inbox.received() == ["order-0", "order-1", "order-2"]
+    assert inbox.names("processed") == [
+        "a.csv",
+        "a.result.csv",
+        "a.summary.html",
+        "copy of a.csv",
+        "copy of a.result.csv",
+        "copy of a.summary.html",
+    ]
+    assert inbox.names("quarantine") == ["bad.csv", "bad.fix.csv", "bad.result.csv", "bad.summary.html"]
+    again = inbox.read("processed/copy of a.summary.html")
+    assert "Nothing was sent: this content was already imported on" in again
+    assert "as a.csv." in again
+    told = inbox.table("quarantine/bad.result.csv")
+    assert [row["converge reason"] for row in told] == ["timestamp_unparsable"] * 4 + ["file_quarantined"]
+    assert "4 of 5 rows cannot be used anywhere, which is more than 50%" in inbox.read("quarantine/bad.summary.html")
+    assert inbox.names() == (["growing.csv"] if "file" in inbox.fs.protocol else [])
+
+
+def test_a_file_that_grows_is_left_until_it_rests(folder: Inbox) -> None:
+    folder.drop("orders.csv", text([order(1)]))
+    path = Path(folder.root) / "orders.csv"
+    for rows in (2, 3):
+        path.write_text(text([order(n) for n in range(rows)]))
+        os.utime(path, (4e9, 4e9 + rows))  # a clock that is ahead of ours says nothing
+        assert folder.round(after_s=59) == {}
+    assert folder.round(after_s=59) == {}
+    assert folder.round(after_s=2)["orders.csv"].state == "processed"
+    assert len(folder.received()) == 3
+
+
+class Killed(BaseException):
+    """As if the process died here."""
+
+
+@pytest.mark.parametrize("step", ["_move", "_receive", "_import", "pipeline.finish"])
+def test_a_crash_at_any_step_imports_nothing_twice_and_the_next_round_ends_it(
+    inbox: Inbox, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.settings = {"settle_seconds": 0}
+    rows = [order(1), order(2), bad(3)]
+    inbox.drop("orders.csv", rows)
+
+    def dies(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"etl.drops.{step}", dies)
+        with pytest.raises(Killed):
+            inbox.round()
+    inbox.round()
+    assert inbox.received() == ["order-1", "order-2"]
+    assert inbox.house.sandbox.counts()["converge"]["repeats"] == 0
+    assert inbox.names() == []
+    assert inbox.names("processed") == ["orders.csv", "orders.fix.csv", "orders.result.csv", "orders.summary.html"]
+    told = inbox.table("processed/orders.result.csv")
+    assert [row["converge status"] for row in told] == ["delivered", "delivered", "rejected"]
+    inbox.drop("again.csv", rows)
+    assert inbox.round()["again.csv"].state == "repeated"
+
+
+def test_a_trial_gets_the_same_answers_and_sends_nothing(inbox: Inbox) -> None:
+    inbox.settings = {"settle_seconds": 0}
+    rows = [order(1), order(2), bad(3)]
+    inbox.drop("orders.csv", rows, below="dryrun")
+    assert inbox.round()["orders.csv"].state == "tried"
+    assert inbox.received() == []
+    assert inbox.house.results() == []
+    assert inbox.names("dryrun") == []
+    there = ["orders.csv", "orders.fix.csv", "orders.result.csv", "orders.summary.html"]
+    assert inbox.names("dryrun/processed") == there
+    told = inbox.table("dryrun/processed/orders.result.csv")
+    assert [row["converge status"] for row in told] == ["ready", "ready", "rejected"]
+    assert "nothing was sent" in inbox.read("dryrun/processed/orders.summary.html")
+
+    inbox.drop("orders.csv", rows)
+    assert inbox.round()["orders.csv"].state == "processed"
+    assert inbox.received() == ["order-1", "order-2"]
+    real = inbox.table("processed/orders.result.csv")
+    assert [row["converge detail"] for row in real][2] == [row["converge detail"] for row in told][2]
+    inbox.drop("orders.csv", rows, below="dryrun")
+    inbox.round()
+    (third,) = [name for name in inbox.names("dryrun/processed") if name.endswith(".result.csv") and name not in there]
+    assert [row["converge status"] for row in inbox.table(f"dryrun/processed/{third}")][:2] == ["duplicate"] * 2
+
+
+def test_the_fix_file_corrected_and_dropped_again_delivers_exactly_the_corrected_rows(inbox: Inbox) -> None:
+    inbox.settings = {"settle_seconds": 0}
+    ids = ["000123456789012345", "2026-11-20", "'quoted", "-1250", "0E5x", "MAR1", "19.90"]
+    rows = [order(n, event_id=id_, note="=1+1", occurred_at="yesterday") for n, id_ in enumerate(ids)]
+    inbox.drop("orders.csv", [order(n) for n in range(20, 40)] + rows)
+    assert inbox.round()["orders.csv"].exit_code == 1
+    before = inbox.received()
+    fix = inbox.table("processed/orders.fix.csv")
+    assert list(fix[0]) == ["problem", *rows[0]]
+    assert "ISO 8601" in fix[0]["problem"]
+    assert [row["event_id"] for row in fix] == [f"'{id_}" for id_ in ids]
+    corrected = [row | {"occurred_at": order(n)["occurred_at"]} for n, row in enumerate(fix)]
+    inbox.drop("corrected.csv", ("\ufeff" + text(corrected)).encode())
+    assert inbox.round()["corrected.csv"].exit_code == 0
+    assert sorted(set(inbox.received()) - set(before)) == sorted(ids)
+    sent = [entry["item"] for entry in inbox.house.sandbox.received("converge") if entry["key"] in ids]
+    assert all("problem" not in str(item) and "'=1+1'" in str(item) for item in sent)
+
+
+def test_a_problem_column_of_their_own_does_not_travel_either(folder: Inbox) -> None:
+    folder.settings = {"settle_seconds": 0}
+    folder.drop("orders.csv", [order(1, note="'kept", Problem="secret remark")])
+    folder.round()
+    (item,) = [entry["item"] for entry in folder.house.sandbox.received("converge")]
+    assert "secret remark" not in str(item)
+    assert "'kept" in str(item), "an apostrophe is taken away only from a file of ours"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"], ids=repr)
+def test_no_cell_of_a_receipt_is_a_formula(folder: Inbox, start: str) -> None:
+    folder.settings = {"settle_seconds": 0, "max_bad_share": 1}
+    evil = f"{start}cmd|' /C calc'!A0"
+    rows = [order(1, title=evil), order(2, title=evil, occurred_at="yesterday"), order(3, event_name=evil)]
+    folder.drop("orders.csv", [{**row, f"{start}x": "1"} for row in rows])
+    folder.round()
+    for name in ("orders.result.csv", "orders.fix.csv"):
+        for row in csv.reader(io.StringIO(folder.read(f"processed/{name}"), newline="")):
+            assert not [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+def test_the_result_file_keeps_the_columns_as_they_were(folder: Inbox) -> None:
+    folder.settings = {"settle_seconds": 0}
+    rows = [
+        {"Order No": "007", **order(1), "Closed": " x ", "Müller;": '"a"\n,b', "amount": "1.234,50"},
+        {"Order No": "12345678901234567890", **bad(2), "Closed": "", "Müller;": "", "amount": ""},
+    ]
+    folder.drop("orders.csv", rows)
+    folder.round()
+    told = folder.table("processed/orders.result.csv")
+    names = list(rows[0])
+    assert list(told[0])[: len(names)] == names
+    assert list(told[0])[len(names) :] == [f"{name} {what}" for name in TO for what in ("status", "reason", "detail")]
+    assert [{name: row[name] for name in names} for row in told] == rows
+    assert (Path(folder.root) / "processed/orders.result.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+
+
+def test_the_summary_escapes_what_came_from_the_file(folder: Inbox) -> None:
+    folder.settings = {"settle_seconds": 0}
+    name = "<script>alert(1)<!--.csv"
+    folder.drop(name, [order(1, event_name="<img src=x onerror=alert(1)>")])
+    folder.drop("<b>unusable.csv", "<script>,<i>\n1,2\n")
+    folder.round()
+    for path in ("processed/<script>alert(1)<!--.summary.html", "quarantine/<b>unusable.summary.html"):
+        page = folder.read(path)
+        assert "<script" not in page
+        assert "<img" not in page
+        assert "<b>" not in page
+        assert "<i>" not in page
+        assert not re.search(r"(src|href)\s*=|url\(|@import", page), "the page asks for nothing else"
+
+
+def test_a_file_that_cannot_be_used_is_put_aside_with_what_to_do_and_does_not_block_the_next(folder: Inbox) -> None:
+    folder.settings = {"settle_seconds": 0}
+    folder.drop("a.csv", "Order,When\n1,2\n")
+    folder.drop("b.csv", [order(1)])
+    outcomes = folder.round()
+    assert {name: outcome.state for name, outcome in outcomes.items()} == {"a.csv": "quarantined", "b.csv": "processed"}
+    assert outcomes["a.csv"].exit_code == 2
+    assert folder.names("quarantine")[:3] == ["a.csv", "a.fix.csv", "a.result.csv"]
+    assert "columns:" in folder.read("quarantine/a.summary.html")
+    folder.house.import_settings["columns"] = {"event_id": "Order", "occurred_at": "When", "event_name": "Order"}
+    folder.drop("a.csv", "Order,When\n1,2\n")
+    assert folder.round()["a.csv"].state == "quarantined", "read again, now that the settings are others"
+
+
+def test_the_name_of_an_earlier_file_is_never_taken(folder: Inbox) -> None:
+    folder.settings = {"settle_seconds": 0}
+    for number in (1, 2):
+        folder.drop("orders.csv", [order(number)])
+        folder.round()
+    names = folder.names("processed")
+    assert len(names) == 6
+    assert "orders.csv" in names
+    assert folder.received() == ["order-1", "order-2"]
+
+
+def test_rows_that_expire_before_the_next_run_are_named(folder: Inbox) -> None:
+    folder.settings = {"settle_seconds": 0}
+    folder.house.to = ["webflow_optimize"]
+    soon = (datetime.now(UTC) - timedelta(days=6, hours=20)).isoformat()
+    folder.drop("orders.csv", [order(1), order(2, occurred_at=soon), order(3, occurred_at=soon, user_id="")])
+    folder.house.sandbox.fault(vendor="webflow_optimize", status=401)
+    folder.round()
+    page = folder.read("processed/orders.summary.html")
+    assert "Before it is too late" in page
+    assert re.findall(r"Row (\d+): until", page) == ["2", "3"]
+
+
+def test_files_are_put_where_the_settings_say_and_receipts_are_optional(folder: Inbox) -> None:
+    done, aside = folder.house.folder / "done", folder.house.folder / "aside"
+    folder.settings = {"settle_seconds": 0, "processed": str(done), "quarantine": str(aside), "receipts": False}
+    folder.drop("orders.csv", [order(1)])
+    folder.drop("bad.csv", [bad(1)])
+    folder.drop(".hidden.csv", [order(5)])
+    folder.drop("half.csv.part", [order(6)])
+    folder.round()
+    assert [path.name for path in done.iterdir()] == ["orders.csv"]
+    assert [path.name for path in aside.iterdir()] == ["bad.csv"]
+    assert folder.names() == [".hidden.csv", "half.csv.part"]
+
+
+def test_a_vendor_that_is_down_keeps_the_file_and_retry_sends_it(folder: Inbox) -> None:
+    folder.settings = {"settle_seconds": 0}
+    folder.drop("orders.csv", [order(1), order(2)])
+    folder.house.sandbox.fault(vendor="converge", status=401)
+    assert folder.round()["orders.csv"].exit_code == 2
+    page = folder.read("processed/orders.summary.html")
+    assert "they are kept and sent again" in page
+    assert "Where delivery stopped" in page
+    assert "orders.fix.csv" not in folder.names("processed"), "there is nothing that its sender could correct"
+    folder.house.sandbox.clear_faults()
+    (again,) = pipeline.retry(folder.config)
+    assert again.by_status("converge") == {"delivered": 2}
+
+
+CELLS = ["", "abc", "42", "-1", "007", "1e5", "'", "''x", "=A1", "1.10", "12345678901234", "ÄÖ", "May 5", "TRUE"]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_protected_cell_comes_back_as_it_was(cell: str) -> None:
+    assert receipts.unprotected(receipts.protected(cell)) == cell
+
+
+def test_an_import_that_only_takes_drops_has_nothing_to_run(folder: Inbox) -> None:
+    with pytest.raises(ConfigError, match="conversions drops orders"):
+        pipeline.run(folder.config, "orders")
+    folder.config.check()
+
+
+def test_an_import_without_drop_takes_none(house: House) -> None:
+    with pytest.raises(ConfigError, match="takes no dropped files"):
+        drops.look(house.config, "orders")
