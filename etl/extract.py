@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
+import yaml
 
 from etl.errors import SourceError
 from etl.sources.base import Source, Window
-from schemas.conversion import COLUMNS, REQUIRED
+from schemas.conversion import COLUMNS, REQUIRED, spelled_alike
 
 
 def frames(source: Source, window: Window, columns: Mapping[str, str], chunk_rows: int) -> Iterator[pd.DataFrame]:
     """The source in chunks, index = row number, columns canonical where they are mapped or named so.
 
-    Raises SourceError when a required column is missing, with a ``columns:`` block to start from.
+    Names match as they are, else whatever their case, spaces, underscores and dashes. Raises SourceError when a
+    required column is missing, with a ``columns:`` block to start from.
     """
     for frame in source.frames(window, chunk_rows):
         yield _renamed(frame, columns, source.describe())
@@ -22,46 +24,105 @@ def frames(source: Source, window: Window, columns: Mapping[str, str], chunk_row
 
 def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> pd.DataFrame:
     there = [str(name) for name in frame.columns if name != "damage"]
-    missing = [f"{canonical}: {name}" for canonical, name in columns.items() if name not in there]
-    if missing:
-        raise SourceError(f"{source}: columns.{missing[0]} — the source has no such column; it has {', '.join(there)}.")
-    shadowed = {name: f"source_{name}" for name in there if name in columns and columns[name] != name}
-    renamed = frame.rename(columns=shadowed | {name: canonical for canonical, name in columns.items()})
-    absent = [name for name in REQUIRED if name not in renamed.columns]
+    found = _found(there, columns, source)
+    absent = [name for name in REQUIRED if name not in found]
     if absent:
         raise SourceError(
-            f"{source}: no column for {', '.join(absent)}. Add to the import:\n{_proposal(there, columns)}"
+            f"{source}: no column for {', '.join(absent)}. Add to the import:\n{_proposal(there, columns, found)}"
         )
-    return renamed
+    canonical = {name: canonical for canonical, name in found.items()}
+    shadowed = {name: f"source_{name}" for name in there if name in found and found[name] != name}
+    return frame.rename(columns=shadowed | canonical)
 
 
-def _proposal(there: list[str], columns: Mapping[str, str]) -> str:
+def _found(there: Sequence[str], columns: Mapping[str, str], source: str) -> dict[str, str]:
+    """Canonical name -> the source's name of that column, for all that are mapped or named so."""
+    found = {}
+    for canonical, wanted in columns.items():
+        name = _named(wanted, there, source)
+        if name is None:
+            raise SourceError(
+                f"{source}: columns.{canonical}: {wanted} — the source has no such column; it has {', '.join(there)}."
+            )
+        found[canonical] = name
+    taken = set(found.values())
+    for canonical in COLUMNS:
+        if canonical not in found:
+            name = _named(canonical, [name for name in there if name not in taken], source)
+            if name is not None:
+                found[canonical] = name
+    return found
+
+
+def _named(wanted: str, there: Sequence[str], source: str) -> str | None:
+    if wanted in there:
+        return wanted
+    alike = [name for name in there if spelled_alike(name) == spelled_alike(wanted)]
+    if len(alike) > 1:
+        raise SourceError(
+            f"{source}: {' and '.join(alike)} may both be {wanted}: rename one, or name the right one under `columns`."
+        )
+    return alike[0] if alike else None
+
+
+def _proposal(there: Sequence[str], columns: Mapping[str, str], found: Mapping[str, str]) -> str:
     """A ``columns:`` block, ready to paste: what is mapped already, and the likeliest guess for the rest."""
-    free = [name for name in there if name not in columns.values()]
+    free = [name for name in there if name not in found.values()]
     lines = ["columns:"]
     for canonical in COLUMNS:
-        guess = columns.get(canonical) or _likely(canonical, free)
-        if guess is not None and guess != canonical:
-            lines.append(f"  {canonical}: {guess}")
-        elif guess is None and canonical in REQUIRED:
-            lines.append(f"  {canonical}: ???   # one of: {', '.join(there)}")
+        guess = columns.get(canonical) or (None if canonical in found else _likely(canonical, free))
+        if guess is not None:
+            lines.append(f"  {canonical}: {_quoted(guess)}")
+            free = [name for name in free if name != guess]
+        elif canonical in REQUIRED and canonical not in found:
+            lines.append(f"  {canonical}: ???   # one of: {', '.join(free) or 'none is left'}")
     return "\n".join(lines)
 
 
-_SYNONYMS = {
-    "event_id": ("order no", "order number", "transaction id", "message id", "id", "deal id", "lead id"),
-    "event_name": ("event", "event type", "conversion name", "type", "name"),
-    "occurred_at": ("timestamp", "date", "time", "closed at", "created at", "datetime", "conversion time", "closed"),
-    "user_id": ("user", "customer id", "contact id", "client id"),
-    "email": ("e-mail", "mail", "e-mail address", "email address"),
-    "phone": ("telephone", "phone number", "mobile"),
-    "revenue": ("amount", "total", "value", "price", "total price"),
-    "currency": ("currency code",),
-    "order_id": ("order", "order id"),
-    "quantity": ("qty", "items", "count"),
+def _quoted(name: str) -> str:
+    """The name as YAML writes it: in quotes where it must be."""
+    return str(yaml.safe_dump(name, allow_unicode=True, width=10_000)).removesuffix("\n").removesuffix("\n...")
+
+
+_SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "event_id": (
+        *("order no", "order number", "order id", "transaction id", "transaction number", "message id", "deal id"),
+        *("lead id", "conversion id", "id", "uuid", "bestellnummer", "auftragsnummer", "belegnummer", "vorgangsnummer"),
+        *("numéro de commande", "n° commande", "número de pedido", "numero ordine"),
+    ),
+    "event_name": (
+        *(
+            "event",
+            "event type",
+            "conversion name",
+            "conversion",
+            "conversion action",
+            "goal",
+            "action",
+            "type",
+            "name",
+        ),
+        *("ereignis", "vorgang", "événement", "evento"),
+    ),
+    "occurred_at": (
+        *("timestamp", "event time", "conversion time", "conversion date", "closed at", "created at", "completed at"),
+        *("order date", "date time", "datetime", "closed", "created", "date", "time", "day"),
+        *("datum", "zeitpunkt", "bestelldatum", "uhrzeit", "fecha", "data"),
+    ),
+    "user_id": ("user", "customer id", "customer no", "contact id", "client id", "customer", "kundennummer", "kunde"),
+    "email": ("e-mail", "mail", "e-mail address", "email address", "e-mail-adresse", "courriel"),
+    "phone": ("telephone", "phone number", "mobile", "telefon", "telefonnummer", "handy", "téléphone"),
+    "revenue": (
+        *("amount", "order total", "total price", "order value", "total", "value", "price", "sum", "net amount"),
+        *("umsatz", "betrag", "summe", "preis", "warenwert", "montant", "importe"),
+    ),
+    "currency": ("currency code", "währung", "devise", "moneda", "valuta"),
+    "order_id": ("order", "order no", "order number", "bestellnummer", "auftragsnummer"),
+    "quantity": ("qty", "items", "count", "menge", "anzahl", "quantité", "cantidad"),
 }
 
 
-def _likely(canonical: str, free: list[str]) -> str | None:
-    wanted = {canonical.replace("_", " "), *_SYNONYMS.get(canonical, ())}
-    return next((name for name in free if name.strip().lower().replace("_", " ") in wanted), None)
+def _likely(canonical: str, free: Sequence[str]) -> str | None:
+    wanted = [spelled_alike(synonym) for synonym in (canonical, *_SYNONYMS.get(canonical, ()))]
+    by_name = {spelled_alike(name): name for name in reversed(free)}
+    return next((by_name[synonym] for synonym in wanted if synonym in by_name), None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def find(pattern: str, options: Mapping[str, Any] | None = None) -> list[Place]:
     """The files that a path, a glob or a folder (``…/``, everything below it) names, in order of their names."""
     fs, path = fsspec.core.url_to_fs(pattern, **(options or {}))
     with sentences(pattern):
-        if _magic(path):
+        if _magic(path) and not fs.isfile(path):  # a name such as "orders [1].csv" means itself
             found = [p for p in fs.glob(path) if fs.isfile(p)]
         elif fs.isfile(path):
             found = [path]
@@ -76,10 +77,40 @@ def opened(place: Place) -> Iterator[IO[bytes]]:
             with gzip.open(raw, "rb") as plain:
                 yield plain
         elif suffix == ".zst":
-            with zstandard.ZstdDecompressor().stream_reader(raw) as stream:
-                yield io.BufferedReader(stream)
+            yield io.BufferedReader(_Zstd(raw))
         else:
             yield raw
+
+
+class _Zstd(io.RawIOBase):
+    """Decompressed bytes of one zstd frame after another; EOFError when the last is cut off, which the library's own
+    stream takes for the end."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._begun = False
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            block = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame, self._begun = zstandard.ZstdDecompressor().decompressobj(), False
+            block = block or self._raw.read(64 * 1024)
+            if not block:
+                if self._begun:
+                    raise EOFError
+                return 0
+            self._begun = True
+            self._ready = self._frame.decompress(block)
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
 
 
 @contextmanager
@@ -91,7 +122,7 @@ def sentences(name: str) -> Iterator[None]:
         raise SourceError(f"{name}: there is no such file.") from None
     except PermissionError:
         raise SourceError(f"{name}: access was refused; check the credentials.") from None
-    except (gzip.BadGzipFile, EOFError, zstandard.ZstdError):
+    except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError):
         raise SourceError(f"{name}: the compressed file is damaged or cut off.") from None
     except OSError as error:
         raise SourceError(f"{name}: cannot be read ({error.strerror or type(error).__name__}).") from None

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from etl.config import ImportSettings
 from etl.model import Noted, Status, Verdict
 from schemas import conversion
 from schemas.rules import problems
@@ -19,9 +20,21 @@ _HASH_KEYS = ("conversions-key1", "conversions-key2")
 class Rules:
     """What the import and the clock add to the schema."""
 
-    timezone: str | None
+    spelling: conversion.Spelling
     now_ms: int
     skew_ms: int
+
+    @classmethod
+    def of(cls, settings: ImportSettings, now_ms: int) -> Rules:
+        """The rules of an import at a moment."""
+        locale, is_csv = settings.locale, settings.source["type"] == "csv"
+        spelling = conversion.Spelling(
+            settings.timezone,
+            settings.date_format,
+            *((locale.decimal, locale.thousands) if locale else ("", "")),
+            spreadsheet=is_csv if settings.spreadsheet is None else settings.spreadsheet,
+        )
+        return cls(spelling, now_ms, settings.max_skew_minutes * 60_000)
 
 
 class Seen:
@@ -87,19 +100,24 @@ def conversions(frame: pd.DataFrame, rules: Rules, seen: Seen) -> tuple[pd.DataF
     """
     damage = frame.get("damage", pd.Series(dtype="str", index=frame.index))
     source = frame.drop(columns="damage", errors="ignore")
-    typed = conversion.cast(source, timezone=rules.timezone, now_ms=rules.now_ms, skew_ms=rules.skew_ms)
+    typed = conversion.cast(source, rules.spelling, now_ms=rules.now_ms, skew_ms=rules.skew_ms)
     typed["first_row"] = seen.first_rows(typed["event_id"])
     bad = problems(conversion.SCHEMA, typed)
     told = {row: Verdict(Status.REJECTED, reason, text) for row, reason, text in bad.itertuples()}
     told |= {row: _damaged(text) for row, text in damage[damage.notna()].items()}
+    told |= {row: Verdict(Status.REJECTED, "not_a_conversion", why) for row, why in _no_rows(typed).items()}
     good = typed[~typed.index.isin(list(told))] if told else typed
-    good = good.drop(columns=["first_row", "time_problem", "ahead", "occurred_at"])
+    good = good.drop(columns=[*conversion.JUDGED, "occurred_at"])
     good = good.astype({"occurred_at_ms": "int64"})
     # One hash per row of what the source said: a later row under the same event_id can be told to differ.
     content = [name for name in source.columns if name != "event_id"]
     hashes = pd.util.hash_pandas_object(source.loc[good.index, content], index=False).to_numpy()
     good["fingerprint"] = (hashes >> np.uint64(1)).astype(np.int64)
     return good, noted(typed, told)
+
+
+def _no_rows(typed: pd.DataFrame) -> pd.Series[str]:
+    return conversion.not_conversions(typed).dropna()
 
 
 def _damaged(damage: str) -> Verdict:

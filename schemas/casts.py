@@ -5,6 +5,7 @@ Times become epoch milliseconds (UTC), money stays decimal text and is only ever
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,9 @@ import pyarrow.compute as pc
 # [0-9], because \d also takes the digits of other scripts.
 DECIMAL = r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})"
 """A plain decimal: no exponent, no thousands separator, no currency sign, finite, below 10^15."""
+
+DECIMAL_COMMA = r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:[.' \x{a0}\x{202f}’][0-9]{3})+),[0-9]+"
+"""A number whose comma may be its decimal sign, or may group its thousands: only the sender knows."""
 
 WHOLE = r"[0-9]{1,18}"
 
@@ -48,13 +52,35 @@ def texts(values: list[str | None], index: pd.Index[int]) -> pd.Series[str]:
     return cast("pd.Series[str]", pd.Series(values, index=index, dtype="str"))
 
 
-def times(column: pd.Series[Any], timezone: str | None) -> tuple[pd.Series[int], pd.Series[str]]:
+def decimals(column: pd.Series[Any], decimal: str, thousands: str) -> tuple[pd.Series[Any], pd.Series[bool]]:
+    """Numbers as a locale writes them (``1.234,50``) as plain decimal text, and True where one is not written so.
+
+    Groups of thousands are whole or absent; a space as ``thousands`` means any kind of space. Typed columns stay.
+    """
+    wrong = pd.Series(data=False, index=column.index)
+    if not isinstance(column.dtype, pd.StringDtype):
+        return column, wrong
+    group = {" ": r"[ \x{a0}\x{202f}]", "'": "['’]", "": None}.get(thousands, re.escape(thousands))
+    grouped = rf"[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|" if group else ""
+    number = rf"\s*[+-]?(?:{grouped}[0-9]+)(?:{re.escape(decimal)}[0-9]+)?\s*"
+    good = matches(column, number)
+    bare = column.str.replace(f"[^0-9+{re.escape(decimal)}-]", "", regex=True)
+    plain = bare.str.replace(decimal, ".", regex=False)
+    return plain.where(good, column), column.notna() & ~good
+
+
+def times(
+    column: pd.Series[Any], timezone: str | None, date_format: str | None = None
+) -> tuple[pd.Series[int], pd.Series[str]]:
     """Moments as epoch milliseconds (nullable Int64) and, where there is none, the reason code.
 
-    ``column`` is text (ISO 8601 or epoch milliseconds) or a typed timestamp. ``timezone`` (IANA name) is applied only
-    to values without a zone. Reasons: ``no_timezone``, ``ambiguous_local_time``, ``nonexistent_local_time``,
-    ``timestamp_not_milliseconds``, ``timestamp_unparsable``; null where the value is null or good.
+    ``column`` is text (ISO 8601 or epoch milliseconds, or as ``date_format`` says) or a typed timestamp. ``timezone``
+    (IANA name) is applied only to values without a zone. Reasons: ``no_timezone``, ``ambiguous_local_time``,
+    ``nonexistent_local_time``, ``timestamp_not_milliseconds``, ``ambiguous_date``, ``date_format_needed``,
+    ``not_in_date_format``, ``timestamp_unparsable``; null where the value is null or good.
     """
+    if date_format is not None and isinstance(column.dtype, pd.StringDtype):
+        return _formatted(column, timezone, date_format)
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         return _milliseconds(column), nothing(column.index)
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
@@ -77,8 +103,68 @@ def times(column: pd.Series[Any], timezone: str | None) -> tuple[pd.Series[int],
     if naive.any():
         parsed = pd.to_datetime(_spelled(text[naive]), format="ISO8601", errors="coerce")
         ms[naive], reason[naive] = _localised(parsed, timezone)
-    reason[given & ms.isna() & reason.isna()] = "timestamp_unparsable"
+    lost = given & ms.isna() & reason.isna()
+    if lost.any():
+        reason[lost] = text[lost].map(_unread)
     return cast("pd.Series[int]", ms), reason
+
+
+def _formatted(column: pd.Series[Any], timezone: str | None, date_format: str) -> tuple[pd.Series[int], pd.Series[str]]:
+    """What is written as declared; ISO 8601 and epoch milliseconds beside it mean only one moment and are taken too."""
+    parsed = pd.to_datetime(column.str.strip(), format=date_format, errors="coerce", utc="%z" in date_format)
+    ms, reason = times(parsed, timezone)
+    other = column.notna() & parsed.isna()
+    if other.any():
+        text = column[other]
+        if date_format.startswith("%Y-"):  # could be taken for ISO 8601 with day and month changed round
+            text = text.where(~matches(text, _ISO), "")
+        ms[other], reason[other] = times(text, timezone)
+        foreign = reason.isin(["ambiguous_date", "date_format_needed", "timestamp_unparsable"])
+        reason[other & foreign] = "not_in_date_format"
+    return ms, reason
+
+
+_CLOCK = (
+    r"(?:(?P<gap>, | |T)(?P<hour>\d{1,2})(?P<minute>:\d{2})(?P<second>:\d{2})?(?P<fraction>\.\d+)?"
+    r"\s*(?P<half>[AaPp][Mm])?)?"
+)
+_NUMBERED = re.compile(
+    rf"\s*(?P<first>\d{{1,2}})(?P<mark>[./-])(?P<then>\d{{1,2}})(?P=mark)(?P<year>\d{{4}}|\d{{2}}){_CLOCK}\s*", re.ASCII
+)
+_YEAR_FIRST = re.compile(
+    rf"\s*(?P<year>\d{{4}})(?P<mark>[./-])(?P<first>\d{{1,2}})(?P=mark)(?P<then>\d{{1,2}}){_CLOCK}\s*", re.ASCII
+)
+_NAMED_MONTH = re.compile(r"(?=.*\b\d{4}\b)(?=.*[^\W\d_]{3})[\w ,.:+-]{8,40}")
+
+
+def _unread(value: str) -> str:
+    found = _NUMBERED.fullmatch(value)
+    if found and found["first"] != found["then"] and int(found["first"]) <= 12 and int(found["then"]) <= 12:
+        return "ambiguous_date"
+    if found or _YEAR_FIRST.fullmatch(value) or _NAMED_MONTH.fullmatch(value):
+        return "date_format_needed"
+    return "timestamp_unparsable"
+
+
+def date_formats(value: str) -> list[str]:
+    """How a date may be meant, as ``strptime`` formats; two where day and month cannot be told apart, else one."""
+    found = _NUMBERED.fullmatch(value) or _YEAR_FIRST.fullmatch(value)
+    if found is None:
+        return ["%d %B %Y"]
+    time = _clock_format(found)
+    mark, year = found["mark"], "%Y" if len(found["year"]) == 4 else "%y"
+    if found.re is _YEAR_FIRST:
+        return [f"%Y{mark}%m{mark}%d{time}"]
+    orders = {"%d{0}%m{0}": int(found["then"]) <= 12, "%m{0}%d{0}": int(found["first"]) <= 12}
+    same = found["first"] == found["then"]
+    return [order.format(mark) + year + time for order, possible in orders.items() if possible][: 1 if same else 2]
+
+
+def _clock_format(found: re.Match[str]) -> str:
+    if not found["hour"]:
+        return ""
+    parts = ["%I" if found["half"] else "%H", ":%M", *([":%S"] if found["second"] else [])]
+    return found["gap"] + "".join(parts) + (".%f" if found["fraction"] else "") + (" %p" if found["half"] else "")
 
 
 def _spelled(text: pd.Series[str]) -> pd.Series[str]:

@@ -14,7 +14,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
-from schemas.casts import DECIMAL, contains, matches
+from schemas.casts import DECIMAL, DECIMAL_COMMA, contains, matches
 
 _EMAIL = r"[^@\s<>|,;:]+(?:@|%40)[^@\s<>|,;:]+\.[^@\s<>|,;:.0-9]{2,}"
 # Bare digits are no phone number, ids look the same: zero-padded (0012345678) and dated (2026-11-0012345) ones too.
@@ -71,8 +71,23 @@ def looks_personal(column: pd.Series[Any]) -> pd.Series[bool]:
 
 def money(*tests: pa.Check) -> pa.Column:
     """revenue: empty or a plain decimal; more rules of the vendor as ``tests``."""
-    sentence = "revenue is not a plain decimal such as 149.99 (no sign of currency, no thousands separator)."
-    return optional(rule("not_a_decimal", sentence, is_decimal), *tests)
+    sentence = (
+        "revenue is not a plain decimal such as 149.99 (no sign of currency; separators of thousands only where the "
+        "import's `locale` declares them)."
+    )
+    comma = (
+        "revenue holds a comma that may stand for the decimals or for the thousands. Say which in the import's "
+        '`locale`: decimal "," and thousands "." if it writes 1.234,50; decimal "." and thousands "," if 1,234.50.'
+    )
+    return optional(
+        rule("decimal_comma", comma, lambda column: ~_has_comma(column)),
+        rule("not_a_decimal", sentence, lambda column: is_decimal(column) | _has_comma(column)),
+        *tests,
+    )
+
+
+def _has_comma(column: pd.Series[Any]) -> pd.Series[bool]:
+    return matches(column, DECIMAL_COMMA)
 
 
 def problems(schema: pa.DataFrameSchema, frame: pd.DataFrame) -> pd.DataFrame:

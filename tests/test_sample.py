@@ -63,7 +63,11 @@ def strict(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         sandbox,
         monkeypatch,
         {**STRICT, "convert": STRICT["convert"] | goals["convert"]},
-        {"timezone": "Europe/Berlin"},
+        {
+            "timezone": "Europe/Berlin",
+            "date_format": "%d.%m.%Y %H:%M",
+            "locale": {"decimal": ".", "thousands": ","},
+        },
     )
 
 

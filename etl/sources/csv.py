@@ -1,4 +1,4 @@
-"""CSV files: a local path or glob, streamed, everything as text.
+"""CSV files: a path, glob or folder, local or in a bucket, plain or compressed; streamed, everything as text.
 
 Rows are read by Python's csv reader rather than by pandas or Arrow because every row must be accounted for: one with
 too many or too few cells is a row with a reason, at its own row number, not the end of the file.
@@ -7,28 +7,61 @@ too many or too few cells is a row with a reason, at its own row number, not the
 from __future__ import annotations
 
 import csv
-import glob
+import io
+import logging
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import field_validator
 
+from etl import dialect
 from etl.errors import SourceError
-from etl.sources.base import Source, SourceSettings, Window
+from etl.files import Place, find, opened, windowed
+from etl.sources.base import Source, SourceSettings, StorageSettings, Window
 
-csv.field_size_limit(16 * 1024 * 1024)
+log = logging.getLogger("conversions")
+
+LARGEST_CELL = 16 * 1024 * 1024
+LONGEST_LINE = 64 * 1024 * 1024
+csv.field_size_limit(LARGEST_CELL)
+
+_NAMED = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_A_VALUE = re.compile(
+    r"[^@\s]+@[^@\s]+\.[^@\s]+|\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*|\d{1,2}[./]\d{1,2}[./]\d{4}.*|[+-]?\d{7,}|\d+[.,]\d\d"
+)
+_DAMAGED_TEXT = "undecodable: The row holds bytes that are no text in the file's encoding: type that cell again."
+_NUL = "nul_byte: The row holds NUL bytes: the file was damaged on its way; export it again."
 
 
 class CsvSettings(SourceSettings):
-    """``{type: csv, path: …}``: a path or glob, with ``{start:%Y-%m-%d}`` and ``{end:…}`` for the window."""
+    """``{type: csv, path: …}``: a path, glob or folder, with ``{start:%Y-%m-%d}`` and ``{end:…}`` for the window.
+
+    ``delimiter`` and ``encoding`` are needed only where the file does not show them.
+    """
 
     path: str
-    delimiter: str = ","
-    encoding: str = "utf-8-sig"
+    delimiter: str | None = None
+    encoding: str | None = None
+    storage: StorageSettings = StorageSettings()
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        mark = _NAMED.get(value, value) if value is not None else None
+        if mark is not None and (len(mark) != 1 or mark in '"\r\n'):
+            raise ValueError("must be one character, or one of comma, semicolon, tab, pipe")
+        return mark
+
+    @field_validator("encoding")
+    @classmethod
+    def _a_codec(cls, value: str | None) -> str | None:
+        return None if value is None else dialect.known_codec(value)
 
 
 class CsvSource(Source):
@@ -44,56 +77,207 @@ class CsvSource(Source):
     def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:
         """See `Source.frames`; files in order of their names, row numbers run on through all of them."""
         first = 1
-        for file in self._files(window):
-            for frame in self._read(file, first, chunk_rows):
+        for place in self._files(window):
+            for frame in self._read(place, first, chunk_rows):
                 first += len(frame)
                 yield frame
 
-    def _files(self, window: Window) -> list[Path]:
-        pattern = self._at(window)
-        found = sorted(Path(name) for name in glob.glob(pattern, recursive=True) if Path(name).is_file())  # noqa: PTH207 (absolute patterns)
+    def _files(self, window: Window) -> list[Place]:
+        pattern = windowed(self.location(self.settings.path), window.start, window.end, self.describe())
+        found = find(pattern, self.settings.storage.options())
         if not found:
             raise SourceError(f"source: no file at {self.describe()}; check imports.….source.path.")
         return found
 
-    def _at(self, window: Window) -> str:
-        path = self.location(self.settings.path)
-        if "{start" not in path and "{end" not in path:
-            return path
-        if window.start is None or window.end is None:
-            raise SourceError(f"source: {self.describe()} needs a window: run it with --from and --until.")
-        return path.format(start=window.start, end=window.end)
-
-    def _read(self, file: Path, first: int, chunk_rows: int) -> Iterator[pd.DataFrame]:
-        with _sentences(file), file.open(encoding=self.settings.encoding, newline="") as text:
-            rows = csv.reader(text, delimiter=self.settings.delimiter)
-            header = next(rows, None)
-            if not header:
-                raise SourceError(f"{file.name}: the file is empty; it needs a header row.")
-            names = _header(file, header)
-            filled = (row for row in rows if row)  # a blank line is no row
-            while part := list(islice(filled, chunk_rows)):
-                yield _frame(names, part, first)
-                first += len(part)
-
-
-def _header(file: Path, header: list[str]) -> list[str]:
-    names = [name.strip() for name in header]
-    twice = sorted({name for name in names if name and names.count(name) > 1})
-    if twice:
-        raise SourceError(f"{file.name}: the header names {', '.join(twice)} more than once.")
-    return names
+    def _read(self, place: Place, first: int, chunk_rows: int) -> Iterator[pd.DataFrame]:
+        with opened(place) as raw:
+            sample = raw.read(dialect.SAMPLE_BYTES)
+            shown = dialect.find(sample, place.name, self.settings.encoding, self.settings.delimiter)
+            if shown.remark:
+                self.remarks.append(shown.remark)
+                log.warning("%s", shown.remark)
+            watched = _Watched(sample, raw, place.name)
+            with io.TextIOWrapper(
+                io.BufferedReader(watched, 256 * 1024), encoding=shown.encoding, errors=shown.errors, newline=""
+            ) as text:
+                del sample
+                rows = _Rows(text, shown, place.name)
+                table = _Table(place.name, rows.header(), watched)
+                while (part := rows.take(chunk_rows)) is not None:
+                    if part:
+                        yield table.frame(part, first)
+                        first += len(part)
 
 
-def _frame(names: list[str], rows: list[list[str]], first: int) -> pd.DataFrame:
-    width = len(names)
-    damage: list[str | None] | None = None
-    if any(len(row) != width for row in rows):
-        damage = [_ragged(len(row), width) for row in rows]
-        rows = [(row + [""] * width)[:width] for row in rows]
-    index = pd.RangeIndex(first, first + len(rows), name="row_number")
-    columns = {name: _text(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)}
-    return pd.DataFrame(columns | {"damage": _text(damage or [None] * len(rows))}, index=index)
+class _Watched(io.RawIOBase):
+    """A file's bytes, the sample first; notes NUL bytes and stops at lines that no table has."""
+
+    def __init__(self, sample: bytes, rest: IO[bytes], name: str) -> None:
+        self._sample = memoryview(sample)
+        self._rest = rest
+        self._name = name
+        self._line = 0
+        self.nul = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block: Any = self._sample[: len(buffer)]
+        self._sample = self._sample[len(block) :]
+        if not block:
+            block = self._rest.read(len(buffer))
+        buffer[: len(block)] = block
+        self._look(bytes(block))
+        return len(block)
+
+    def _look(self, block: bytes) -> None:
+        self.nul = self.nul or b"\x00" in block
+        end = max(block.rfind(b"\n"), block.rfind(b"\r"))
+        self._line = self._line + len(block) if end < 0 else len(block) - end
+        if self._line > LONGEST_LINE:
+            raise SourceError(f"{self._name}: a line is longer than 64 million characters; this is no CSV file.")
+
+
+class _Broken(list[str]):
+    """The cells of a row that could not be read as written, and why."""
+
+    why = ""
+
+
+class _Rows:
+    """The rows of one file: cells, blank lines left out; a row that breaks the rules of quoting is `_Broken`."""
+
+    def __init__(self, text: io.TextIOWrapper, shown: dialect.Dialect, name: str) -> None:
+        self._name = name
+        self._before = sum(1 for _ in islice(text, shown.lines_before))
+        # Strict, because the lenient way changes texts silently: "12"34 would be read as 1234.
+        self._reader = csv.reader(text, delimiter=shown.delimiter, strict=True)
+
+    def header(self) -> list[str]:
+        """The first row with anything in it."""
+        while part := self._some(1):
+            row = part[0]
+            if isinstance(row, _Broken):
+                raise SourceError(f"{self._name}: the header cannot be read: {row.why}")
+            if any(cell.strip("\ufeff\x00 \t\xa0") for cell in row):
+                return row
+        raise SourceError(f"{self._name}: the file is empty; it needs a header row and a row for each conversion.")
+
+    def take(self, count: int) -> list[list[str]] | None:
+        """The next rows, at most ``count``, maybe none of a stretch of blank lines; None at the end."""
+        part = self._some(count)
+        if not part:
+            return None
+        return part if all(part) else [row for row in part if row]
+
+    def _some(self, count: int) -> list[list[str]]:
+        part: list[list[str]] = []
+        while len(part) < count:
+            at, line = len(part), self._reader.line_num
+            try:
+                part.extend(islice(self._reader, count - at))
+            except csv.Error as error:
+                part.append(self._broken(line + sum(map(_lines_of, part[at:])) + 1, str(error)))
+            except UnicodeDecodeError:
+                line = self._before + self._reader.line_num + 1
+                raise SourceError(
+                    f"{self._name}: near line {line} the file is not in its encoding, or it is cut off: "
+                    "set `encoding`, or export it again."
+                ) from None
+            else:
+                break
+        return part
+
+    def _broken(self, began: int, error: str) -> _Broken:
+        """A row that ends on its own line is one row's trouble; else nobody can say where the next row begins."""
+        line = self._before + began
+        if error.startswith("unexpected end") or self._reader.line_num != began:
+            raise SourceError(
+                f"{self._name}: line {line} opens a quotation mark that is not closed as it should be, so that rows "
+                'after it run together: close it, or write it twice ("") where it belongs to the text.'
+            )
+        row = _Broken([""])
+        if error.startswith("field larger"):
+            row.why = f"cell_too_large: Line {line} holds a cell of more than 16 million characters."
+        else:
+            row.why = (
+                f'broken_quotes: In line {line} text follows a closing quotation mark: write it twice ("") inside text.'
+            )
+        return row
+
+
+def _lines_of(row: list[str]) -> int:
+    return 1 + sum(len(_LINE_END.findall(cell)) for cell in row)
+
+
+class _Table:
+    """One file's columns: makes frames of its rows."""
+
+    def __init__(self, name: str, header: list[str], watched: _Watched) -> None:
+        self._watched = watched
+        self.names = _names(name, header)
+        named = [place for place, cell in enumerate(header) if _clean(cell)]
+        self._unnamed = self.names[named[-1] + 1 :]
+        """Columns after the last that has a name; dropped where they are empty."""
+
+    def frame(self, rows: list[list[str]], first: int) -> pd.DataFrame:
+        """Rows as text columns, with what is wrong with any of them in ``damage``; index = row number."""
+        width = len(self.names)
+        damage: list[str | None] = [None] * len(rows)
+        if set(map(len, rows)) != {width}:
+            damage = [_ragged(row, width) for row in rows]
+            rows = [(row + [""] * width)[:width] for row in rows]
+        columns = dict(zip(self.names, map(_Column, zip(*rows, strict=True)), strict=True))
+        for column in columns.values():
+            column.note(damage, self._watched)
+        empty = [name for name in self._unnamed if not any(map(str.strip, columns[name].cells))]
+        index = pd.RangeIndex(first, first + len(rows), name="row_number")
+        texts = {name: column.text for name, column in columns.items() if name not in empty}
+        return pd.DataFrame(texts | {"damage": _text(damage)}, index=index)
+
+
+class _Column:
+    """One column of some rows: its cells, its text for pandas, and which rows it damages."""
+
+    def __init__(self, cells: Sequence[str]) -> None:
+        self.cells = cells
+        self.undecodable: list[int] = []
+        try:
+            self.text = _text(cells)
+        except UnicodeEncodeError:  # bytes that no codec could read, and halves of characters, stand as surrogates
+            clean = [cell.encode("utf-8", "replace").decode() for cell in cells]
+            self.undecodable = [row for row, (was, is_) in enumerate(zip(cells, clean, strict=True)) if was != is_]
+            self.text = _text(clean)
+
+    def note(self, damage: list[str | None], watched: _Watched) -> None:
+        """Write down what is wrong with rows, unless something is already."""
+        for row in self.undecodable:
+            damage[row] = damage[row] or _DAMAGED_TEXT
+        if watched.nul and pc.any(pc.match_substring(self.text._pa_array, "\x00")).as_py():
+            for row in (row for row, cell in enumerate(self.cells) if "\x00" in cell):
+                damage[row] = damage[row] or _NUL
+
+
+def _clean(name: str) -> str:
+    return name.strip("\ufeff\x00").strip().replace("\xa0", " ")
+
+
+def _names(file: str, header: list[str]) -> list[str]:
+    clean = [_clean(cell) for cell in header]
+    if any(_A_VALUE.fullmatch(name) for name in clean):
+        raise SourceError(
+            f"{file}: the first line holds values, not column names: put a header row above it, "
+            "such as event_id,event_name,occurred_at."
+        )
+    for name in clean:
+        places = [str(place) for place, other in enumerate(clean, 1) if name and other == name]
+        if len(places) > 1:
+            raise SourceError(
+                f"{file}: the header names {name} more than once (columns {', '.join(places)}): rename or delete one."
+            )
+    names = [name or f"column_{place}" for place, name in enumerate(clean, 1)]
+    return ["source_damage" if name == "damage" else name for name in names]
 
 
 def _text(cells: Sequence[str | None]) -> Any:
@@ -102,19 +286,14 @@ def _text(cells: Sequence[str | None]) -> Any:
     return pd.array(arrow, dtype="str")
 
 
-def _ragged(cells: int, width: int) -> str | None:
-    if cells == width:
+def _ragged(row: list[str], width: int) -> str | None:
+    if isinstance(row, _Broken):
+        return row.why
+    if len(row) == width:
         return None
-    return f"ragged_row: The row has {cells} cells, the header {width}: a delimiter or quote is missing or too many."
-
-
-@contextmanager
-def _sentences(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except UnicodeDecodeError:
-        raise SourceError(f"{file.name}: not the declared encoding; set source.encoding.") from None
-    except csv.Error as error:
-        raise SourceError(f"{file.name}: cannot be read as CSV: {error}.") from None
-    except OSError as error:
-        raise SourceError(f"{file.name}: cannot be read: {error.strerror}.") from None
+    lines = _lines_of(row)
+    over = f" The row spans {lines} lines, so a quotation mark may be open." if lines > 1 else ""
+    return (
+        f"ragged_row: The row has {len(row)} cells, the header {width}: "
+        f"a delimiter or quote is missing or too many.{over}"
+    )
