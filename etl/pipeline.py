@@ -167,7 +167,7 @@ def validate(job: Job, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     seen = etl.validate.Seen()
     settings = job.settings
     for chunk in chunks:
-        rules = etl.validate.Rules(settings.timezone, job.clock(), settings.max_skew_minutes * 60_000)
+        rules = etl.validate.Rules.of(settings, job.clock())
         good, noted = etl.validate.conversions(job.staging.frame(chunk), rules, seen)
         _note(job, job.destinations, noted)
         yield job.staging.write("conversions", chunk.index, good)
@@ -258,7 +258,7 @@ def check(
             chosen[name] = config.destination(name, destination.prepare(fetch))
         except LookupFailed as error:
             stopped[name] = str(error)
-    rules = etl.validate.Rules(settings.timezone, clock(), settings.max_skew_minutes * 60_000)
+    rules = etl.validate.Rules.of(settings, clock())
     frames = etl.extract.frames(source, window or Window(), settings.columns, settings.chunk_rows)
     return etl.check.destinations(frames, rules, chosen, stopped)
 
