@@ -1,0 +1,126 @@
+"""Runs the command line in processes that die on request. Only tests start it: production code knows nothing of it.
+
+``python -m tests.faults.victim`` imports everything once and then forks one child per line of standard input, so that
+hundreds of deaths cost no hundred starts. A line is JSON: ``{"args": ["run", …], "step": "claim:after", "nth": 3}``
+kills the child by SIGKILL when it comes to that step for the nth time, ``{"args": […], "after_s": 0.2}`` at that
+moment, and without either it lives. The answer is the exit code, negative for a signal.
+
+Steps are ``before``, ``inside`` (within the transaction, or with the request on the wire) and ``after`` of what is
+named in `WRAPPED`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from etl import cli, destinations, pipeline, show, sources, transport
+from etl.ledger import Ledger
+from etl.staging import Staging
+
+IMPORTED = [
+    pipeline,
+    show,
+    *map(destinations.find, destinations.types()),
+    *map(sources.find, sources.types()),
+]
+"""What a child need not import again."""
+
+WRAPPED: dict[str, tuple[type, str]] = {
+    "open": (Ledger, "open_run"),
+    "stage": (Staging, "write"),
+    "note": (Ledger, "note"),
+    "claim": (Ledger, "claim"),
+    "send": (transport.Line, "_once"),
+    "record": (Ledger, "record"),
+    "read": (Ledger, "rows_read"),
+    "finish": (Ledger, "finish_run"),
+}
+INSIDE: dict[str, tuple[type, str]] = {"claim": (Ledger, "_insert"), "record": (Ledger, "_many")}
+STEPS = [f"{name}:{when}" for name in WRAPPED for when in ("before", "after")] + [f"{name}:inside" for name in INSIDE]
+
+
+def die() -> None:
+    """As the kernel ends a process: nothing is tidied up."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Fuse:
+    """Counts the times that one step is come to, in all threads, and dies at the nth."""
+
+    def __init__(self, step: str, nth: int) -> None:
+        self._step, self._left, self._lock = step, nth, threading.Lock()
+
+    def come_to(self, step: str) -> None:
+        """This step is reached."""
+        if step == self._step:
+            with self._lock:
+                self._left -= 1
+                if self._left == 0:
+                    die()
+
+    def lay(self) -> None:
+        """Wrap what the step is about."""
+        name, _, when = self._step.partition(":")
+        where, method = (INSIDE if when == "inside" else WRAPPED)[name]
+        setattr(where, method, self._wrapped(getattr(where, method), name, inside=when == "inside"))
+
+    def _wrapped(self, work: Callable[..., Any], name: str, *, inside: bool) -> Callable[..., Any]:
+        before, after = f"{name}:before", f"{name}:{'inside' if inside else 'after'}"
+
+        @functools.wraps(work)
+        def done(*args: Any, **kwargs: Any) -> Any:
+            self.come_to(before)
+            found = work(*args, **kwargs)
+            self.come_to(after)
+            return found
+
+        @functools.wraps(work)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            self.come_to(before)
+            found = await work(*args, **kwargs)
+            self.come_to(after)
+            return found
+
+        return awaited if asyncio.iscoroutinefunction(work) else done
+
+
+def live(order: dict[str, Any]) -> int:
+    """In the child: run the command, and die on the way if that is ordered."""
+    quiet = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1) if order.get("stderr") else (0, 1, 2):
+        os.dup2(quiet, number)
+    if "step" in order:
+        Fuse(order["step"], order["nth"]).lay()
+    return int(cli.app(order["args"], standalone_mode=False) or 0)
+
+
+def serve() -> None:
+    """Fork one child per line, until standard input ends."""
+    assert threading.active_count() == 1, "a process with threads must not be forked"
+    for line in sys.stdin:
+        order = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            code = 99
+            try:
+                code = live(order)
+            finally:
+                os._exit(code)
+        if "after_s" in order:
+            time.sleep(order["after_s"])
+            os.kill(child, order.get("signal", signal.SIGKILL))
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve()
