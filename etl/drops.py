@@ -298,7 +298,7 @@ def _handle(config: Config, where: Box, ledger: Ledger, file: Dropped, copy: Cop
     mine = ledger.mark_file(
         replace(mine, path=_free(where, file.name, good=mine.state == DELIVERED, run_id=job.run.run_id))
     )
-    _settle(config, where, ledger, mine, file.path, clock, copy=copy, why=why)
+    _settle(config, where, ledger, mine, file.path, clock, copy=copy)
     state = "processed" if mine.state == DELIVERED else "quarantined"
     return Outcome(file, state, why, mine.path, report)
 
@@ -402,7 +402,7 @@ def _note_unsent(job: Job, staged: Mapping[str, list[Chunk]], reason: str, detai
 def _too_bad(job: Job, where: Box) -> str:
     """Why the file is put aside, in a sentence; empty when it is not."""
     rows = max([read or 0 for read in job.ledger.offered(job.run.run_no).values()], default=0)
-    unfit = job.ledger.unfit_rows(job.run.run_no)
+    unfit = job.ledger.unfit_rows(job.run.run_no, "file_quarantined")
     most = where.settings.max_bad_share
     if not rows or unfit / rows <= most:
         return ""
@@ -442,7 +442,8 @@ def _try(config: Config, where: Box, file: Dropped, copy: Copy, clock: Clock) ->
         _note_unsent(job, staged, "file_unusable", "Not sent: the file as a whole cannot be used.")
     report = pipeline.finish(job, stopped=stopped)
     place = _free(where, file.name, good=not why, run_id=job.run.run_id, dry_run=True)
-    _receive(where, job, copy, place, "quarantined" if why else "dry_run", why, trial=True)
+    kind = "unusable" if stopped else "quarantined" if why else "dry_run"
+    _receive(where, job, copy, place, kind, why, trial=True)
     _bring(where, file.path, place, copy.sha256, copy)
     return Outcome(file, "tried", why, place, report)
 
@@ -508,13 +509,14 @@ def _settle(
     clock: Clock,
     *,
     copy: Copy | None = None,
-    why: str = "",
 ) -> None:
     """Move the file to its place and write its receipts, as far as that is not done yet; then it is done."""
     _bring(where, origin, info.path, info.sha256, copy)
     assert info.run_id is not None
-    kind = "delivered" if info.state == DELIVERED else "quarantined"
     job = replace(pipeline.resume(config, info.run_id), clock=clock)
+    kind, why = "delivered", ""
+    if info.state == SPOILT:
+        kind, why = ("unusable", stopped) if (stopped := job.run.stop_detail) else ("quarantined", _too_bad(job, where))
     with _at_hand(where, info, copy) as found:
         if found is None:
             log.error(
@@ -522,14 +524,10 @@ def _settle(
             )
         else:
             job = replace(job, source=_source(config, where.import_name, found.path, job.run.source))
-            _receive(where, job, found, info.path, kind, why or job.run.stop_detail or _too_bad_again(job, where, kind))
+            _receive(where, job, found, info.path, kind, why)
     job.ledger.close()
     final = DONE if info.state == DELIVERED else PUT_ASIDE
     ledger.mark_file(replace(info, state=final, done_at_ms=clock()))
-
-
-def _too_bad_again(job: Job, where: Box, kind: str) -> str:
-    return _too_bad(job, where) if kind == "quarantined" else ""
 
 
 @contextmanager
@@ -611,23 +609,15 @@ def _receive(
         next_run_ms=next_run(job.settings.schedule, at, where.import_name),
         timezone=job.settings.timezone or "UTC",
         why=why,
-        remarks=tuple(job.source.remarks),
         stops={name: stop.detail for name, stop in job.ledger.stops(job.run.run_no).items()},
     )
     stem, _ = _parts(PurePosixPath(place).name)
-    source = _as_written(job, copy)
+    source = _source(job.config, job.run.import_name, copy.path, job.run.source)
     for path in receipts.write(
         folder, stem, source, job.settings.chunk_rows, _asked(job), story, _delimiter(copy.path)
     ):
         where.fs.makedirs(place.rpartition("/")[0], exist_ok=True)
         where.fs.put_file(str(path), f"{place.rpartition('/')[0]}/{path.name}")
-
-
-def _as_written(job: Job, copy: Copy) -> Source:
-    """The file for its receipts: its text as it stands there, not as the import understands it."""
-    understood = ("locale", "date_format")
-    own = {key: None for key in understood if key in job.settings.source}
-    return Mended(job.config.one_file(job.run.import_name, str(copy.path), **own, **_ours(copy.path)), job.run.source)
 
 
 def _delimiter(path: Path) -> str:

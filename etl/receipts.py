@@ -117,8 +117,10 @@ def _bare(frame: pd.DataFrame) -> pd.DataFrame:
 class Story:
     """What happened to a file as a whole.
 
-    ``kind``: ``delivered``, ``quarantined``, ``dry_run`` or ``repeated`` (imported before, nothing sent). ``why`` is a
-    sentence for the sender where the file as a whole has a problem. ``next_run_ms`` is when somebody looks next.
+    ``kind``: ``delivered``, ``quarantined`` (too many bad rows), ``unusable`` (cannot be read), ``dry_run`` or
+    ``repeated`` (imported before); nothing is sent but in the first. ``why`` is a sentence for the sender where the
+    file as a whole has a problem; lines after its first are to be shown as they are. ``next_run_ms`` is when somebody
+    looks next.
     """
 
     kind: str
@@ -129,7 +131,6 @@ class Story:
     next_run_ms: int
     timezone: str = "UTC"
     why: str = ""
-    remarks: tuple[str, ...] = ()
     stops: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -148,6 +149,7 @@ class Tally:
 
     rows: int = 0
     fine: int = 0
+    partly: int = 0
     to_correct: int = 0
     waiting: int = 0
     unsure: int = 0
@@ -208,7 +210,7 @@ def write(
     rows_to_fix = tally.to_correct
     if not rows_to_fix:
         fix.unlink()
-    summary.write_text(page(story, tally, name if rows_to_fix else ""), encoding="utf-8")
+    summary.write_text(page(story, tally, name if rows_to_fix else "", source.remarks), encoding="utf-8")
     return [path for path in (result, fix, summary) if path.exists()]
 
 
@@ -231,7 +233,7 @@ def _told(
         return
     words = asked.words(int(frame.index[0]), int(frame.index[-1]))
     columns = [frame[name].astype("object").where(frame[name].notna(), "").map(str) for name in names]
-    missing = ("not sent", "file_unusable", story.why)
+    missing = ("not sent", "file_unusable", "The file as a whole cannot be used, see above.")
     for number, *cells in zip(frame.index, *columns, strict=True):
         yield int(number), tuple(cells), [words[name].get(int(number), missing) for name in asked.expired]
 
@@ -252,9 +254,10 @@ def _count(tally: Tally, number: int, words: Mapping[str, Word], asked: Asked, s
     whole = story.kind == "quarantined"
     tally.late += bool(late)
     tally.fine += statuses <= FINE
+    tally.partly += bool(statuses & FINE) and not statuses <= FINE
     tally.waiting += Status.FAILED.value in statuses
     tally.unsure += Status.UNKNOWN.value in statuses
-    if not (mendable or (whole and not statuses <= FINE)):
+    if story.kind == "unusable" or not (mendable or (whole and not statuses <= FINE)):
         return None
     tally.to_correct += 1
     return _problem({n: w for n, w in mendable.items() if w[1] not in WHOLE_FILE})
@@ -312,13 +315,15 @@ def _template() -> jinja2.Template:
     return environment.get_template("summary.html")
 
 
-def page(story: Story, tally: Tally, fix_name: str) -> str:
+def page(story: Story, tally: Tally, fix_name: str, remarks: Sequence[str] = ()) -> str:
     """The summary as one self-contained HTML page; ``fix_name`` is NAME where there is a NAME.fix.csv."""
     groups = sorted(_grouped(tally), key=lambda group: (_rank(group.status), -group.rows))
     return _template().render(
         story=story,
         tally=tally,
+        remarks=list(dict.fromkeys(remarks)),
         headline=headline(story, tally),
+        more=story.why.partition("\n")[2] if story.kind == "unusable" else "",
         tone=_tone(story, tally),
         todo=to_do(story, tally, fix_name),
         groups=groups,
@@ -353,15 +358,19 @@ def headline(story: Story, tally: Tally) -> str:
     """What happened, in one sentence."""
     if story.kind == "repeated":
         return story.why
-    if story.kind == "quarantined":
-        return f"Nothing was sent. {story.why}".strip()
+    if story.kind in ("quarantined", "unusable"):
+        return f"Nothing was sent. {story.why.partition(chr(10))[0]}".strip()
     if not tally.rows:
         return "The file has a header and no rows, so there was nothing to send."
     verb = "would be sent" if story.kind == "dry_run" else "arrived"
     if tally.fine == tally.rows:
         return f"{'Trial: all' if story.kind == 'dry_run' else 'All'} {many(tally.rows)} {verb} everywhere they should."
     start = "Trial: " if story.kind == "dry_run" else ""
-    told = f"{start}{tally.fine:,} of {many(tally.rows)} {verb} everywhere they should."
+    if tally.partly and not tally.fine:
+        told = f"{start}{tally.partly:,} of {many(tally.rows)} {verb}, none of them everywhere."
+    else:
+        some = f", {tally.partly:,} at some destinations" if tally.partly else ""
+        told = f"{start}{tally.fine:,} of {many(tally.rows)} {verb} everywhere they should{some}."
     rest = [
         f"{many(tally.to_correct)} {'needs' if tally.to_correct == 1 else 'need'} a correction"
         * bool(tally.to_correct),
@@ -373,7 +382,7 @@ def headline(story: Story, tally: Tally) -> str:
 
 
 def _tone(story: Story, tally: Tally) -> str:
-    if story.kind == "quarantined":
+    if story.kind in ("quarantined", "unusable"):
         return "bad"
     return "good" if tally.fine == tally.rows else "partly"
 
@@ -381,8 +390,11 @@ def _tone(story: Story, tally: Tally) -> str:
 def to_do(story: Story, tally: Tally, fix_name: str) -> list[str]:
     """What the sender does next, in order."""
     steps: list[str] = []
-    if story.kind == "quarantined" and not fix_name:
-        steps.append("Correct the file as the sentence above says and drop it again under any name.")
+    if story.kind == "unusable":
+        steps.append(
+            "Correct the file as the sentence above says and drop it again under any name; or, where it speaks of "
+            "settings, give this page to the person who runs the import."
+        )
     if fix_name:
         steps.append(
             f"Open {fix_name}.fix.csv beside this page, correct the rows as its column “{PROBLEM}” says, save it as "
@@ -391,8 +403,8 @@ def to_do(story: Story, tally: Tally, fix_name: str) -> list[str]:
         )
     if tally.waiting:
         steps.append(
-            f"Nothing for you to do about the {many(tally.waiting)} not delivered yet: they are kept and sent again "
-            "(`conversions retry`)."
+            f"Do not drop the {many(tally.waiting)} again that could not be delivered yet: they are kept, and the "
+            "person who runs the import sends them again with “conversions retry”."
         )
     if tally.unsure:
         steps.append(
