@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from etl.errors import ImporterError
+from etl.errors import ImporterError, Interrupted
 from etl.model import Status
 
 if TYPE_CHECKING:
@@ -396,10 +396,10 @@ def run(
     window = _window(start, end)
     if dry_run:
         return _check(config, import_name, window=window, to=_listed(to))
-    with show.progress(show.paper(stderr=True)) as shown, _stopping_on_ctrl_c(shown) as (progress, interrupted):
+    with show.progress(show.paper(stderr=True)) as shown, _ending_in_order(shown) as (progress, code):
         found = pipeline.run(config, import_name, window=window, to=_listed(to), progress=progress)
     _tell(config, [found])
-    return INTERRUPTED if interrupted.is_set() else found.exit_code
+    return code(found.exit_code)
 
 
 @app.command()
@@ -429,7 +429,7 @@ def retry(
         _ledger(config).run(run_id)
     insist = asked is not None and Status.UNKNOWN in asked
     left_out = {} if asked is not None else pipeline.doubtful(config, **chosen)  # type: ignore[arg-type]
-    with show.progress(show.paper(stderr=True)) as shown, _stopping_on_ctrl_c(shown) as (progress, interrupted):
+    with show.progress(show.paper(stderr=True)) as shown, _ending_in_order(shown) as (progress, code):
         again = pipeline.retry(
             config,
             **chosen,  # type: ignore[arg-type]
@@ -443,7 +443,7 @@ def retry(
     for name, count in left_out.items():
         _out(_doubt(config, name, count))
     worst = max([found.exit_code for found in again], default=GOOD)
-    return INTERRUPTED if interrupted.is_set() else worst
+    return code(worst)
 
 
 def _doubt(config: Config, name: str, count: int) -> str:
@@ -471,37 +471,43 @@ def _tell(config: Config, reports: Sequence[Report]) -> None:
             _say(found.run.stop_detail)
 
 
-class Interrupted(ImporterError):
-    """Ctrl-C: what is on the wire is waited for, then nothing more is sent."""
-
-
 @contextmanager
-def _stopping_on_ctrl_c(progress: Progress) -> Iterator[tuple[Progress, threading.Event]]:
-    """A progress that ends the run in good order after Ctrl-C; a second Ctrl-C ends the program at once.
+def _ending_in_order(progress: Progress) -> Iterator[tuple[Progress, Callable[[int], int]]]:
+    """A progress that ends the run in good order after Ctrl-C or SIGTERM, and what makes an exit code of that.
 
-    Everybody who works reports progress, so that is where they are stopped: after their results are in the ledger.
+    Nothing more is sent, what is on the wire has a few seconds to be answered, all of it is recorded. Everybody who
+    works reports progress, so that is where they are stopped. A second signal ends the program at once.
     """
-    asked = threading.Event()
+    from etl import transport
+
+    got: list[int] = []
 
     def tell(name: str, rows: int) -> None:
         progress(name, rows)
-        if asked.is_set():
-            raise Interrupted("Interrupted by Ctrl-C; the next run sends what is missing.")
+        if got:
+            told = "Interrupted by Ctrl-C" if got[0] == signal.SIGINT else "Ended by SIGTERM"
+            raise Interrupted(f"{told}; the next run sends what is missing.")
 
     def stop(number: int, frame: object) -> None:
-        if asked.is_set():
-            os._exit(INTERRUPTED)  # the ledger says `unknown` of what is on the wire
-        asked.set()
+        if got:
+            os._exit(128 + number)  # the ledger says `unknown` of what is on the wire
+        got.append(number)
+        transport.leaving.set()
         _say("finishing what is on the wire; Ctrl-C again to leave at once.")
 
+    def code(otherwise: int) -> int:
+        return 128 + got[0] if got else otherwise
+
     if threading.current_thread() is not threading.main_thread():
-        yield tell, asked
+        yield tell, code
         return
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield tell, asked
+        yield tell, code
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        transport.leaving.clear()
 
 
 # -- look back

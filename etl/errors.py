@@ -5,6 +5,7 @@ ImporterError
 ├── SourceError          the source cannot be read
 ├── LookupFailed         a vendor's datafile or goals cannot be had; stops that destination
 ├── DestinationStopped   the vendor refuses everybody (401, 403, 404 …) or is down; stops that destination
+├── Interrupted          a person or the system ended the run; what is recorded is true, the rest goes next time
 ├── LedgerError          the ledger cannot be used
 └── SumMismatch          rows read and results differ: never silent
 """
@@ -41,6 +42,10 @@ class DestinationStopped(ImporterError):
     def __init__(self, sentence: str, reason: str) -> None:
         super().__init__(sentence)
         self.reason = reason
+
+
+class Interrupted(ImporterError):
+    """The process was asked to end; what was on the wire is recorded, the rest was not touched."""
 
 
 class LedgerError(ImporterError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from etl import transport
 from etl.destinations.base import STOPS, Destination
-from etl.errors import DestinationStopped
+from etl.errors import DestinationStopped, Interrupted
 from etl.ledger import Ledger, Sent, Stop
 from etl.model import Item, Response, Status, Verdict
 
@@ -54,6 +54,8 @@ class Loader:
         knocked = False
         async with transport.line(limits, patience, lane) as line:
             for wave in _waves(items, size):
+                if transport.leaving.is_set():
+                    raise Interrupted("The run was ended; the next one sends what is missing.")
                 won = await asyncio.to_thread(self._claim, wave)
                 fresh, _ = _by_age(won, self.clock())
                 if fresh and not knocked and not self.stop:
@@ -94,7 +96,7 @@ class Loader:
             at = self.clock()
             fresh, late = _by_age(batch, at)
             done = [_unsent(late, Verdict(Status.REJECTED, *self.destination.facts.expired))] if late else []
-            if self.stop:
+            if self.stop or transport.leaving.is_set():
                 return [*done, _unsent(fresh, self._failed())]
             request = self.destination.request([item.payload for item in fresh]) if fresh else None
             if request is None:
@@ -148,7 +150,7 @@ class Loader:
             asked = f"it answered {response.status} and asked for more time than `retry.total_s` allows"
             told = f"{asked}; `conversions retry` goes on later"
             await self._stop(DestinationStopped(told, f"http_{response.status}"))
-        elif silent and (response is None or _transient(response)):
+        elif silent and not transport.leaving.is_set() and (response is None or _transient(response)):
             reason = f"http_{response.status}" if response is not None else "unreachable"
             told = f"{answer.why}, and so on for every request. Is the vendor down, or `endpoint` wrong?"
             await self._stop(DestinationStopped(told, reason))
@@ -162,7 +164,9 @@ class Loader:
         return Verdict(verdict.status, item.note, item.note_detail) if item.note else verdict
 
     def _failed(self) -> Verdict:
-        assert self.stop is not None
+        """The verdict on what was not sent because the destination stopped, or the run was ended."""
+        if self.stop is None:
+            return Verdict(Status.FAILED, "interrupted", "Not sent: the run was ended. The next one sends it.")
         return Verdict(Status.FAILED, self.stop.reason, f"Not sent. {self.stop.detail}")
 
     def _too_large(self) -> Verdict:

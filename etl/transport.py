@@ -14,6 +14,7 @@ import os
 import random
 import ssl
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
@@ -26,7 +27,7 @@ import aiohttp
 import orjson
 import requests
 
-from etl.errors import DestinationStopped, LookupFailed
+from etl.errors import DestinationStopped, Interrupted, LookupFailed
 from etl.model import Limits, Patience, Request, Response
 
 TRANSIENT = frozenset({408, 425, 500, 502, 503, 504})
@@ -37,6 +38,9 @@ ANSWER_BYTES = 1_000_000
 
 LAST_MOMENT_S = 3.0
 """How long a run that is ended waits for the answers to what is on the wire."""
+
+leaving = threading.Event()
+"""Set when this process is asked to end: lines are left, lanes are not waited for. One per process, as signals are."""
 
 PROBE_AGENT = "offline-conversions"
 
@@ -323,7 +327,18 @@ async def line(limits: Limits, patience: Patience, lane: Lane) -> AsyncIterator[
     )
     connector = aiohttp.TCPConnector(limit=limits.connections, ttl_dns_cache=300)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=True) as session:
-        yield Line(session, limits, patience, lane)
+        opened = Line(session, limits, patience, lane)
+        watch = asyncio.create_task(_left_in_time(opened))
+        try:
+            yield opened
+        finally:
+            watch.cancel()
+
+
+async def _left_in_time(line: Line) -> None:
+    while not leaving.is_set():
+        await asyncio.sleep(0.1)
+    line.leave()
 
 
 class Lane:
@@ -350,14 +365,24 @@ class Lane:
 
 @contextmanager
 def lane(endpoint: str) -> Iterator[Lane]:
-    """Wait for the lane to an endpoint and hold it."""
+    """Wait for the lane to an endpoint and hold it. Raises Interrupted when the process is asked to end meanwhile."""
     folder = Path(tempfile.gettempdir()) / f"offline-conversions-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     name = hashlib.sha256(endpoint.encode()).hexdigest()[:16]
     descriptor = os.open(folder / f"{name}.lane", os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while not _locked(file):
+            if leaving.wait(0.05):
+                raise Interrupted("Ended while another run was sending to the same address; nothing was sent there.")
         yield Lane(file)
+
+
+def _locked(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def fetcher(cache: MutableMapping[str, bytes], user_agent: str) -> Callable[[str, Mapping[str, str]], bytes]:

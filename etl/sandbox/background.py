@@ -84,6 +84,7 @@ class Sandbox:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.run_until_complete(close())
+        loop.run_until_complete(_abandon(asyncio.all_tasks(loop)))
         loop.close()
 
     def counts(self) -> dict[str, dict[str, Any]]:
@@ -131,3 +132,11 @@ class Sandbox:
             return question()
 
         return asyncio.run_coroutine_threadsafe(in_loop(), self._running.loop).result(timeout=10)
+
+
+async def _abandon(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    """End what still thinks about a request that nobody waits for."""
+    waiting = [task for task in tasks if task is not asyncio.current_task()]
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)

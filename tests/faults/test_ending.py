@@ -1,0 +1,83 @@
+"""SIGTERM and Ctrl-C end a run within seconds, whatever it waits for, and everything is recorded."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from tests.conftest import House, order
+from tests.faults.harness import ROOT
+
+PATIENT = {"attempts": 5, "first_wait_s": 60, "longest_wait_s": 600, "total_s": 3600, "timeout_s": 600}
+
+WAITS: dict[str, tuple[dict[str, Any] | None, dict[str, Any], dict[str, int]]] = {
+    "for an answer": ({"delay_ms": 600_000}, {"items": 10}, {"unknown": 10, "failed": 30}),
+    "out a pause that the vendor asked for": (
+        {"status": 429, "headers": {"Retry-After": "600"}},
+        {"items": 10},
+        {"failed": 40},
+    ),
+    "before it tries again": ({"status": 503}, {"items": 10}, {"failed": 40}),
+    "between two requests": (None, {"items": 10, "spacing_ms": 600_000}, {"delivered": 10, "failed": 30}),
+}
+
+
+def started(house: House) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "etl.cli", "--config", str(house.config.path), "run", "orders"]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_sigterm_ends_a_run_that_waits(house: House, wait: str) -> None:
+    fault, limits, expected = WAITS[wait]
+    house.to = ["kameleoon"]
+    house.overrides = {"kameleoon": {"limits": {"connections": 1, "spacing_ms": 0, **limits}, "retry": PATIENT}}
+    house.write([order(n) for n in range(40)])
+    if fault:
+        house.sandbox.fault(vendor="kameleoon", **fault)
+    running = started(house)
+    seen = "knocks" if fault and "delay_ms" in fault else "requests"
+    while not house.sandbox.counts()["kameleoon"][seen]:
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.02)
+    time.sleep(0.3)
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 143, err
+    assert "Ended by SIGTERM; the next run sends what is missing." in err
+    found: dict[str, int] = {}
+    for row in house.results():
+        assert row["reason"] != "in_flight"
+        assert row["detail"] or row["status"] == "delivered"
+        found[row["status"]] = found.get(row["status"], 0) + 1
+    assert found == expected
+    ((finished, told),) = house.sql("SELECT finished_at_ms, stop_detail FROM runs")
+    assert finished is not None
+    assert "Ended by SIGTERM" in told
+    house.sandbox.clear_faults()
+    house.overrides = {}
+    assert house.run().exit_code == 0
+    assert house.sandbox.counts()["kameleoon"]["counted"] == 40
+
+
+def test_who_waits_for_another_runs_lane_leaves_at_once(house: House) -> None:
+    from etl import transport
+
+    house.to = ["kameleoon"]
+    house.write([order(n) for n in range(10)])
+    with transport.lane(house.config.destination("kameleoon").endpoint):
+        running = started(house)
+        while not list((house.folder / "staging").glob("*/items/kameleoon/*.parquet")):
+            assert running.poll() is None, running.communicate()
+            time.sleep(0.02)
+        time.sleep(0.2)
+        running.send_signal(signal.SIGTERM)
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 143, err
+    assert house.sandbox.counts()["kameleoon"]["requests"] == 0
+    assert house.run().exit_code == 0
