@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from etl.model import Status
 
 if TYPE_CHECKING:
     from etl.config import Config
+    from etl.drops import Outcome
     from etl.ledger import Ledger, RunInfo
     from etl.pipeline import Progress
     from etl.report import Report
@@ -249,6 +251,8 @@ def globals_(
         logging.getLogger(NAME).setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
     else:
         logging.getLogger(NAME).addHandler(logging.NullHandler())
+        if logging.lastResort:  # standard error, whatever that is by then
+            logging.getLogger(f"{NAME}.source").addHandler(logging.lastResort)
     if version:
         _out(f"{NAME} {__version__}\n")
         raise typer.Exit
@@ -343,8 +347,10 @@ def ping(
     """Can we talk to it: settings, credentials, lookup, connection. Sends no conversion."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from etl import show
+    from etl import destinations, show, staging, transport  # noqa: F401 (imported here: threads would race for it)
 
+    for type_ in destinations.types():
+        destinations.find(type_)
     config = ctx.obj.load()
     wanted = names or config.destination_names
     with show.spinner("Knocking"), ThreadPoolExecutor(max_workers=max(len(wanted), 1)) as pool:
@@ -444,6 +450,61 @@ def retry(
         _out(_doubt(config, name, count))
     worst = max([found.exit_code for found in again], default=GOOD)
     return code(worst)
+
+
+@app.command()
+def drops(
+    ctx: typer.Context,
+    import_name: Annotated[
+        str | None,
+        typer.Argument(metavar="[IMPORT]", help="Default: every import with a `drop`.", show_default=False),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Look once; leave what may still be growing to the next time.")
+    ] = False,
+) -> int:
+    """Import the files that were dropped, move them away and write the answers beside them.
+
+    Waits until files that may still be growing have come to rest, unless --once.
+    """
+    from etl import drops
+
+    config = ctx.obj.load()
+    names = [import_name] if import_name else [n for n, each in config.imports.items() if each.drop is not None]
+    if not names:
+        raise Usage("No import has a `drop`: it says which folder or bucket files are dropped into.")
+    worst = GOOD
+    handled = 0
+    while True:
+        outcomes, growing = drops.once(config, names)
+        for outcome in outcomes:
+            _tell_drop(outcome)
+        handled += len(outcomes)
+        worst = max([worst, *(outcome.exit_code for outcome in outcomes)])
+        if once or not growing or any(outcome.state == "left" for outcome in outcomes):
+            break
+        time.sleep(1)
+    for file in growing:
+        _out(f"{file.name}: may still be growing, left where it is.\n")
+    if not handled and not growing:
+        _out("Nothing was dropped.\n")
+    return worst
+
+
+def _tell_drop(outcome: Outcome) -> None:
+    """One file in a line, and its destinations in one each."""
+    place = f" → {outcome.place}" if outcome.place else ""
+    _out(f"{outcome.file.name}: {outcome.state}{place}\n")
+    if outcome.report is not None and outcome.state != "tried":
+        for name in outcome.report.rows:
+            told = ", ".join(f"{rows:,} {status}" for status, rows in outcome.report.by_status(name).items())
+            _out(f"  {name}: {told or 'no rows'}\n")
+        for stop in outcome.report.stops.values():
+            _say(stop.detail)
+    if outcome.sentence and outcome.exit_code:
+        _say(f"{outcome.file.name}: {outcome.sentence}")
+    elif outcome.sentence:
+        _out(f"  {outcome.sentence}\n")
 
 
 def _doubt(config: Config, name: str, count: int) -> str:
