@@ -109,4 +109,5 @@ def an_import(name: str, settings: ImportSettings) -> DAG:
 
 
 for _name, _settings in parse.load(FILE).imports.items():
-    globals()[_name] = an_import(_name, _settings)
+    if _settings.drop is None or (_settings.schedule is not None and not _settings.only_drops):  # else see drops.py
+        globals()[_name] = an_import(_name, _settings)

@@ -14,8 +14,10 @@ from typing import Any
 
 import fsspec
 import pytest
+from typer.testing import CliRunner, Result
 
 from etl import config, drops, pipeline, receipts
+from etl.cli import app
 from etl.drops import Outcome
 from etl.errors import ConfigError
 from tests.conftest import House, order
@@ -399,3 +401,49 @@ def test_an_import_that_only_takes_drops_has_nothing_to_run(folder: Inbox) -> No
 def test_an_import_without_drop_takes_none(house: House) -> None:
     with pytest.raises(ConfigError, match="takes no dropped files"):
         drops.look(house.config, "orders")
+
+
+# -- the command line
+
+
+def conversions(inbox: Inbox, *words: str) -> Result:
+    return CliRunner().invoke(app, ["--config", str(inbox.config.path), *words])
+
+
+def test_the_command_says_what_became_of_each_file_and_its_exit_code_is_the_worst(folder: Inbox) -> None:
+    assert conversions(folder, "drops").stdout == "Nothing was dropped.\n"
+    folder.settings = {"settle_seconds": 0}
+    folder.drop("a.csv", [order(1), order(2)])
+    told = conversions(folder, "drops", "orders", "--once")
+    assert told.exit_code == 0
+    assert told.stdout.splitlines() == [
+        f"a.csv: processed → {folder.root}/processed/a.csv",
+        "  converge: 2 delivered",
+        "  webflow_optimize: 2 delivered",
+    ]
+    folder.drop("b.csv", [order(3), bad(4)])
+    assert conversions(folder, "drops").exit_code == 1
+    folder.drop("c.csv", "nothing of ours\n1\n")
+    told = conversions(folder, "drops")
+    assert told.exit_code == 2
+    assert "c.csv: quarantined" in told.stdout
+    assert "no column for event_id" in told.stderr
+
+
+def test_once_leaves_what_may_still_be_growing(folder: Inbox) -> None:
+    folder.drop("a.csv", [order(1)])
+    told = conversions(folder, "drops", "--once")
+    assert (told.exit_code, told.stdout) == (0, "a.csv: may still be growing, left where it is.\n")
+    assert folder.names() == ["a.csv"]
+
+
+def test_the_command_waits_for_what_is_still_growing(folder: Inbox) -> None:
+    folder.settings = {"settle_seconds": 0.5}
+    folder.drop("a.csv", [order(1)])
+    assert "a.csv: processed" in conversions(folder, "drops").stdout
+
+
+def test_without_any_drop_the_command_says_so(house: House) -> None:
+    told = CliRunner().invoke(app, ["--config", str(house.config.path), "drops"])
+    assert told.exit_code == 2
+    assert "No import has a `drop`" in told.stderr

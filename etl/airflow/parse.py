@@ -14,7 +14,7 @@ from etl.errors import ConfigError
 
 RETRY_DELAY_VARIABLE = "CONVERSIONS_RETRY_DELAY_SECONDS"
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
-_TAKEN = frozenset({"retry_dead_letters", "start", "prepare", "extract", "validate", "summary"})
+_TAKEN = frozenset({"retry_dead_letters", "drops", "start", "prepare", "extract", "validate", "summary"})
 
 
 def file_beside(dags: Path) -> Path:

@@ -18,7 +18,7 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
-from etl import config, pipeline
+from etl import config, drops, pipeline
 from etl.airflow.secrets import Secrets
 from etl.errors import ConfigError, SourceError, SumMismatch
 from etl.ledger import Stop
@@ -101,6 +101,32 @@ def summary(file: Path, run_id: str | None, states: Mapping[str, str | None]) ->
     if trouble:
         raise AirflowFailException(" ".join(trouble))
     return {name: report.by_status(name) for name in report.rows}
+
+
+# -- dropped files
+
+
+def look(file: Path, import_name: str) -> list[dict[str, Any]]:
+    """Finish what an earlier round left; the files that have come to rest, no more than Airflow maps."""
+    with _failing_for_good():
+        seen = drops.look(_config(file), import_name)
+    for growing in seen.growing:
+        log.info("%s: %s may still be growing", import_name, growing.name)
+    return [asdict(ready) for ready in seen.ready[: conf.getint("core", "max_map_length")]]
+
+
+def handle(file: Path, dropped: dict[str, Any]) -> None:
+    """Bring one dropped file to its end. Its sender reads the summary; the task fails where somebody else must act."""
+    with _failing_for_good():
+        outcome = drops.handle(_config(file), drops.Dropped(**dropped))
+    log.info("%s: %s. %s", outcome.file.name, outcome.state, outcome.sentence)
+    if outcome.report is None:
+        return
+    for name in outcome.report.rows:
+        log.info("%s", line(outcome.report, name))
+    stops = [stop.detail for stop in outcome.report.stops.values()]
+    if stops:
+        raise AirflowFailException(" ".join(stops))
 
 
 # -- dead letters
