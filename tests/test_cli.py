@@ -331,7 +331,7 @@ def test_doubtful_rows_wait_for_a_person_where_a_repeat_would_count(house: House
 
 def test_ping_sends_no_conversion(house: House) -> None:
     result = conversions(house, "ping")
-    assert result.exit_code == GOOD
+    assert result.exit_code == GOOD, result.output
     assert [line.split()[:2] for line in result.stdout.splitlines()] == [
         ["ok", f"{name}:"] for name in sorted(house.to)
     ]
