@@ -102,7 +102,7 @@ class Staging:
 
 def cache(url: str) -> MutableMapping[str, bytes]:
     """Small things kept between runs beside the staged ones (looked-up datafiles)."""
-    mapper: MutableMapping[str, bytes] = fsspec.get_mapper(f"{url.rstrip("/")}/cache")
+    mapper: MutableMapping[str, bytes] = fsspec.get_mapper(f"{url.rstrip('/')}/cache")
     return mapper
 
 
