@@ -6,6 +6,7 @@ their own settings models and are judged when they are asked for.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -272,7 +273,7 @@ class Config:
 
     def _secret(self, found: re.Match[str], where: str) -> str:
         known = self.secret(found["name"])
-        if known is not None:
+        if known:
             return known
         if found["default"] is not None:
             return found["default"]
@@ -325,7 +326,12 @@ def _validated(model: type[T], raw: Mapping[str, Any], where: str) -> T:
 
 
 def _nearest(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(str(loc[-1]), model.model_fields, n=1) if len(loc) == 1 else []
+    """A known key that looks like the unknown one, among those of the same place in the file."""
+    for part in loc[:-1]:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field is not None else None
+        inner = (get_args(inner) or (inner,))[-1]  # dict[str, Inner] and Inner alike
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    near = difflib.get_close_matches(str(loc[-1]), model.model_fields, n=1)
     return f" (did you mean {near[0]}?)" if near else ""

@@ -1,0 +1,99 @@
+"""imports.yaml: wrong keys, types and secrets are refused with the path of the key, in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from etl import config
+from etl.errors import ConfigError
+
+GOOD = """
+destinations:
+  kameleoon: {site_code: f17c21u1ag, data_region: eu}
+  converge: {webhook_token: "${TOKEN}"}
+imports:
+  orders: {source: {type: csv, path: o.csv}, to: [kameleoon, converge]}
+"""
+
+
+def judged(tmp_path: Path, text: str, **secrets: str) -> config.Config:
+    path = tmp_path / "imports.yaml"
+    path.write_text(text)
+    found = config.load(path, secrets.get)
+    found.check()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        pytest.param("data_region: eu", "data_region: us", "destinations.kameleoon.data_region: ", id="wrong choice"),
+        pytest.param("site_code:", "sitecode:", "destinations.kameleoon.site_code: is required", id="missing key"),
+        pytest.param(
+            "eu}", "eu, limit: {items: 5}}", "kameleoon.limit: is not a known key (did you mean limits?)", id="typo"
+        ),
+        pytest.param(
+            "eu}", "eu, limits: {item: 5}}", "limits.item: is not a known key (did you mean items?)", id="inner typo"
+        ),
+        pytest.param("eu}", "eu, limits: {items: 0}}", "destinations.kameleoon.limits.items: ", id="too small"),
+        pytest.param(
+            "eu}", "eu, endpoint: ftp://x}", "destinations.kameleoon.endpoint: must be a full http", id="not a URL"
+        ),
+        pytest.param(
+            "kameleoon:", "kamelon:", "imports.orders.to.0: there is no destination 'kameleoon'", id="unknown name"
+        ),
+        pytest.param("eu}", "eu, type: adobe}", "destinations.kameleoon.type: must be one of", id="unknown type"),
+        pytest.param("to: [kameleoon, converge]", "to: []", "imports.orders.to: ", id="nowhere to"),
+        pytest.param(
+            "o.csv}",
+            "o.csv}, chunk_row: 9",
+            "orders.chunk_row: is not a known key (did you mean chunk_rows?)",
+            id="deep",
+        ),
+        pytest.param(
+            "o.csv}", "o.csv}, timezone: Mars/X", "imports.orders.timezone: Mars/X is not a time zone", id="zone"
+        ),
+        pytest.param("type: csv, ", "", "imports.orders.source: needs a `type`", id="no type"),
+        pytest.param("type: csv", "type: xls", "imports.orders.source.type: must be one of csv", id="unknown source"),
+        pytest.param("imports:", "import:", "import: is not a known key (did you mean imports?)", id="top level"),
+        pytest.param("{site_code", "{{site_code", "is not YAML", id="not YAML"),
+    ],
+)
+def test_one_sentence_with_the_path_of_the_key(tmp_path: Path, old: str, new: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        judged(tmp_path, GOOD.replace(old, new, 1), TOKEN="t")
+    assert sentence in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("secrets", [{}, {"TOKEN": ""}], ids=["unset", "empty"])
+def test_a_missing_secret_is_named_with_its_key(tmp_path: Path, secrets: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"destinations\.converge\.webhook_token: \$\{TOKEN\} has no value"):
+        judged(tmp_path, GOOD, **secrets)
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    found = judged(tmp_path, GOOD, TOKEN="hush-hush")
+    destination = found.destination("converge")
+    assert "hush-hush" not in repr(found) + repr(destination.settings) + str(destination.settings)
+    assert destination.secrets() == ["hush-hush"]
+
+
+def test_defaults_and_places(tmp_path: Path) -> None:
+    found = judged(tmp_path, GOOD.replace("${TOKEN}", "${TOKEN:-standby}"))
+    assert found.destination("converge").secrets() == ["standby"]
+    assert found.ledger_url == f"sqlite:///{tmp_path}/var/ledger.db"
+    assert found.staging_url == f"{tmp_path}/var/staging"
+
+
+def test_limits_never_pass_what_the_vendor_documents(tmp_path: Path) -> None:
+    found = judged(tmp_path, GOOD.replace("eu}", "eu, limits: {bytes: 99000000, items: 999999}}"), TOKEN="t")
+    limits = found.destination("kameleoon").limits
+    assert (limits.bytes, limits.items) == (3_000_000, 30_000)
+
+
+def test_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--config"):
+        config.load(tmp_path / "none.yaml")
