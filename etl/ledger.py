@@ -33,6 +33,7 @@ LEASE_MS = 15 * 60_000
 """How long a run's claims stand without a sign of life."""
 
 _LOOKUP = 10_000  # keys per SELECT … IN (…); SQLite takes 32,766 parameters
+_UPGRADE_LOCK = 7_163_201_104
 _AT_ONCE = 500  # rows per INSERT on SQLite
 
 _meta = sa.MetaData()
@@ -184,6 +185,8 @@ class Ledger:
     def upgrade(self) -> None:
         """Bring the tables to this version, making them if there are none."""
         with _sentences(self), self.engine.begin() as connection:
+            if self.engine.dialect.name == "postgresql":  # two first runs at once; SQLite's BEGIN IMMEDIATE does it
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
             alembic.command.upgrade(_alembic(connection), "head")
 
     def open(self) -> Ledger:

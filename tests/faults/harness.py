@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -21,11 +22,16 @@ DEDUPLICATING = [name for name in EVERYBODY if name != REPEATS_COUNT]
 
 
 class Victims:
-    """A fork server (`tests.faults.victim`): processes that live through a command, or die in the middle of it."""
+    """A fork server (`tests.faults.victim`): processes that live through a command, or die in the middle of it.
 
-    def __init__(self) -> None:
+    ``machine``: a folder for temporary files of its own, so that it shares no lanes with others, like another machine.
+    """
+
+    def __init__(self, machine: Path | None = None) -> None:
         command = [sys.executable, "-m", "tests.faults.victim"]
-        self._server = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        there = {**os.environ, "TMPDIR": str(machine)} if machine else None
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._server = subprocess.Popen(command, cwd=ROOT, env=there, text=True, **pipes)
         self._lock = threading.Lock()
 
     def run(self, *args: str, **order: Any) -> int:
