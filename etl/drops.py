@@ -27,7 +27,7 @@ from typing import Any
 import fsspec
 from croniter import CroniterBadCronError, croniter
 
-from etl import files, pipeline, receipts
+from etl import files, load, pipeline, receipts
 from etl.config import Config, DropSettings
 from etl.errors import ConfigError, ImporterError, SourceError
 from etl.ledger import LEASE_MS, FileInfo, Ledger, now_ms
@@ -379,9 +379,14 @@ def _judge(job: Job, staged: Mapping[str, list[Chunk]]) -> None:
         for name in job.destinations:
             items = pipeline.transform(job, name, chunk)
             staged[name].append(items)
-            reason, detail = job.config.destination(name).facts.expired
-            late = [item for item in job.staging.items(items) if _is_late(item, job.clock())]
-            _note(job, name, late, Verdict(Status.REJECTED, reason, detail))
+            _note_late(job, name, [item for item in job.staging.items(items) if _is_late(item, job.clock())])
+
+
+def _note_late(job: Job, name: str, late: Sequence[Item]) -> None:
+    destination = job.config.destination(name)
+    before = job.ledger.failed_before(job.run.run_no, name, [item.event_id for item in late]) if late else {}
+    rows = [(i.row_number, i.event_id, i.event_name, load.expired(destination, before.get(i.event_id))) for i in late]
+    job.ledger.note(job.run.run_no, [name], rows)
 
 
 def _is_late(item: Item, at: int) -> bool:

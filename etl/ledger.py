@@ -340,10 +340,12 @@ class Ledger:
         numbers = [item.row_number for item in items]
         if not numbers:
             return [], []
-        asked = sa.select(_entries.c.row_number, _entries.c.status, _entries.c.reason).where(
+        dense = max(numbers) - min(numbers) < 4 * len(numbers) or len(numbers) > _LOOKUP
+        row = _entries.c.row_number
+        asked = sa.select(row, _entries.c.status, _entries.c.reason).where(
             _entries.c.run_no == run_no,
             _entries.c.destination == destination,
-            _entries.c.row_number.between(min(numbers), max(numbers)),
+            row.between(min(numbers), max(numbers)) if dense else self._among(row, numbers),
         )
         seen = {row.row_number: row for row in connection.execute(asked)}
         if not seen:
@@ -559,6 +561,21 @@ class Ledger:
         )
         with self._reading() as connection:
             return int(connection.execute(sa.select(sa.func.count()).select_from(unfit.subquery())).scalar_one())
+
+    def failed_before(self, run_no: int, destination: str, event_ids: Sequence[str]) -> dict[str, str]:
+        """Which of these events an earlier run failed to deliver: event_id -> run_id, the first of them."""
+        found: dict[str, str] = {}
+        with self._reading() as connection:
+            for part in _parts(event_ids):
+                asked = (
+                    sa.select(_entries.c.event_id, _runs.c.run_id)
+                    .join(_runs, _runs.c.run_no == _entries.c.run_no)
+                    .where(_entries.c.destination == destination, _entries.c.run_no < run_no)
+                    .where(_entries.c.status == Status.FAILED.value, self._among(_entries.c.event_id, part))
+                    .order_by(_entries.c.run_no.desc())
+                )
+                found |= {row.event_id: row.run_id for row in connection.execute(asked)}
+        return found
 
     def delivered_by(self, destination: str, event_ids: Sequence[str]) -> dict[str, str]:
         """Which of these events a destination has taken: event_id -> run_id."""

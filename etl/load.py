@@ -40,6 +40,8 @@ class Loader:
     insist: bool = False
     progress: Progress = field(default=lambda count: None)
     stop: Stop | None = None
+    undelivered: dict[str, str] = field(default_factory=dict)
+    """Events that are too old now and that an earlier run failed to deliver: event_id -> that run."""
 
     def load(self, items: Sequence[Item]) -> None:
         """Bring every item to its last word. Returns when all of it is in the ledger."""
@@ -52,6 +54,8 @@ class Loader:
         rounds = WAVE_ROUNDS if self.destination.facts.repeatable else 1
         size = max(WAVE_LEAST, min(WAVE_MOST, rounds * limits.connections * limits.items))
         knocked = False
+        items = soonest_first(items)
+        await asyncio.to_thread(self._look_back, items)
         async with transport.line(limits, patience, lane) as line:
             for wave in _waves(items, size):
                 if transport.leaving.is_set():
@@ -64,6 +68,12 @@ class Loader:
                 sent = await self._send_wave(line, won)
                 await asyncio.to_thread(self.ledger.record, self.run_no, self.destination.name, sent)
                 self.progress(len(wave))
+
+    def _look_back(self, items: Sequence[Item]) -> None:
+        _, late = _by_age(items, self.clock())
+        if late:
+            events = [item.event_id for item in late]
+            self.undelivered |= self.ledger.failed_before(self.run_no, self.destination.name, events)
 
     def _claim(self, wave: Sequence[Item]) -> list[Item]:
         facts = self.destination.facts
@@ -95,7 +105,8 @@ class Loader:
         async with line.slots:
             at = self.clock()
             fresh, late = _by_age(batch, at)
-            done = [_unsent(late, Verdict(Status.REJECTED, *self.destination.facts.expired))] if late else []
+            verdicts = [expired(self.destination, self.undelivered.get(item.event_id)) for item in late]
+            done = [Sent(late, verdicts, 0, 0)] if late else []
             if self.stop or transport.leaving.is_set():
                 return [*done, _unsent(fresh, self._failed())]
             request = self.destination.request([item.payload for item in fresh]) if fresh else None
@@ -172,6 +183,21 @@ class Loader:
     def _too_large(self) -> Verdict:
         limit = self.destination.limits.bytes
         return Verdict(Status.REJECTED, "too_large", f"Alone it is larger than a request may be ({limit:,} bytes).")
+
+
+def soonest_first(items: Sequence[Item]) -> Sequence[Item]:
+    """Those that the vendor takes no longer soonest go first; the others keep their order, after them."""
+    if all(item.expires_at_ms is None for item in items):
+        return items
+    return sorted(items, key=lambda item: (item.expires_at_ms is None, item.expires_at_ms or 0))
+
+
+def expired(destination: Destination, failed_in: str | None) -> Verdict:
+    """What is said of an item that came too late; ``failed_in`` is the run that could not deliver it in time."""
+    reason, detail = destination.facts.expired
+    if failed_in is not None:
+        detail = f"{detail} It expired undelivered: run {failed_in} failed to deliver it while there was time."
+    return Verdict(Status.REJECTED, reason, detail)
 
 
 def pack(items: Sequence[Item], destination: Destination) -> Iterator[list[Item]]:

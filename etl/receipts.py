@@ -154,7 +154,7 @@ class Tally:
     waiting: int = 0
     unsure: int = 0
     statuses: dict[str, Counter[str]] = field(default_factory=dict)
-    reasons: dict[tuple[str, str, str], Reason] = field(default_factory=dict)
+    reasons: dict[tuple[str, str, str, str], Reason] = field(default_factory=dict)
     leaving: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)
     leaving_rows: Counter[str] = field(default_factory=Counter)
     late: int = 0
@@ -241,14 +241,16 @@ def _told(
 def _count(tally: Tally, number: int, words: Mapping[str, Word], asked: Asked, story: Story) -> str | None:
     """Count one row; what is to be corrected in it, or None when its sender has nothing to do."""
     tally.rows += 1
+    late = {name for name, (_, reason, _) in words.items() if reason == asked.expired[name]}
     for name, (status, reason, detail) in words.items():
         tally.statuses[name][status] += 1
         if reason:
-            told = tally.reasons.setdefault((name, status, reason), Reason(detail))
+            # Of what came too late each sentence is told: it names the run that failed to deliver it in time.
+            key = (name, status, reason, detail if name in late else "")
+            told = tally.reasons.setdefault(key, Reason(detail))
             told.rows += 1
             if len(told.first_rows) < ROWS_SHOWN:
                 told.first_rows.append(number)
-    late = {name for name, (_, reason, _) in words.items() if reason == asked.expired[name]}
     statuses = {status for status, _, _ in words.values()}
     mendable = {n: w for n, w in words.items() if w[0] in TO_CORRECT and n not in late}
     whole = story.kind == "quarantined"
@@ -342,7 +344,7 @@ def _rank(status: str) -> int:
 
 def _grouped(tally: Tally) -> list[_Group]:
     found: dict[tuple[Any, ...], _Group] = {}
-    for (name, status, reason), told in tally.reasons.items():
+    for (name, status, reason, _), told in tally.reasons.items():
         key = (status, reason, told.sentence, told.rows, *told.first_rows)
         group = found.setdefault(key, _Group(status, reason, told.sentence, [], told.rows, told.first_rows))
         group.destinations.append(name)
