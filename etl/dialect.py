@@ -48,7 +48,7 @@ _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 # Western words have no three accented letters in a row (Cyrillic ones would), and no quotation mark or capital Š, Ž, Ÿ
 # inside (files of MS-DOS and old Macs would).
 _NOT_WESTERN = re.compile(
-    rb"[\xc0-\xff]{3}|[A-Za-z][\x82-\x84\x86-\x89\x8b\x93-\x95\x98\x9b][A-Za-z]|[a-z][\x8a\x8c\x8e\x9f][a-z]"
+    rb"[\xc0-\xff]{3}|[A-Za-z][\x82-\x84\x86-\x89\x8b\x93-\x95\x98\x9b][A-Za-z]|[A-Za-z][\x8a\x8c\x8e\x9f][a-z]"
 )
 
 
@@ -127,8 +127,7 @@ def _shown(sample: bytes, name: str) -> tuple[str, str]:
             return codec, ""
     if sample.isascii() and b"\x00" not in sample:
         return "utf-8-sig", ""
-    zeros = sample[:4096].count(b"\x00")
-    if zeros > len(sample[:4096]) // 4:
+    if b"\x00" in sample[:2]:
         raise SourceError(
             f"{name}: this looks like UTF-16 without its mark: set `encoding: utf-16-le` (or utf-16-be). {_SAVE_AS}"
         )
@@ -168,7 +167,7 @@ def _has_utf8(sample: bytes) -> bool:
 
 
 def _line_of(sample: bytes, position: int) -> int:
-    return sample.count(b"\n", 0, position) + 1
+    return max(sample.count(mark, 0, position) for mark in (b"\n", b"\r")) + 1
 
 
 def _text(sample: bytes, codec: str, errors: str) -> str:
@@ -193,7 +192,10 @@ def _delimiter(lines: Sequence[str], name: str) -> str:
         if len(proven) == 1:
             return proven[0]
     seen = " and ".join(DELIMITERS[mark] for mark in split)
-    raise SourceError(f'{name}: the columns may be separated by {seen}: set `delimiter`, such as `delimiter: ";"`.')
+    raise SourceError(
+        f"{name}: the columns may be separated by {seen}: let the import's source say which, such as "
+        '`delimiter: ";"`, or save the file with quotation marks around its texts.'
+    )
 
 
 def _refuse_a_title(shapes: dict[str, list[list[str]]], name: str) -> None:

@@ -104,8 +104,12 @@ def conversions(frame: pd.DataFrame, rules: Rules, seen: Seen) -> tuple[pd.DataF
     typed["first_row"] = seen.first_rows(typed["event_id"])
     bad = problems(conversion.SCHEMA, typed)
     told = {row: Verdict(Status.REJECTED, reason, text) for row, reason, text in bad.itertuples()}
-    told |= {row: _damaged(text) for row, text in damage[damage.notna()].items()}
-    told |= {row: Verdict(Status.REJECTED, "not_a_conversion", why) for row, why in _no_rows(typed).items()}
+    damaged = damage[damage.notna()]
+    told |= {row: _damaged(text) for row, text in damaged.items()}
+    # A total has fewer cells than the table above it; but what could not be read may be anything.
+    unread = damaged.index[~damaged.str.startswith("ragged_row:")]
+    none = conversion.not_conversions(typed.drop(index=unread)).dropna()
+    told |= {row: Verdict(Status.REJECTED, "not_a_conversion", why) for row, why in none.items()}
     good = typed[~typed.index.isin(list(told))] if told else typed
     good = good.drop(columns=[*conversion.JUDGED, "occurred_at"])
     good = good.astype({"occurred_at_ms": "int64"})
@@ -114,10 +118,6 @@ def conversions(frame: pd.DataFrame, rules: Rules, seen: Seen) -> tuple[pd.DataF
     hashes = pd.util.hash_pandas_object(source.loc[good.index, content], index=False).to_numpy()
     good["fingerprint"] = (hashes >> np.uint64(1)).astype(np.int64)
     return good, noted(typed, told)
-
-
-def _no_rows(typed: pd.DataFrame) -> pd.Series[str]:
-    return conversion.not_conversions(typed).dropna()
 
 
 def _damaged(damage: str) -> Verdict:

@@ -134,24 +134,38 @@ _NUMBERED = re.compile(
 _YEAR_FIRST = re.compile(
     rf"\s*(?P<year>\d{{4}})(?P<mark>[./-])(?P<first>\d{{1,2}})(?P=mark)(?P<then>\d{{1,2}}){_CLOCK}\s*", re.ASCII
 )
-_NAMED_MONTH = re.compile(r"(?=.*\b\d{4}\b)(?=.*[^\W\d_]{3})[\w ,.:+-]{8,40}")
+_MONTH = (
+    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:tember)?"
+    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+_DAY_NAMED = re.compile(
+    rf"\s*\d{{1,2}}(?P<mark>[. -]+){_MONTH}(?P<then>[, -]+)(?P<year>\d{{4}}){_CLOCK}\s*", re.ASCII | re.IGNORECASE
+)
+_NAMED_DAY = re.compile(
+    rf"\s*{_MONTH}(?P<mark>[. -]+)\d{{1,2}}(?P<then>[, -]+)(?P<year>\d{{4}}){_CLOCK}\s*", re.ASCII | re.IGNORECASE
+)
 
 
 def _unread(value: str) -> str:
     found = _NUMBERED.fullmatch(value)
     if found and found["first"] != found["then"] and int(found["first"]) <= 12 and int(found["then"]) <= 12:
         return "ambiguous_date"
-    if found or _YEAR_FIRST.fullmatch(value) or _NAMED_MONTH.fullmatch(value):
+    if found or any(other.fullmatch(value) for other in (_YEAR_FIRST, _DAY_NAMED, _NAMED_DAY)):
         return "date_format_needed"
     return "timestamp_unparsable"
 
 
 def date_formats(value: str) -> list[str]:
     """How a date may be meant, as ``strptime`` formats; two where day and month cannot be told apart, else one."""
-    found = _NUMBERED.fullmatch(value) or _YEAR_FIRST.fullmatch(value)
+    patterns = (_NUMBERED, _YEAR_FIRST, _DAY_NAMED, _NAMED_DAY)
+    found = next((found for pattern in patterns if (found := pattern.fullmatch(value))), None)
     if found is None:
-        return ["%d %B %Y"]
+        return []
     time = _clock_format(found)
+    if "month" in found.re.groupindex:
+        month = "%b" if len(found["month"]) == 3 else "%B"
+        first, then = (month, "%d") if found.re is _NAMED_DAY else ("%d", month)
+        return [f"{first}{found['mark']}{then}{found['then']}%Y{time}"]
     mark, year = found["mark"], "%Y" if len(found["year"]) == 4 else "%y"
     if found.re is _YEAR_FIRST:
         return [f"%Y{mark}%m{mark}%d{time}"]

@@ -76,8 +76,8 @@ def money(*tests: pa.Check) -> pa.Column:
         "import's `locale` declares them)."
     )
     comma = (
-        "revenue holds a comma that may stand for the decimals or for the thousands. Say which in the import's "
-        '`locale`: decimal "," and thousands "." if it writes 1.234,50; decimal "." and thousands "," if 1,234.50.'
+        "revenue holds a comma that may stand for the decimals or for the thousands: write 1234.50, or have the "
+        'import\'s `locale` say which (decimal "," and thousands "." for 1.234,50; the other way round for 1,234.50).'
     )
     return optional(
         rule("decimal_comma", comma, lambda column: ~_has_comma(column)),

@@ -11,7 +11,7 @@ import io
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import IO, Any
 
 import pandas as pd
@@ -24,7 +24,7 @@ from etl.errors import SourceError
 from etl.files import Place, find, opened, windowed
 from etl.sources.base import Source, SourceSettings, StorageSettings, Window
 
-log = logging.getLogger("conversions")
+log = logging.getLogger("conversions.source")  # its warnings are shown without -v, too
 
 LARGEST_CELL = 16 * 1024 * 1024
 LONGEST_LINE = 64 * 1024 * 1024
@@ -35,7 +35,10 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _A_VALUE = re.compile(
     r"[^@\s]+@[^@\s]+\.[^@\s]+|\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*|\d{1,2}[./]\d{1,2}[./]\d{4}.*|[+-]?\d{7,}|\d+[.,]\d\d"
 )
-_DAMAGED_TEXT = "undecodable: The row holds bytes that are no text in the file's encoding: type that cell again."
+_DAMAGED_TEXT = (
+    "undecodable: A character in the row cannot be read, because its bytes are no text in the file's encoding: "
+    "type that cell again and save as CSV UTF-8."
+)
 _NUL = "nul_byte: The row holds NUL bytes: the file was damaged on its way; export it again."
 
 
@@ -145,14 +148,36 @@ class _Broken(list[str]):
     why = ""
 
 
+class _Lines:
+    """The lines of a text by the block, which costs less than one by one; remembers the block it is in."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self._block: list[str] = []
+        self._first = 1
+
+    def blocks(self) -> Iterator[list[str]]:
+        """All lines, for `chain.from_iterable`."""
+        while block := self._text.readlines(64 * 1024):
+            self._first += len(self._block)
+            self._block = block
+            yield block
+
+    def __getitem__(self, number: int) -> str:
+        """A line of the block that is being read, by its number in the text."""
+        return self._block[number - self._first]
+
+
 class _Rows:
     """The rows of one file: cells, blank lines left out; a row that breaks the rules of quoting is `_Broken`."""
 
     def __init__(self, text: io.TextIOWrapper, shown: dialect.Dialect, name: str) -> None:
         self._name = name
         self._before = sum(1 for _ in islice(text, shown.lines_before))
+        self._lines = _Lines(text)
         # Strict, because the lenient way changes texts silently: "12"34 would be read as 1234.
-        self._reader = csv.reader(text, delimiter=shown.delimiter, strict=True)
+        self._delimiter = shown.delimiter
+        self._reader = csv.reader(chain.from_iterable(self._lines.blocks()), delimiter=shown.delimiter, strict=True)
 
     def header(self) -> list[str]:
         """The first row with anything in it."""
@@ -197,13 +222,14 @@ class _Rows:
                 f"{self._name}: line {line} opens a quotation mark that is not closed as it should be, so that rows "
                 'after it run together: close it, or write it twice ("") where it belongs to the text.'
             )
-        row = _Broken([""])
         if error.startswith("field larger"):
+            row = _Broken([""])
             row.why = f"cell_too_large: Line {line} holds a cell of more than 16 million characters."
-        else:
-            row.why = (
-                f'broken_quotes: In line {line} text follows a closing quotation mark: write it twice ("") inside text.'
-            )
+            return row
+        row = _Broken(next(csv.reader([self._lines[began]], delimiter=self._delimiter)))
+        row.why = (
+            f'broken_quotes: In line {line} text follows a closing quotation mark: write it twice ("") inside text.'
+        )
         return row
 
 
@@ -225,7 +251,7 @@ class _Table:
         """Rows as text columns, with what is wrong with any of them in ``damage``; index = row number."""
         width = len(self.names)
         damage: list[str | None] = [None] * len(rows)
-        if set(map(len, rows)) != {width}:
+        if set(map(len, rows)) != {width} or set(map(type, rows)) != {list}:
             damage = [_ragged(row, width) for row in rows]
             rows = [(row + [""] * width)[:width] for row in rows]
         columns = dict(zip(self.names, map(_Column, zip(*rows, strict=True)), strict=True))

@@ -1,0 +1,160 @@
+"""Files as colleagues send them: each is understood, or refused with a sentence that says what to do.
+
+The files are in sample_data/messy; this table says what becomes of each, without any setting or with the one that its
+sentence asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from etl import config, pipeline
+from etl.errors import SourceError
+from tests.conftest import destinations
+
+MESSY = Path(__file__).parent.parent.parent / "sample_data/messy"
+NOW = datetime(2026, 11, 20, 20, tzinfo=UTC)
+
+Counts = dict[tuple[str, str], int]
+READY = ("ready", "")
+
+
+class Case(NamedTuple):
+    """A file, settings of its source and of its import, and what comes of it: counts, or part of the refusal."""
+
+    file: str
+    expected: Counts | str
+    source: Mapping[str, Any] = {}
+    settings: Mapping[str, Any] = {}
+
+
+def good(rows: int, **rejected: int) -> Counts:
+    return ({READY: rows} if rows else {}) | {("rejected", reason): count for reason, count in rejected.items()}
+
+
+CASES = [
+    Case("good.csv", good(3)),
+    # compressed
+    Case("good_compressed.csv.gz", good(3)),
+    Case("good_compressed.csv.zst", good(3)),
+    Case("cut_off.csv.gz", "the compressed file is damaged or cut off."),
+    Case("cut_off.csv.zst", "the compressed file is damaged or cut off."),
+    # encodings
+    Case("utf8_with_mark.csv", good(3)),
+    Case("utf16_tabs.csv", good(3)),
+    Case("utf16_tabs.csv", "begins with the mark of UTF-16: leave `encoding` out.", {"encoding": "utf-8"}),
+    Case("utf16_big_endian.csv", good(3)),
+    Case("utf16_without_mark.csv", "set `encoding: utf-16-le`"),
+    Case("utf16_without_mark.csv", good(3), {"encoding": "utf-16-le"}),
+    Case("windows_1252.csv", good(3)),
+    Case("windows_1252.csv", good(3), {"encoding": "windows-1252"}),
+    Case("windows_1252.csv", "says UTF-8, but line 2 is not", {"encoding": "utf-8"}),
+    Case("windows_1252.csv", "says utf-16, but the file is not", {"encoding": "utf-16"}),
+    Case("windows_1251.csv", "line 2 is neither UTF-8 nor plainly Windows-1252"),
+    Case("windows_1251.csv", good(2), {"encoding": "cp1251"}),
+    Case("old_mac.csv", "line 2 is neither UTF-8 nor plainly Windows-1252"),
+    Case("old_mac.csv", good(1), {"encoding": "mac-roman"}),
+    Case("bad_bytes_in_utf8.csv", good(2, undecodable=1)),
+    Case("half_a_character.csv", good(2, undecodable=1)),
+    # delimiters and quotes
+    Case("pipes.csv", good(3)),
+    Case("line_that_names_the_delimiter.csv", good(3)),
+    Case("which_delimiter.csv", "the columns may be separated by comma and semicolon"),
+    Case("quoted_line_breaks.csv", good(2)),
+    Case("quote_not_closed.csv", "line 3 opens a quotation mark that is not closed"),
+    Case("quote_inside_a_cell.csv", good(2, broken_quotes=1)),
+    Case("inches.csv", good(1)),
+    # headers
+    Case("header_spelled_loosely.csv", good(3)),
+    Case("header_twice.csv", "the header names user_id more than once (columns 4, 7)"),
+    Case("header_two_alike.csv", "Event ID and event-id may both be event_id"),
+    Case("header_unknown.csv", "columns:\n  event_id: Bestellnummer\n  event_name: Ereignis\n  occurred_at: Datum\n"),
+    Case("header_without_names.csv", good(3)),
+    Case("header_missing.csv", "the first line holds values, not column names"),
+    Case("header_below_a_title.csv", "delete what stands above them"),
+    Case("header_only.csv", good(0)),
+    # rows
+    Case("blank_lines.csv", good(3)),
+    Case("total_and_empty_rows.csv", good(3, not_a_conversion=5)),
+    Case("ragged.csv", good(2, ragged_row=3)),
+    Case("nul_and_control.csv", good(2, nul_byte=1, control_character=1)),
+    # numbers and dates
+    Case("decimal_comma.csv", good(1, decimal_comma=2)),
+    Case("decimal_comma.csv", good(3), settings={"locale": {"decimal": ",", "thousands": "."}}),
+    Case("decimal_comma.csv", good(1, not_in_locale=2), settings={"locale": {"decimal": ".", "thousands": ","}}),
+    Case("thousands.csv", good(1, not_a_decimal=1, decimal_comma=1)),
+    Case("thousands.csv", good(3), settings={"locale": {"decimal": ".", "thousands": ","}}),
+    Case("german_dates.csv", good(0, date_format_needed=2, ambiguous_date=1)),
+    Case("german_dates.csv", good(0, no_timezone=3), settings={"date_format": "%d.%m.%Y %H:%M"}),
+    Case("german_dates.csv", good(3), settings={"date_format": "%d.%m.%Y %H:%M", "timezone": "Europe/Berlin"}),
+    Case("day_or_month.csv", good(0, ambiguous_date=1, date_format_needed=2, timestamp_unparsable=1)),
+    # what spreadsheets do to ids
+    Case("ids_rounded.csv", good(2, id_damaged_by_spreadsheet=3)),
+    Case("ids_rounded.csv", good(3, id_damaged_by_spreadsheet=2), settings={"spreadsheet": False}),
+    Case("formulas.csv", good(1, formula_text=5, negative_amount=1)),
+    # no CSV at all
+    Case("empty.csv", "the file is empty; it needs a header row"),
+    Case("workbook.csv", "this is an Excel workbook"),
+    Case("page.csv", "this is a web page, not a CSV file"),
+]
+
+
+def check(folder: Path, case: Case) -> Counts:
+    """Judge the file for one destination, with nothing sent."""
+    raw = {
+        "ledger": f"sqlite:///{folder}/ledger.db",
+        "staging": str(folder / "staging"),
+        "destinations": {"convert": destinations("http://127.0.0.1:1")["convert"]},
+        "imports": {
+            "orders": {
+                "source": {"type": "csv", "path": str(MESSY / case.file), **case.source},
+                "to": ["convert"],
+                **case.settings,
+            }
+        },
+    }
+    file = folder / "imports.yaml"
+    file.write_text(yaml.safe_dump(raw))
+    checked = pipeline.check(config.load(file), "orders", clock=lambda: int(NOW.timestamp() * 1000))["convert"]
+    assert sum(checked.counts.values()) == checked.rows, "every row read has its word"
+    for _, _, _, verdict in checked.noted:
+        assert verdict.detail.endswith((".", ")")), verdict
+        assert not any(private in verdict.detail for private in ("customer-", "Müller", "Smith")), verdict
+    return dict(checked.counts)
+
+
+def named(case: Case) -> str:
+    with_ = [f"{key}={value}" for key, value in {**case.source, **case.settings}.items()]
+    return " ".join([case.file, *with_])
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_a_messy_file_is_understood_or_refused(tmp_path: Path, case: Case) -> None:
+    if isinstance(case.expected, str):
+        with pytest.raises(SourceError) as refused:
+            check(tmp_path, case)
+        assert case.expected in str(refused.value)
+        assert case.file in str(refused.value)
+        assert "customer-" not in str(refused.value)
+    else:
+        assert check(tmp_path, case) == case.expected
+
+
+def test_every_messy_file_has_its_expectation() -> None:
+    assert {case.file for case in CASES} == {file.name for file in MESSY.iterdir()}
+
+
+def test_no_messy_file_stands_in_the_way_of_the_good_one(tmp_path: Path) -> None:
+    for case in CASES:
+        try:
+            check(tmp_path, case)
+        except SourceError:
+            continue
+        finally:
+            assert check(tmp_path, Case("good.csv", {})) == {READY: 3}, case.file
