@@ -12,7 +12,7 @@ export NO_PROXY := $(if $(NO_PROXY),$(NO_PROXY)$(comma))127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint airflow bench
+.PHONY: help install demo test lint airflow soak bench
 
 help:
 	@echo "make demo      one run of the nightly import to five sandbox vendors, results on screen"
@@ -20,6 +20,7 @@ help:
 	@echo "make airflow   Airflow with the DAGs on http://localhost:8080, beside the sandbox; Ctrl-C stops both"
 	@echo "make install   just the environment, in $(VENV)"
 	@echo "make lint      ruff and mypy"
+	@echo "make soak      500 kills and every fault at random over 200,000 rows; half an hour or so"
 	@echo "make bench     the benchmarks"
 
 install: $(INSTALLED)
@@ -55,6 +56,9 @@ lint: install
 
 test: lint
 	@$(BIN)/python -m pytest
+
+soak: install
+	@$(BIN)/python -m tests.faults.soak
 
 bench: install
 	@$(BIN)/python -m bench

@@ -111,6 +111,10 @@ class Sandbox:
         checked = faults_from(list(several))
         self._ask(lambda: self._vendors.faults.replace(checked))
 
+    def faults_set(self) -> list[dict[str, Any]]:
+        """The faults in force, each with how often it has `matched`."""
+        return self._ask(self._vendors.faults.listed)
+
     def clear_faults(self) -> None:
         """Set no fault."""
         self.faults([])
