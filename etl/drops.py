@@ -329,22 +329,17 @@ def _job(config: Config, ledger: Ledger, mine: FileInfo, file: Dropped, copy: Co
 
 
 def _source(config: Config, import_name: str, path: Path, name: str) -> Source:
-    """How the import reads one file. A file of ours (fix.csv) is UTF-8 whatever the import declares for its own."""
-    return Mended(config.one_file(import_name, str(path), **_ours(path)), name)
+    """How the import reads one file. A fix.csv is CSV as some spreadsheet wrote it, whatever the import declares."""
+    declared = config.an_import(import_name).source
+    instead = dict.fromkeys(declared) | {"type": "csv"} if _is_ours(path) else {}
+    return Mended(config.one_file(import_name, str(path), **instead), name)
 
 
-def _ours(path: Path) -> dict[str, Any]:
-    """Settings for a fix.csv as we wrote it: its encoding and delimiter; nothing for any other file."""
+def _is_ours(path: Path) -> bool:
+    """True for a file that begins with the column ``problem``."""
     with path.open("rb") as file:
-        line = file.readline(1 << 16)
-    start = b"\xef\xbb\xbf" + receipts.PROBLEM.encode()
-    if not line.startswith(start) or path.suffix.lower() != ".csv":
-        return {}
-    return {
-        "type": "csv",
-        "encoding": "utf-8-sig",
-        "delimiter": chr(line[len(start)]) if len(line) > len(start) else ",",
-    }
+        start = file.read(64).removeprefix(b"\xef\xbb\xbf").replace(b'"', b"").lower()
+    return re.match(receipts.PROBLEM.encode() + rb"[,;\t|\r\n]", start) is not None
 
 
 # -- judging and sending
@@ -638,25 +633,22 @@ def _delimiter(path: Path) -> str:
 
 def _asked(job: Job) -> Asked:
     names = job.destinations
-    chunks = job.staging.chunks("conversions")
+    chunks = {chunk.index: chunk for chunk in job.staging.chunks("conversions")}
     prepared = [name for name in names if job.staging.noted(f"lookup-{job.run.run_id}-{name}") is not None]
 
     def words(first: int, last: int) -> dict[str, dict[int, receipts.Word]]:
         found = job.ledger.words(job.run.run_no, names, first, last)
         return {name: {row: _shown(word) for row, word in rows.items()} for name, rows in found.items()}
 
-    def expiries(first: int, last: int) -> dict[str, dict[int, int]]:
+    def expiries(index: int) -> dict[str, dict[int, int]]:
+        if index not in chunks or (frame := job.staging.frame(chunks[index])).empty:
+            return {}
         found: dict[str, dict[int, int]] = {}
-        for chunk in chunks:
-            frame = job.staging.frame(chunk)
-            if frame.empty or frame.index[0] > last or frame.index[-1] < first:
-                continue
-            for name in prepared:
-                columns = job.destination(name).columns(frame)
-                if "expires_at_ms" in columns.columns:
-                    known = columns["expires_at_ms"].dropna()
-                    rows = zip(known.index, known, strict=True)
-                    found.setdefault(name, {}).update({int(row): int(ms) for row, ms in rows if first <= row <= last})
+        for name in prepared:
+            columns = job.destination(name).columns(frame)
+            if "expires_at_ms" in columns.columns:
+                known = columns["expires_at_ms"].dropna().astype("int64")
+                found[name] = dict(zip(known.index.tolist(), known.tolist(), strict=True))
         return found
 
     return Asked(words, expiries, {name: job.config.destination(name).facts.expired[0] for name in names})

@@ -162,14 +162,15 @@ class Tally:
 
 @dataclass(frozen=True)
 class Asked:
-    """Where the receipts get their words from: all three by row numbers, inclusive.
+    """Where the receipts get their words from.
 
-    ``words``: destination -> row -> word. ``expiries``: destination -> row -> last moment in epoch ms, only where there
-    is one. ``expired``: destination -> the reason code that means too late.
+    ``words(first, last)``: destination -> row -> word, for these rows. ``expiries(index)``: destination -> row -> last
+    moment in epoch ms, only where there is one, for the chunk at that place. ``expired``: destination -> the reason
+    code that means too late.
     """
 
     words: Callable[[int, int], Mapping[str, Mapping[int, Word]]]
-    expiries: Callable[[int, int], Mapping[str, Mapping[int, int]]]
+    expiries: Callable[[int], Mapping[str, Mapping[int, int]]]
     expired: Mapping[str, str]
 
 
@@ -192,18 +193,21 @@ def write(
             for path in (result, fix)
         )
         header: list[str] | None = None
-        for frame in _as_far_as_it_goes(source, chunk_rows):
+        for index, frame in enumerate(_as_far_as_it_goes(source, chunk_rows)):
             names = [str(column) for column in frame.columns if column != "damage"]
             if header is None:
                 header = names
                 rows_out.writerow([*map(harmless, names), *_added(destinations)])
                 fix_out.writerow([PROBLEM, *map(protected, names)])
-            for number, cells, words in _told(frame, names, asked, story):
+            if frame.empty:
+                continue
+            told = asked.words(int(frame.index[0]), int(frame.index[-1]))
+            for number, cells, words in _told(frame, names, told):
                 rows_out.writerow([*map(harmless, cells), *(harmless(part) for word in words for part in word)])
                 problem = _count(tally, number, dict(zip(destinations, words, strict=True)), asked, story)
                 if problem is not None:
                     fix_out.writerow([harmless(problem), *map(protected, cells)])
-            _note_leaving(tally, frame, asked, story)
+            _note_leaving(tally, told, asked.expiries(index), story)
         if header is None:
             rows_out.writerow(["file", "status", "detail"])
             rows_out.writerow([harmless(story.file), story.kind, harmless(story.why)])
@@ -225,17 +229,16 @@ def _added(destinations: Sequence[str]) -> list[str]:
     return [f"{name} {what}" for name in destinations for what in ("status", "reason", "detail")]
 
 
+_UNTOLD: Word = ("not sent", "file_unusable", "The file as a whole cannot be used, see above.")
+
+
 def _told(
-    frame: pd.DataFrame, names: Sequence[str], asked: Asked, story: Story
+    frame: pd.DataFrame, names: Sequence[str], told: Mapping[str, Mapping[int, Word]]
 ) -> Iterator[tuple[int, tuple[str, ...], list[Word]]]:
     """Row number, cells as text, and one word per destination."""
-    if frame.empty:
-        return
-    words = asked.words(int(frame.index[0]), int(frame.index[-1]))
     columns = [frame[name].astype("object").where(frame[name].notna(), "").map(str) for name in names]
-    missing = ("not sent", "file_unusable", "The file as a whole cannot be used, see above.")
     for number, *cells in zip(frame.index, *columns, strict=True):
-        yield int(number), tuple(cells), [words[name].get(int(number), missing) for name in asked.expired]
+        yield int(number), tuple(cells), [words.get(int(number), _UNTOLD) for words in told.values()]
 
 
 def _count(tally: Tally, number: int, words: Mapping[str, Word], asked: Asked, story: Story) -> str | None:
@@ -252,7 +255,7 @@ def _count(tally: Tally, number: int, words: Mapping[str, Word], asked: Asked, s
             if len(told.first_rows) < ROWS_SHOWN:
                 told.first_rows.append(number)
     statuses = {status for status, _, _ in words.values()}
-    mendable = {n: w for n, w in words.items() if w[0] in TO_CORRECT and n not in late}
+    mendable = {n: w for n, w in words.items() if w[0] in TO_CORRECT and w[1] not in NOT_ROWS and n not in late}
     whole = story.kind == "quarantined"
     tally.late += bool(late)
     tally.fine += statuses <= FINE
@@ -264,6 +267,9 @@ def _count(tally: Tally, number: int, words: Mapping[str, Word], asked: Asked, s
     tally.to_correct += 1
     return _problem({n: w for n, w in mendable.items() if w[1] not in WHOLE_FILE})
 
+
+NOT_ROWS = frozenset({"not_a_conversion"})
+"""Reasons of lines that nobody has to correct: totals and blanks below the data."""
 
 WHOLE_FILE = frozenset({"file_quarantined", "file_unusable"})
 """Reasons of rows that have no problem of their own."""
@@ -279,16 +285,13 @@ def _problem(words: Mapping[str, Word]) -> str:
     return " | ".join(f"{', '.join(names)}: {sentence}" for sentence, names in by_sentence.items())
 
 
-def _note_leaving(tally: Tally, frame: pd.DataFrame, asked: Asked, story: Story) -> None:
+def _note_leaving(
+    tally: Tally, told: Mapping[str, Mapping[int, Word]], expiries: Mapping[str, Mapping[int, int]], story: Story
+) -> None:
     """Rows that are not delivered and that their destination takes no longer when somebody looks next."""
-    if frame.empty:
-        return
-    span = int(frame.index[0]), int(frame.index[-1])
-    expiries = asked.expiries(*span)
-    words = asked.words(*span) if expiries else {}
     for name, rows in expiries.items():
         for number, expires in rows.items():
-            status, _, _ = words[name].get(number, ("", "", ""))
+            status = told[name].get(number, _UNTOLD)[0]
             if status not in GOOD and story.at_ms <= expires < story.next_run_ms:
                 tally.leaving_rows[name] += 1
                 soonest = [*tally.leaving.get(name, []), (expires, number, status)]

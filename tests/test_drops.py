@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import os
 import re
@@ -33,12 +34,14 @@ class Inbox:
     url: str
     fs: Any
     settings: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
     ahead_ms: int = 0
 
     @property
     def config(self) -> config.Config:
         self.house.to = self.house.to if self.house.to != list(EVERYBODY) else TO
-        self.house.import_settings = {"source": {"type": "csv"}, "drop": {"inbox": self.url, **self.settings}} | {
+        source = {"type": "csv", **self.source}
+        self.house.import_settings = {"source": source, "drop": {"inbox": self.url, **self.settings}} | {
             key: value for key, value in self.house.import_settings.items() if key not in ("source", "drop")
         }
         return self.house.config
@@ -55,6 +58,18 @@ class Inbox:
         self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         with self.fs.open(path, "wb") as file:
             file.write(rows if isinstance(rows, bytes) else (rows if isinstance(rows, str) else text(rows)).encode())
+
+    def written_now(self, name: str) -> None:
+        """Let the storage say that the file was last written at this moment of our clock."""
+        if "file" in self.fs.protocol:
+            os.utime(f"{self.root}/{name}", (self.clock() / 1000, self.clock() / 1000))
+            return
+        from moto.core import DEFAULT_ACCOUNT_ID
+        from moto.s3.models import s3_backends
+
+        bucket, _, folder = self.root.partition("/")
+        key = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(bucket, f"{folder}/{name}")
+        key.last_modified = datetime.fromtimestamp(self.clock() / 1000, UTC).replace(tzinfo=None)
 
     def round(self, *, after_s: int = 120) -> dict[str, Outcome]:
         """One round, so long after the last thing that happened."""
@@ -140,19 +155,12 @@ def test_three_files_one_of_them_twice_one_growing_and_one_all_bad(inbox: Inbox)
     inbox.drop("a.csv", good)
     inbox.drop("copy of a.csv", good)
     inbox.drop("bad.csv", [bad(n) for n in range(10, 14)] + [order(14)])
+    inbox.drop("growing.csv", [order(20)])
     inbox.ahead_ms = 300_000
+    inbox.written_now("growing.csv")
     seen = drops.look(inbox.config, "orders", inbox.clock)
     assert [file.name for file in seen.ready] == ["a.csv", "bad.csv", "copy of a.csv"]
-    inbox.drop("growing.csv", [order(20)])
-    grown = f"{inbox.root}/growing.csv"
-    if "file" in inbox.fs.protocol:
-        os.utime(grown, (inbox.clock() / 1000, inbox.clock() / 1000))
-    else:
-        inbox.ahead_ms = 0
-        seen = drops.look(inbox.config, "orders", inbox.clock)
-        assert [file.name for file in seen.growing] == inbox.names(), "S3 says when it was written: just now"
-        inbox.settings = {"settle_seconds": 0}
-        inbox.fs.rm_file(grown)
+    assert [file.name for file in seen.growing] == ["growing.csv"]
 
     outcomes = inbox.round(after_s=1)
     assert {name: outcome.state for name, outcome in outcomes.items()} == {
@@ -177,7 +185,12 @@ def test_three_files_one_of_them_twice_one_growing_and_one_all_bad(inbox: Inbox)
     told = inbox.table("quarantine/bad.result.csv")
     assert [row["converge reason"] for row in told] == ["timestamp_unparsable"] * 4 + ["file_quarantined"]
     assert "4 of 5 rows cannot be used anywhere, which is more than 50%" in inbox.read("quarantine/bad.summary.html")
-    assert inbox.names() == (["growing.csv"] if "file" in inbox.fs.protocol else [])
+    assert inbox.names() == ["growing.csv"]
+    inbox.drop("growing.csv", [order(20), order(21)])
+    inbox.written_now("growing.csv")
+    assert inbox.round(after_s=59) == {}, "it grew"
+    assert inbox.round(after_s=2)["growing.csv"].state == "processed"
+    assert inbox.received() == ["order-0", "order-1", "order-2", "order-20", "order-21"]
 
 
 def test_a_file_that_grows_is_left_until_it_rests(folder: Inbox) -> None:
@@ -264,6 +277,37 @@ def test_the_fix_file_corrected_and_dropped_again_delivers_exactly_the_corrected
     assert sorted(set(inbox.received()) - set(before)) == sorted(ids)
     sent = [entry["item"] for entry in inbox.house.sandbox.received("converge") if entry["key"] in ids]
     assert all("problem" not in str(item) and "'=1+1'" in str(item) for item in sent)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "delimiter"), [("utf-8-sig", ";"), ("utf-8", ","), ("cp1252", ";"), ("utf-8-sig", "\t")]
+)
+def test_a_fix_file_is_read_back_however_a_spreadsheet_saved_it(folder: Inbox, encoding: str, delimiter: str) -> None:
+    folder.settings = {"settle_seconds": 0}
+    row = order(1, event_id="0012", note="Größe; 1,5", revenue="19.90", occurred_at="yesterday")
+    folder.drop(
+        "a.csv", text([row, order(2)]).replace(",", ";").replace('"Größe; 1;5"', '"Größe; 1,5"').encode("cp1252")
+    )
+    folder.source = {"encoding": "cp1252", "delimiter": ";"}
+    folder.round()
+    (fix,) = list(csv.DictReader(io.StringIO(folder.read("processed/a.fix.csv"), newline=""), delimiter=";"))
+    assert (fix["event_id"], fix["note"]) == ("'0012", row["note"])
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, list(fix), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerow(fix | {"occurred_at": order(1)["occurred_at"]})
+    folder.drop("b.csv", out.getvalue().encode(encoding))
+    assert folder.round()["b.csv"].exit_code == 0
+    (item,) = [entry["item"] for entry in folder.house.sandbox.received("converge") if entry["key"] == "0012"]
+    assert "Größe; 1,5" in str(item)
+    assert "19.9" in str(item)
+
+
+def test_a_compressed_file_is_answered_like_any_other(folder: Inbox) -> None:
+    folder.settings = {"settle_seconds": 0}
+    folder.drop("orders.csv.gz", gzip.compress(text([order(1), bad(2)]).encode()))
+    assert folder.round()["orders.csv.gz"].state == "processed"
+    assert folder.names("processed") == ["orders.csv.gz", "orders.fix.csv", "orders.result.csv", "orders.summary.html"]
 
 
 def test_a_problem_column_of_their_own_does_not_travel_either(folder: Inbox) -> None:
