@@ -146,32 +146,37 @@ _NAMED_DAY = re.compile(
 )
 
 
+_ORDERS = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")
+_SHORT_ORDERS = ("%d{0}%m{0}%y", "%m{0}%d{0}%y", "%y{0}%m{0}%d")
+
+
 def _unread(value: str) -> str:
-    found = _NUMBERED.fullmatch(value)
-    if found and found["first"] != found["then"] and int(found["first"]) <= 12 and int(found["then"]) <= 12:
-        return "ambiguous_date"
-    if found or any(other.fullmatch(value) for other in (_YEAR_FIRST, _DAY_NAMED, _NAMED_DAY)):
-        return "date_format_needed"
-    return "timestamp_unparsable"
+    return ("timestamp_unparsable", "date_format_needed", "ambiguous_date")[min(len(date_formats(value)), 2)]
 
 
 def date_formats(value: str) -> list[str]:
-    """How a date may be meant, as ``strptime`` formats; two where day and month cannot be told apart, else one."""
-    patterns = (_NUMBERED, _YEAR_FIRST, _DAY_NAMED, _NAMED_DAY)
-    found = next((found for pattern in patterns if (found := pattern.fullmatch(value))), None)
-    if found is None:
-        return []
-    time = _clock_format(found)
-    if "month" in found.re.groupindex:
+    """How a date may be meant, as ``strptime`` formats: one, or several where day and month cannot be told apart.
+
+    Empty when it is no date that is known here.
+    """
+    if found := _NUMBERED.fullmatch(value):
+        orders = _ORDERS if len(found["year"]) == 4 else _SHORT_ORDERS[: 1 + len(found["first"])]
+        meant = {_meaning(order, found): order for order in reversed(orders) if _meaning(order, found)}
+        return [order.format(found["mark"]) + _clock_format(found) for order in reversed(meant.values())]
+    if found := _YEAR_FIRST.fullmatch(value):
+        order = "%Y{0}%m{0}%d"
+        return [order.format(found["mark"]) + _clock_format(found)] if _meaning(order, found) else []
+    if found := _DAY_NAMED.fullmatch(value) or _NAMED_DAY.fullmatch(value):
         month = "%b" if len(found["month"]) == 3 else "%B"
         first, then = (month, "%d") if found.re is _NAMED_DAY else ("%d", month)
-        return [f"{first}{found['mark']}{then}{found['then']}%Y{time}"]
-    mark, year = found["mark"], "%Y" if len(found["year"]) == 4 else "%y"
-    if found.re is _YEAR_FIRST:
-        return [f"%Y{mark}%m{mark}%d{time}"]
-    orders = {"%d{0}%m{0}": int(found["then"]) <= 12, "%m{0}%d{0}": int(found["first"]) <= 12}
-    same = found["first"] == found["then"]
-    return [order.format(mark) + year + time for order, possible in orders.items() if possible][: 1 if same else 2]
+        return [f"{first}{found['mark']}{then}{found['then']}%Y{_clock_format(found)}"]
+    return []
+
+
+def _meaning(order: str, found: re.Match[str]) -> tuple[int, int, int] | None:
+    """Year, month and day of three numbers in an order; None where there is no such day."""
+    part = dict(zip(order[1::5].lower(), map(int, re.findall(r"\d+", found[0])), strict=False))
+    return (part["y"], part["m"], part["d"]) if 1 <= part["m"] <= 12 and 1 <= part["d"] <= 31 else None
 
 
 def _clock_format(found: re.Match[str]) -> str:
