@@ -739,6 +739,27 @@ def upgrade(ctx: typer.Context) -> int:
     return GOOD
 
 
+@ledger_app.command()
+def prune(
+    ctx: typer.Context,
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="90d", help="What runs begun that long ago wrote down.")
+    ],
+) -> int:
+    """Forget rows that were turned away long ago. What was delivered, or may have been, is never forgotten."""
+    from datetime import timedelta
+
+    days = older_than.strip().lower().removesuffix("d")
+    if not (days.isascii() and days.isdigit() and 1 <= int(days) <= 36_500):
+        raise Usage(f"--older-than {older_than}: a number of days such as 90d.")
+    before = datetime.now(UTC) - timedelta(days=int(days))
+    ledger = _ledger(ctx.obj.load())
+    done = ledger.prune(int(before.timestamp() * 1000))
+    ledger.close()
+    _out(f"Forgotten: {done['entries']:,} results, {done['batches']:,} batches, {done['runs']:,} runs.\n")
+    return GOOD
+
+
 def main() -> None:
     """Entry point."""
     app()

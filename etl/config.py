@@ -150,6 +150,8 @@ class _File(BaseModel):
 
     ledger: str = "sqlite:///var/ledger.db"
     staging: str = "var/staging"
+    keep_staged_days: int = Field(default=14, ge=1)
+    """Staged rows hold people's data: every run first deletes those of runs begun longer ago than this."""
     destinations: dict[str, dict[str, Any]] = {}
     imports: dict[str, ImportSettings] = {}
 

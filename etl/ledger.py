@@ -297,6 +297,36 @@ class Ledger:
         with self._writing() as connection:
             connection.execute(change.values(finished_at_ms=now_ms(), stop_detail=stop_detail))
 
+    def prune(self, before_ms: int) -> dict[str, int]:
+        """Forget what runs begun before ``before_ms`` (epoch ms) wrote down; rows deleted per table.
+
+        Never forgotten, however old: an entry that holds its key. That is every delivered conversion, so that none is
+        ever sent twice, and every doubtful one, because a person may still decide on it. Each is one row of its run,
+        which stays too. Rejected, refused, failed, skipped and duplicate rows go, and so do all batches (status and
+        attempts of requests). The latest run of each import and runs that may still be alive are left alone.
+        """
+        newest = sa.select(sa.func.max(_runs.c.run_no)).group_by(_runs.c.import_name)
+        over = _runs.c.finished_at_ms.is_not(None) | (_runs.c.lease_until_ms < now_ms())
+        old = sa.select(_runs.c.run_no).where(_runs.c.started_at_ms < before_ms, over, _runs.c.run_no.not_in(newest))
+        with self._writing() as connection:
+            numbers = list(connection.execute(old).scalars())
+            done: dict[str, int] = {"runs": 0, "entries": 0, "batches": 0}
+            for part in _parts(numbers):
+                mine = self._among(_entries.c.run_no, part) & (_entries.c.held == 0)
+                done["entries"] += connection.execute(sa.delete(_entries).where(mine)).rowcount
+                done["batches"] += self._forget(connection, _batches, part)
+                left = sa.select(_entries.c.run_no).where(self._among(_entries.c.run_no, part)).distinct()
+                kept = set(connection.execute(left).scalars())
+                empty = [number for number in part if number not in kept]
+                self._forget(connection, _run_destinations, empty)
+                done["runs"] += self._forget(connection, _runs, empty)
+        return done
+
+    def _forget(self, connection: sa.Connection, table: sa.Table, run_nos: Sequence[int]) -> int:
+        if not run_nos:
+            return 0
+        return int(connection.execute(sa.delete(table).where(self._among(table.c.run_no, run_nos))).rowcount)
+
     # -- entries
 
     def note(self, run_no: int, destinations: Iterable[str], rows: Sequence[tuple[int, str, str, Verdict]]) -> None:

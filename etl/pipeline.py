@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from queue import SimpleQueue
 
@@ -28,7 +29,7 @@ from etl.load import Loader
 from etl.model import Checked, Chunk, Item, Noted
 from etl.report import Report
 from etl.sources.base import Source, Window
-from etl.staging import Staging, cache, items_of
+from etl.staging import Staging, cache, clear, items_of
 
 log = logging.getLogger("conversions")
 
@@ -113,6 +114,7 @@ def _begun(config: Config, import_name: str, source: str, kind: str, window: Win
     names = _chosen(config, config.an_import(import_name).to, to)
     for name in names:
         config.destination(name)
+    _clear_staged(config)
     ledger = _opened(config)
     ends = tuple(None if end is None else int(end.timestamp() * 1000) for end in (window.start, window.end))
     opened = ledger.open_run(
@@ -375,6 +377,18 @@ def _again(job: Job, name: str, rows: Sequence[int], insist: bool) -> None:
 
 
 # -- pieces
+
+
+def _clear_staged(config: Config) -> None:
+    """Staged rows hold people's data and are kept no longer than needed; that some stay stops no run."""
+    before = datetime.now(UTC) - timedelta(days=config.file.keep_staged_days)
+    try:
+        cleared = clear(config.staging_url, before)
+    except OSError as error:
+        log.warning("staged files from before %s could not be deleted: %s", before.date(), error.strerror or "")
+        return
+    if cleared:
+        log.info("deleted the staged files of %d runs from before %s", len(cleared), before.date())
 
 
 def _opened(config: Config) -> Ledger:

@@ -6,7 +6,9 @@ Staged files hold people's data; folders on disk are readable by their owner onl
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import MutableMapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,9 @@ _KINDS: dict[str, pa.DataType] = {
 }
 ITEMS: Any = pa.schema(_KINDS)
 """Staged items, in the order of the fields of `model.Item`."""
+
+
+_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{6}")
 
 
 class Staging:
@@ -98,6 +103,21 @@ class Staging:
             Path(self.root).mkdir(parents=True, exist_ok=True)
             os.chmod(self.root, 0o700)  # noqa: PTH101 (a path that may be an fsspec URL elsewhere)
             Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+
+def clear(url: str, before: datetime) -> list[str]:
+    """Delete the staged files of runs begun before that moment; the ids of those runs.
+
+    A run's folder is its id, which begins with the time (UTC) it began. Whatever is named otherwise is left alone.
+    """
+    fs, root = fsspec.core.url_to_fs(url)
+    if not fs.exists(root):
+        return []
+    names = sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in fs.ls(root, detail=False))
+    old = [name for name in names if _RUN_ID.fullmatch(name) and name[:15] < f"{before:%Y%m%dT%H%M%S}"]
+    for name in old:
+        fs.rm(f"{root.rstrip('/')}/{name}", recursive=True)
+    return old
 
 
 def cache(url: str) -> MutableMapping[str, bytes]:
