@@ -47,3 +47,11 @@ def test_every_make_target_that_it_names_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"`make ([a-z]+)`", README)) | {"demo", "test"}:
         assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_every_test_that_it_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+(?:\.py)?)(?:::(\w+))?", README)
+    assert named
+    for path, name in named:
+        assert (ROOT / path).exists(), path
+        assert not name or f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
