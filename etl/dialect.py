@@ -45,11 +45,14 @@ _SAVE_AS = "In the spreadsheet choose “Save as”, “CSV UTF-8”."
 _ESCAPED = re.compile("[\udc80-\udcff]")
 _BEYOND_ASCII = re.compile("[\x80-\ud7ff\ue000-\U0010ffff]")
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
-# Western words have no three accented letters in a row (Cyrillic ones would), and no quotation mark or capital Š, Ž, Ÿ
-# inside (files of MS-DOS and old Macs would).
-_NOT_WESTERN = re.compile(
-    rb"[\xc0-\xff]{3}|[A-Za-z][\x82-\x84\x86-\x89\x8b\x93-\x95\x98\x9b][A-Za-z]|[A-Za-z][\x8a\x8c\x8e\x9f][a-z]"
+_RUN = re.compile(rb"[\xc0-\xff]{3,}")
+_RUNS = tuple(
+    frozenset(letters.encode("cp1252"))
+    for letters in ("åäöüæøßÅÄÖÜÆØ", "áéíóúñüãõâêôàçÁÉÍÓÚÑÜÃÕÂÊÔÀÇ", "éèêëàâçùûîïôÉÈÊËÀÂÇÙÛÎÏÔ")
 )
+"""Western words have hardly three accented letters in a row, and then of one language; Cyrillic ones would have."""
+_INSIDE = re.compile(rb"[A-Za-z][\x82-\x84\x86-\x89\x8b\x93-\x95\x98\x9b][A-Za-z]|[A-Za-z][\x8a\x8c\x8e\x9f][a-z]")
+"""Quotation marks and capital Š, Ž, Ÿ inside of words: what the letters of MS-DOS and old Macs would come out as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,9 @@ def _windows(sample: bytes, name: str, line: int) -> tuple[str, str]:
     except UnicodeDecodeError:
         western = False
     else:
-        western = _NOT_WESTERN.search(sample) is None
+        western = _INSIDE.search(sample) is None and all(
+            any(letters.issuperset(run[0]) for letters in _RUNS) for run in _RUN.finditer(sample)
+        )
     if not western:
         raise SourceError(
             f"{name}: line {line} is neither UTF-8 nor plainly Windows-1252, so letters would come out wrong: "

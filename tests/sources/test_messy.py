@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from etl import config, pipeline
+from etl.cli import app
 from etl.errors import SourceError
-from tests.conftest import destinations
+from tests.conftest import House, destinations
 
 MESSY = Path(__file__).parent.parent.parent / "sample_data/messy"
 NOW = datetime(2026, 11, 20, 20, tzinfo=UTC)
@@ -158,3 +160,45 @@ def test_no_messy_file_stands_in_the_way_of_the_good_one(tmp_path: Path) -> None
             continue
         finally:
             assert check(tmp_path, Case("good.csv", {})) == {READY: 3}, case.file
+
+
+def test_runs_deliver_what_is_understood_and_stop_at_what_is_not(house: House) -> None:
+    house.to = ["convert"]
+    for number, case in enumerate(CASES):
+        # a ledger of its own for each, as the files share their ids
+        house.ledger_url = f"sqlite:///{house.folder}/{number}.db"
+        path = str(MESSY / case.file)
+        house.import_settings = {"source": {"type": "csv", "path": path, **case.source}, **case.settings}
+        before = house.sandbox.counts()["convert"]["counted"]
+        report = house.run(clock=lambda: int(NOW.timestamp() * 1000))
+        sent = house.sandbox.counts()["convert"]["counted"] - before
+        if isinstance(case.expected, str):
+            assert case.expected in report.run.stop_detail, case
+            assert (sent, report.exit_code) == (0, 2)
+        else:
+            assert sent == case.expected.get(READY, 0), case
+            counts = {
+                ("ready" if status == "delivered" else status, why): n
+                for (status, why), n in report.counts["convert"].items()
+            }
+            assert counts == case.expected, case
+
+
+def test_the_same_customers_arrive_from_every_encoding(house: House) -> None:
+    house.to = ["convert"]
+    bodies = set()
+    for number, file in enumerate(("utf8_with_mark.csv", "utf16_tabs.csv", "utf16_big_endian.csv", "windows_1252.csv")):
+        house.ledger_url = f"sqlite:///{house.folder}/{number}.db"
+        house.import_settings = {"source": {"type": "csv", "path": str(MESSY / file)}}
+        before = len(house.sandbox.requests("convert"))
+        house.run(clock=lambda: int(NOW.timestamp() * 1000))
+        bodies.add("".join(request["body"] for request in house.sandbox.requests("convert")[before:]))
+    (body,) = bodies
+    assert all(name in body for name in ("Müller", "Jörg Weiß", "Café"))
+
+
+def test_a_run_says_what_it_understood_without_being_told(house: House) -> None:
+    house.import_settings = {"source": {"type": "csv", "path": str(MESSY / "windows_1252.csv")}}
+    house.to = ["convert"]
+    shown = CliRunner().invoke(app, ["--config", str(house.config.path), "check", "orders"])
+    assert "windows_1252.csv: read as Windows-1252, because line 2 is not UTF-8" in shown.stderr
