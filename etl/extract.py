@@ -9,7 +9,7 @@ import yaml
 
 from etl.errors import SourceError
 from etl.sources.base import Source, Window
-from schemas.conversion import COLUMNS, REQUIRED, spelled_alike
+from schemas.conversion import COLUMNS, DERIVED, JUDGED, REQUIRED, spelled_alike
 
 
 def frames(source: Source, window: Window, columns: Mapping[str, str], chunk_rows: int) -> Iterator[pd.DataFrame]:
@@ -31,7 +31,8 @@ def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> pd
             f"{source}: no column for {', '.join(absent)}. Add to the import:\n{_proposal(there, columns, found)}"
         )
     canonical = {name: canonical for canonical, name in found.items()}
-    shadowed = {name: f"source_{name}" for name in there if name in found and found[name] != name}
+    ours = {*found, *DERIVED, *JUDGED, "row_number"}
+    shadowed = {name: f"source_{name}" for name in there if name in ours and found.get(name) != name}
     return frame.rename(columns=shadowed | canonical)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,10 +19,12 @@ from typing import IO, Any
 
 import fsspec
 import zstandard
+from botocore.exceptions import BotoCoreError
 
 from etl.errors import SourceError
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+_END_OF_WINDOW = re.compile(r"\{(?P<end>start|end)(?::(?P<format>[^{}]*))?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,21 @@ class Place:
         return str(self.fs.unstrip_protocol(self.path))
 
 
+def has_window(path: str) -> bool:
+    """True when a path has a place for the window."""
+    return _END_OF_WINDOW.search(path) is not None
+
+
 def windowed(path: str, start: datetime | None, end: datetime | None, what: str) -> str:
-    """The path with ``{start:%Y-%m-%d}`` and ``{end:…}`` filled in; SourceError when it needs a window and has none."""
-    if "{start" not in path and "{end" not in path:
-        return path
-    if start is None or end is None:
-        raise SourceError(f"source: {what} needs a window: run it with --from and --until.")
-    return path.format(start=start, end=end)
+    """The path with ``{start:%Y-%m-%d}`` and ``{end:…}`` filled in; SourceError when it needs an end that is open."""
+
+    def filled(found: re.Match[str]) -> str:
+        moment = start if found["end"] == "start" else end
+        if moment is None:
+            raise SourceError(f"source: {what} needs a window: run it with --from and --until.")
+        return format(moment, found["format"] or "")
+
+    return _END_OF_WINDOW.sub(filled, path)
 
 
 def find(pattern: str, options: Mapping[str, Any] | None = None) -> list[Place]:
@@ -122,6 +133,10 @@ def sentences(name: str) -> Iterator[None]:
         raise SourceError(f"{name}: there is no such file.") from None
     except PermissionError:
         raise SourceError(f"{name}: access was refused; check the credentials.") from None
+    except BotoCoreError as error:
+        raise SourceError(
+            f"{name}: the bucket cannot be reached ({type(error).__name__}): check credentials and endpoint."
+        ) from None
     except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError):
         raise SourceError(f"{name}: the compressed file is damaged or cut off.") from None
     except OSError as error:

@@ -21,6 +21,7 @@ FLOORS: dict[str, float] = {
     "etl.tuning": 0,
     "etl.files": 0.5,
     "etl.dialect": 0.5,
+    "etl.typed": 0.5,
     "etl.sources": 1,
     "etl.destinations": 1,
     "etl.ledger": 1,

@@ -50,12 +50,22 @@ class Source:
     """One configured source. Subclasses live one level below, one per file."""
 
     settings_model: ClassVar[type[SourceSettings]]
+    incremental: bool = False
+    """True when each run reads what came after the last one."""
 
     def __init__(self, settings: Any, location: Callable[[str], str]) -> None:
         self.settings = settings
         self.location = location
         self.remarks: list[str] = []
         """What was understood without having been declared, a sentence each; filled while the source is read."""
+        self.position: str | None = None
+        """How far an `incremental` source has been read: set before `frames` to where it was left (None: read all),
+        and when `frames` has ended it is where to go on."""
+
+    @property
+    def uses_window(self) -> bool:
+        """False when the rows are the same whatever the window: then nobody should name one."""
+        return False
 
     def describe(self) -> str:
         """A name for people and the result table; no secret in it."""

@@ -21,7 +21,7 @@ from pydantic import field_validator
 
 from etl import dialect
 from etl.errors import SourceError
-from etl.files import Place, find, opened, windowed
+from etl.files import Place, find, has_window, opened, windowed
 from etl.sources.base import Source, SourceSettings, StorageSettings, Window
 
 log = logging.getLogger("conversions.source")  # its warnings are shown without -v, too
@@ -76,6 +76,11 @@ class CsvSource(Source):
     def describe(self) -> str:
         """The path as configured."""
         return self.settings.path
+
+    @property
+    def uses_window(self) -> bool:
+        """See `Source.uses_window`."""
+        return has_window(self.settings.path)
 
     def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:
         """See `Source.frames`; files in order of their names, row numbers run on through all of them."""

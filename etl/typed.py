@@ -1,0 +1,160 @@
+"""Typed values, as Parquet files and databases hold them, as exact text: what they are, never what a float makes of it.
+
+Moments become ISO 8601 (with a zone only if they had one), decimals plain digits, lists and objects compact JSON.
+Nulls stay null.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from etl.errors import SourceError
+
+_TEXT = pa.large_string()
+_UNTYPED = {type(None)}
+
+
+class NotText(ValueError):
+    """Bytes that are no text."""
+
+
+# -- frames
+
+
+def of_table(table: pa.Table, first: int) -> pd.DataFrame:
+    """An Arrow table as a frame of text; index = row number from ``first``, ``damage`` as `Source.frames` says."""
+    columns = [_column(column) for column in table.columns]
+    return _frame(table.column_names, columns, first, table.num_rows)
+
+
+def of_rows(names: Sequence[str], rows: Sequence[Sequence[Any]], first: int) -> pd.DataFrame:
+    """Rows of Python values as a frame of text; see `of_table`."""
+    columns = [_values(column) for column in zip(*rows, strict=True)]
+    return _frame(names, columns, first, len(rows))
+
+
+def names(given: Sequence[str], what: str) -> list[str]:
+    """The column names as frames carry them. Raises SourceError, which names ``what``, when one stands there twice."""
+    twice = [name for name, count in Counter(given).items() if count > 1]
+    if twice:
+        raise SourceError(f"{what}: {', '.join(twice)} is the name of more than one column: rename one of them.")
+    return ["source_damage" if name == "damage" else name for name in given]
+
+
+_Told = tuple[Any, list[int]]
+"""A column's texts, and the places of the rows whose value is no text."""
+
+
+def _frame(columns: Sequence[str], told: Sequence[_Told], first: int, rows: int) -> pd.DataFrame:
+    damage: list[str | None] = [None] * rows
+    for name, (_, broken) in zip(columns, told, strict=True):
+        for row in broken:
+            damage[row] = damage[row] or f"not_text: {name} holds bytes that are no text (UTF-8)."
+    texts = {name: _text(text) for name, (text, _) in zip(columns, told, strict=True)}
+    index = pd.RangeIndex(first, first + rows, name="row_number")
+    return pd.DataFrame(texts | {"damage": _text(pa.array(damage, _TEXT))}, index=index)
+
+
+def _text(arrow: Any) -> Any:
+    return pd.array(arrow, dtype="str")
+
+
+# -- columns of Arrow
+
+
+def _column(column: Any) -> _Told:
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType) and kind.extension_name != "arrow.uuid":
+        column = column.cast(kind.storage_type)
+        kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _column(pc.cast(column, kind.value_type))
+    if pa.types.is_timestamp(kind) or pa.types.is_time(kind):
+        return _moments(column), []
+    if pa.types.is_date64(kind):
+        column = pc.cast(column, pa.date32())
+    if _is_plain(kind):
+        return pc.cast(column, _TEXT), []
+    return _values(column.to_pylist(maps_as_pydicts="strict") if _has_maps(kind) else column.to_pylist())
+
+
+def _is_plain(kind: Any) -> bool:
+    """Types that Arrow itself writes exactly; it gives small decimals an exponent, and bytes may be no text."""
+    tests = ("is_string", "is_large_string", "is_string_view", "is_integer", "is_boolean", "is_floating", "is_date")
+    return any(getattr(pa.types, test)(kind) for test in (*tests, "is_null"))
+
+
+def _has_maps(kind: Any) -> bool:
+    return pa.types.is_map(kind) or any(_has_maps(kind.field(place).type) for place in range(kind.num_fields))
+
+
+def _moments(column: Any) -> Any:
+    """2026-11-20T09:30:00.123Z; without the Z where the column has no zone."""
+    if getattr(column.type, "tz", None) is not None:
+        column = pc.cast(column, pa.timestamp(column.type.unit, "UTC"))
+    text = pc.replace_substring_regex(pc.cast(column, _TEXT), r"\.0+(Z?)$", r"\1")
+    return pc.replace_substring(text, " ", "T", max_replacements=1)
+
+
+# -- values of Python
+
+
+def _values(values: Sequence[Any]) -> _Told:
+    kinds = {*map(type, values)} - _UNTYPED
+    if kinds <= {str}:
+        return pa.array(values, _TEXT), []
+    if kinds == {float}:
+        return pc.cast(pa.array(values, pa.float64()), _TEXT), []
+    texts: list[str | None] = []
+    broken = []
+    for place, value in enumerate(values):
+        try:
+            texts.append(None if value is None else exact(value))
+        except NotText:
+            texts.append(None)
+            broken.append(place)
+    return pa.array(texts, _TEXT), broken
+
+
+def exact(value: Any) -> str:
+    """One value that is not null, as exact text. Raises NotText."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, float):
+        return str(pc.cast(pa.scalar(value), _TEXT).as_py())
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat().removesuffix("+00:00") + "Z" if _is_utc(value) else value.isoformat()
+    if isinstance(value, bytes | bytearray | memoryview):
+        try:
+            return bytes(value).decode()
+        except UnicodeDecodeError:
+            raise NotText from None
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        return orjson.dumps(value, default=_inside, option=orjson.OPT_NON_STR_KEYS).decode()
+    return str(value)
+
+
+def _is_utc(value: Any) -> bool:
+    return isinstance(value, datetime.datetime) and value.utcoffset() == datetime.timedelta(0)
+
+
+def _inside(value: Any) -> Any:
+    """What JSON has no word for: exact numbers stay numbers, the rest is text."""
+    if isinstance(value, Decimal) and value.is_finite():
+        return orjson.Fragment(format(value, "f"))
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    return exact(value)
