@@ -220,6 +220,9 @@ def once(config: Config, names: Sequence[str], clock: Clock = wall_clock) -> tup
             except ImporterError as error:
                 log.error("%s: %s", file.name, error)
                 outcomes.append(Outcome(file, "left", str(error), stopped=True))
+            except Exception as error:  # no file may block the others; its text may hold a row's values
+                log.debug("%s", file.name, exc_info=True)
+                outcomes.append(Outcome(file, "left", f"Unexpected {type(error).__name__}.", stopped=True))
     return outcomes, growing
 
 
@@ -402,9 +405,11 @@ def _note_unsent(job: Job, staged: Mapping[str, list[Chunk]], reason: str, detai
 def _too_bad(job: Job, where: Box) -> str:
     """Why the file is put aside, in a sentence; empty when it is not."""
     rows = max([read or 0 for read in job.ledger.offered(job.run.run_no).values()], default=0)
-    unfit = job.ledger.unfit_rows(job.run.run_no, "file_quarantined")
+    told = job.ledger.counts(job.run.run_no).values()
+    rows -= max([sum(n for (_, reason), n in one.items() if reason in receipts.NOT_ROWS) for one in told], default=0)
+    unfit = job.ledger.unfit_rows(job.run.run_no, ["file_quarantined", *receipts.NOT_ROWS])
     most = where.settings.max_bad_share
-    if not rows or unfit / rows <= most:
+    if unfit <= most * rows:
         return ""
     return f"{unfit:,} of {receipts.many(rows)} cannot be used anywhere, which is more than {most:.0%}."
 
@@ -640,13 +645,17 @@ def _asked(job: Job) -> Asked:
         found = job.ledger.words(job.run.run_no, names, first, last)
         return {name: {row: _shown(word) for row, word in rows.items()} for name, rows in found.items()}
 
+    ageless: set[str] = set()
+
     def expiries(index: int) -> dict[str, dict[int, int]]:
         if index not in chunks or (frame := job.staging.frame(chunks[index])).empty:
             return {}
         found: dict[str, dict[int, int]] = {}
-        for name in prepared:
+        for name in (each for each in prepared if each not in ageless):
             columns = job.destination(name).columns(frame)
-            if "expires_at_ms" in columns.columns:
+            if "expires_at_ms" not in columns.columns:
+                ageless.add(name)
+            else:
                 known = columns["expires_at_ms"].dropna().astype("int64")
                 found[name] = dict(zip(known.index.tolist(), known.tolist(), strict=True))
         return found

@@ -574,10 +574,10 @@ class Ledger:
                 found[name] = {row[0]: (row[1], row[2], row[3]) for row in connection.execute(asked)}
         return found
 
-    def unfit_rows(self, run_no: int, besides: str) -> int:
+    def unfit_rows(self, run_no: int, besides: Sequence[str]) -> int:
         """While nothing is sent: rows that every destination turned away, not only because they are unwanted.
 
-        Entries with the reason ``besides`` do not count.
+        Entries with one of the reasons ``besides`` do not count.
         """
         everywhere = (
             sa.select(sa.func.count()).select_from(_run_destinations).where(_run_destinations.c.run_no == run_no)
@@ -585,7 +585,7 @@ class Ledger:
         rejected = sa.func.sum(sa.case((_entries.c.status == Status.REJECTED.value, 1), else_=0))
         unfit = (
             sa.select(_entries.c.row_number)
-            .where(_entries.c.run_no == run_no, _entries.c.reason != besides)
+            .where(_entries.c.run_no == run_no, _entries.c.reason.not_in(besides))
             .group_by(_entries.c.row_number)
             .having(sa.and_(sa.func.count() == everywhere.scalar_subquery(), rejected > 0))
         )

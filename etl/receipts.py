@@ -243,7 +243,6 @@ def _told(
 
 def _count(tally: Tally, number: int, words: Mapping[str, Word], asked: Asked, story: Story) -> str | None:
     """Count one row; what is to be corrected in it, or None when its sender has nothing to do."""
-    tally.rows += 1
     late = {name for name, (_, reason, _) in words.items() if reason == asked.expired[name]}
     for name, (status, reason, detail) in words.items():
         tally.statuses[name][status] += 1
@@ -254,6 +253,9 @@ def _count(tally: Tally, number: int, words: Mapping[str, Word], asked: Asked, s
             told.rows += 1
             if len(told.first_rows) < ROWS_SHOWN:
                 told.first_rows.append(number)
+    if all(reason in NOT_ROWS for _, reason, _ in words.values()):
+        return None
+    tally.rows += 1
     statuses = {status for status, _, _ in words.values()}
     mendable = {n: w for n, w in words.items() if w[0] in TO_CORRECT and w[1] not in NOT_ROWS and n not in late}
     whole = story.kind == "quarantined"
@@ -372,7 +374,7 @@ def headline(story: Story, tally: Tally) -> str:
         return f"{'Trial: all' if story.kind == 'dry_run' else 'All'} {many(tally.rows)} {verb} everywhere they should."
     start = "Trial: " if story.kind == "dry_run" else ""
     if tally.partly and not tally.fine:
-        told = f"{start}{tally.partly:,} of {many(tally.rows)} {verb}, none of them everywhere."
+        told = f"{start}{tally.partly:,} of {many(tally.rows)} {verb}, but none everywhere."
     else:
         some = f", {tally.partly:,} at some destinations" if tally.partly else ""
         told = f"{start}{tally.fine:,} of {many(tally.rows)} {verb} everywhere they should{some}."

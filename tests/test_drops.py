@@ -303,6 +303,40 @@ def test_a_fix_file_is_read_back_however_a_spreadsheet_saved_it(folder: Inbox, e
     assert "19.9" in str(item)
 
 
+def test_totals_and_blank_lines_are_nobodys_fault(folder: Inbox) -> None:
+    folder.settings = {"settle_seconds": 0, "max_bad_share": 0}
+    rows = text([order(1), order(2)])
+    commas = "," * rows.splitlines()[0].count(",")
+    folder.drop("a.csv", f"{rows}{commas}\n{commas}\nTotal{commas}\n")
+    assert folder.round()["a.csv"].state == "processed"
+    assert "All 2 rows arrived everywhere they should." in folder.read("processed/a.summary.html")
+    assert "a.fix.csv" not in folder.names("processed")
+    assert [row["converge reason"] for row in folder.table("processed/a.result.csv")] == [
+        "",
+        "",
+        *3 * ["not_a_conversion"],
+    ]
+
+
+MESSY = Path(__file__).parent.parent / "sample_data" / "messy"
+
+
+def test_every_messy_file_ends_with_a_summary_and_blocks_no_other(folder: Inbox) -> None:
+    folder.settings = {"settle_seconds": 0}
+    messy = [path for path in MESSY.iterdir() if path.name.endswith((".csv", ".gz", ".zst"))]
+    for path in messy:
+        folder.drop(path.name, path.read_bytes())
+    outcomes = folder.round()
+    assert sorted(outcomes) == sorted(path.name for path in messy)
+    assert {outcome.state for outcome in outcomes.values()} <= {"processed", "quarantined"}
+    assert outcomes["good.csv"].state == "processed"
+    assert folder.names() == []
+    for outcome in outcomes.values():
+        stem = outcome.place.removesuffix(".gz").removesuffix(".zst").removesuffix(".csv")
+        page = Path(f"{stem}.summary.html").read_text()
+        assert "What to do next" in page, outcome.file.name
+
+
 def test_a_compressed_file_is_answered_like_any_other(folder: Inbox) -> None:
     folder.settings = {"settle_seconds": 0}
     folder.drop("orders.csv.gz", gzip.compress(text([order(1), bad(2)]).encode()))
