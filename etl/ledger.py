@@ -78,6 +78,12 @@ _files = sa.Table(
     *(sa.Column(name, sa.Text) for name in ("import_name", "sha256", "path", "state", "run_id")),
     *(sa.Column(name, sa.BigInteger) for name in ("bytes", "seen_at_ms", "done_at_ms")),
 )
+_watermarks = sa.Table(
+    "watermarks",
+    _meta,
+    *(sa.Column(name, sa.Text) for name in ("import_name", "position", "run_id")),
+    sa.Column("moved_at_ms", sa.BigInteger),
+)
 _ENTRY = (
     "run_no",
     "destination",
@@ -112,6 +118,8 @@ RESULT_COLUMNS = (
 
 _WORDS = ("status", "reason", "detail")
 _HOLDS = frozenset({Status.DELIVERED, Status.UNKNOWN})
+ELSEWHERE = (Status.DUPLICATE.value, "in_flight_elsewhere")
+"""Status and reason of rows that another run may be sending; what became of them is not known yet."""
 IN_FLIGHT = Verdict(Status.UNKNOWN, "in_flight")  # written for every row, so its sentence is in the view
 
 
@@ -676,6 +684,22 @@ class Ledger:
         with self._writing() as connection:
             self._sign_of_life(connection, run_no, now_ms())
 
+    # -- watermarks
+
+    def watermark(self, import_name: str) -> str | None:
+        """How far an incremental import has been read, in its source's words; None when it never was."""
+        asked = sa.select(_watermarks.c.position).where(_watermarks.c.import_name == import_name)
+        with self._reading() as connection:
+            return connection.execute(asked).scalar()
+
+    def move_watermark(self, import_name: str, position: str, run_id: str) -> None:
+        """Note how far a run has read; every row up to there is in the ledger."""
+        values = {"position": position, "run_id": run_id, "moved_at_ms": now_ms()}
+        change = sa.update(_watermarks).where(_watermarks.c.import_name == import_name).values(values)
+        with self._writing() as connection:
+            if connection.execute(change).rowcount == 0:
+                connection.execute(sa.insert(_watermarks).values(import_name=import_name, **values))
+
     # -- inside
 
     def _sign_of_life(self, connection: sa.Connection, run_no: int, at: int) -> None:
@@ -828,7 +852,7 @@ def _verdict_on(holder: Any, item: Item, run_no: int, at: int) -> Verdict:
             f"look it up there, then `conversions retry --status unknown` sends it again."
         )
         return Verdict(Status.UNKNOWN, "waiting_for_a_person", detail)
-    return Verdict(Status.DUPLICATE, "in_flight_elsewhere", f"Run {holder.run_id} is sending it now.")
+    return Verdict(Status.DUPLICATE, ELSEWHERE[1], f"Run {holder.run_id} is sending it now.")
 
 
 def _of(table: sa.Table, run_no: int, destination: str) -> sa.Update:

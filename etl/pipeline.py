@@ -24,14 +24,17 @@ from etl import report, transport, tuning
 from etl.config import Config, ImportSettings
 from etl.destinations.base import USER_AGENT, Destination
 from etl.errors import ConfigError, ImporterError, LookupFailed, SourceError
-from etl.ledger import Ledger, RunInfo, Stop
+from etl.ledger import ELSEWHERE, Ledger, RunInfo, Stop
 from etl.load import Loader
-from etl.model import Checked, Chunk, Item, Noted
+from etl.model import Checked, Chunk, Item, Noted, Status
 from etl.report import Report
 from etl.sources.base import Source, Window
 from etl.staging import Staging, cache, clear, items_of
 
 log = logging.getLogger("conversions")
+
+POSITION = "position"
+"""Under what name a run stages how far its source was read."""
 
 Progress = Callable[[str, int], None]
 """``progress(name, rows)``: so many more rows are through; name is ``read`` or a destination."""
@@ -86,7 +89,8 @@ def run(
     clock: Callable[[], int] = wall_clock,
     progress: Progress = lambda name, rows: None,
 ) -> Report:
-    """Run an import from its source to its results."""
+    """Run an import from its source to its results. Raises ConfigError when there is a window and no place for it."""
+    _judge_window(config, import_name, window)
     job = replace(start(config, import_name, window=window, to=to), clock=clock, progress=progress)
     try:
         prepare(job)
@@ -151,6 +155,8 @@ def prepare(job: Job) -> None:
 def extract(job: Job, window: Window) -> Iterator[Chunk]:
     """Stage the source chunk by chunk, and note how many rows there were."""
     source = job.source or job.config.source(job.run.import_name)
+    if source.incremental:
+        source.position = job.ledger.watermark(job.run.import_name)
     rows = 0
     try:
         frames = etl.extract.frames(source, window, job.settings.columns, job.settings.chunk_rows)
@@ -160,6 +166,8 @@ def extract(job: Job, window: Window) -> Iterator[Chunk]:
             job.progress("read", chunk.rows)
             log.info("%s: chunk %d, %d rows read", job.run.import_name, index, chunk.rows)
             yield chunk
+        if source.incremental:
+            job.staging.note(POSITION, source.position)
     finally:
         job.ledger.rows_read(job.run.run_no, dict.fromkeys(job.destinations, rows))
 
@@ -226,11 +234,29 @@ def finish(job: Job, stopped: str = "") -> Report:
     job.ledger.finish_run(job.run.run_no, stopped)
     try:
         counted = report.of(job.ledger, job.ledger.run(job.run.run_id))
+        if not stopped:
+            _move_watermark(job, counted)
     finally:
         job.ledger.close()
     for name, stop in counted.stops.items():
         log.error("%s: %s", name, stop.detail)
     return counted
+
+
+def _move_watermark(job: Job, counted: Report) -> None:
+    """Note how far an incremental source has been read, once no row up to there needs the next run any more."""
+    position = job.staging.noted(POSITION) if job.run.kind == "import" else None
+    everywhere = set(job.settings.to) <= set(counted.counts)
+    if position and everywhere and not any(_unsettled(job, name, counts) for name, counts in counted.counts.items()):
+        job.ledger.move_watermark(job.run.import_name, position, job.run.run_id)
+
+
+def _unsettled(job: Job, name: str, counts: report.Counts) -> bool:
+    """True while the next run would send some of these rows: failed ones, those of a run that may be dead."""
+    again = {Status.FAILED.value}
+    if job.config.destination(name).facts.repeatable:
+        again.add(Status.UNKNOWN.value)
+    return any(rows and (status in again or (status, reason) == ELSEWHERE) for (status, reason), rows in counts.items())
 
 
 def check(
@@ -252,6 +278,7 @@ def check(
     else:
         settings = config.an_import(import_name or "")
         source = config.source(import_name or "")
+        _judge_window(config, import_name or "", window)
     chosen = {name: config.destination(name) for name in _chosen(config, settings.to, to)}
     stopped: dict[str, str] = {}
     fetch = transport.fetcher(cache(config.staging_url), USER_AGENT)
@@ -389,6 +416,15 @@ def _clear_staged(config: Config) -> None:
         return
     if cleared:
         log.info("deleted the staged files of %d runs from before %s", len(cleared), before.date())
+
+
+def _judge_window(config: Config, import_name: str, window: Window | None) -> None:
+    """A schedule's window is offered to every source; one that a person names must change what is read."""
+    if window is not None and not config.source(import_name).uses_window:
+        raise ConfigError(
+            f"imports.{import_name}.source: reads the same rows whatever --from and --until say; leave them out, or "
+            "put {start:%Y-%m-%d} into the path, or :start and :end into the query."
+        )
 
 
 def _opened(config: Config) -> Ledger:
