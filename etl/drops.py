@@ -353,7 +353,7 @@ def _import(job: Job, where: Box, ledger: Ledger, mine: FileInfo) -> tuple[FileI
     staged: dict[str, list[Chunk]] = {name: [] for name in job.destinations}
     try:
         pipeline.prepare(job)
-        _judge(job, staged)
+        _judge(job, staged, ledger)
     except SourceError as error:
         why = str(error)
         _note_unsent(job, staged, "file_unusable", "Not sent: the file as a whole cannot be used.")
@@ -370,14 +370,19 @@ def _import(job: Job, where: Box, ledger: Ledger, mine: FileInfo) -> tuple[FileI
     return ledger.mark_file(replace(mine, state=DELIVERED)), report, ""
 
 
-def _judge(job: Job, staged: Mapping[str, list[Chunk]]) -> None:
-    """Bring every row up to the wire; what no destination takes is noted on the way."""
+def _judge(job: Job, staged: Mapping[str, list[Chunk]], ledger: Ledger) -> None:
+    """Bring every row up to the wire; what a destination does not take is noted on the way.
+
+    What ``ledger`` knows to be delivered is not too old, whatever its age: nothing of it is to be sent.
+    """
     for chunk in pipeline.validate(job, pipeline.extract(job, Window())):
         job.ledger.sign_of_life(job.run.run_no)
         for name in job.destinations:
             items = pipeline.transform(job, name, chunk)
             staged[name].append(items)
-            _note_late(job, name, [item for item in job.staging.items(items) if _is_late(item, job.clock())])
+            late = [item for item in job.staging.items(items) if _is_late(item, job.clock())]
+            before = ledger.delivered_by(name, [item.event_id for item in late]) if late else {}
+            _note_late(job, name, [item for item in late if item.event_id not in before])
 
 
 def _note_late(job: Job, name: str, late: Sequence[Item]) -> None:
@@ -434,28 +439,31 @@ def _try(config: Config, where: Box, file: Dropped, copy: Copy, clock: Clock) ->
     )
     staged: dict[str, list[Chunk]] = {name: [] for name in job.destinations}
     why = stopped = ""
+    ledger = Ledger(config.ledger_url).open()
     try:
         pipeline.prepare(job)
-        _judge(job, staged)
+        _judge(job, staged, ledger)
         why = _too_bad(job, where)
         if why:
             _note_unsent(job, staged, "file_quarantined", "Not sent: too many other rows of the file are bad.")
         else:
-            _note_ready(config, job, staged)
+            _note_ready(job, staged, ledger)
     except SourceError as error:
         why = stopped = str(error)
         _note_unsent(job, staged, "file_unusable", "Not sent: the file as a whole cannot be used.")
+    finally:
+        ledger.close()
     report = pipeline.finish(job, stopped=stopped)
     place = _free(where, file.name, good=not why, run_id=job.run.run_id, dry_run=True)
     kind = "unusable" if stopped else "quarantined" if why else "dry_run"
     _receive(where, job, copy, place, kind, why, trial=True)
+    job.ledger.close()
     _bring(where, file.path, place, copy.sha256, copy)
     return Outcome(file, "tried", why, place, report)
 
 
-def _note_ready(config: Config, job: Job, staged: Mapping[str, list[Chunk]]) -> None:
+def _note_ready(job: Job, staged: Mapping[str, list[Chunk]], ledger: Ledger) -> None:
     """Say of every item whether it would be sent, or has been delivered before."""
-    ledger = Ledger(config.ledger_url).open()
     for name, chunks in staged.items():
         for chunk in chunks:
             items = job.staging.items(chunk)
@@ -463,7 +471,6 @@ def _note_ready(config: Config, job: Job, staged: Mapping[str, list[Chunk]]) -> 
             again = [item for item in items if item.event_id in before]
             _note(job, name, again, Verdict(Status.DUPLICATE, "already_delivered", "Delivered before."))
             _note(job, name, items, Verdict(Status.SKIPPED, "dry_run", "It would be sent."))
-    ledger.close()
 
 
 # -- moving away, and the answer

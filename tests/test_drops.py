@@ -205,6 +205,32 @@ def test_a_file_that_grows_is_left_until_it_rests(folder: Inbox) -> None:
     assert len(folder.received()) == 3
 
 
+def test_it_is_the_same_on_every_ledger(house: House, ledger_url: str) -> None:
+    house.ledger_url = ledger_url
+    folder = local(house)
+    folder.settings = {"settle_seconds": 0}
+    rows = [order(1), order(2), bad(3)]
+    folder.drop("t.csv", rows, below="dryrun")
+    folder.drop("a.csv", rows)
+    folder.drop("b.csv", rows)
+    folder.drop("c.csv", [bad(1)])
+    states = {name: outcome.state for name, outcome in folder.round().items()}
+    assert states == {"t.csv": "tried", "a.csv": "processed", "b.csv": "repeated", "c.csv": "quarantined"}
+
+
+def test_what_was_delivered_before_is_a_duplicate_however_old_it_is_now(folder: Inbox) -> None:
+    folder.settings = {"settle_seconds": 0}
+    rows = [order(1), order(2)]
+    folder.drop("a.csv", rows)
+    folder.round()
+    for below in ("dryrun", ""):
+        folder.drop("later.csv", [*rows, order(3)], below=below)
+        folder.round(after_s=8 * 86_400)
+        told = folder.table(f"{below}/processed/later.result.csv".lstrip("/"))
+        assert [row["webflow_optimize status"] for row in told] == ["duplicate", "duplicate", "rejected"]
+        assert told[2]["webflow_optimize reason"] == "too_old"
+
+
 class Killed(BaseException):
     """As if the process died here."""
 
