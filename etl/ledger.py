@@ -11,26 +11,32 @@ import operator
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import alembic.command
 import alembic.config
 import alembic.runtime.migration
 import alembic.script
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from etl.errors import LedgerError
 from etl.model import Item, Status, Verdict
 
+T = TypeVar("T")
+
 LEASE_MS = 15 * 60_000
 """How long a run's claims stand without a sign of life."""
+
+RECONNECT_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Waits between tries to write results down while the database does not answer."""
 
 _LOOKUP = 10_000  # keys per SELECT … IN (…); SQLite takes 32,766 parameters
 _UPGRADE_LOCK = 7_163_201_104
@@ -361,15 +367,18 @@ class Ledger:
         as ``duplicate`` — or, where nobody knows whether it was accepted, taken over when the vendor is ``repeatable``
         or a person insists, and left ``unknown`` otherwise. Items that this run has already settled are left alone.
         """
+        won = self._lastingly(lambda: self._claim(run_no, destination, items, repeatable or insist))
+        order = {item.row_number: place for place, item in enumerate(items)}
+        return sorted(won, key=lambda item: order[item.row_number])
+
+    def _claim(self, run_no: int, destination: str, items: Sequence[Item], may_repeat: bool) -> list[Item]:
         at = now_ms()
         with self._writing() as connection:
             self._sign_of_life(connection, run_no, at)
-            fresh, again = self._sort_out(connection, run_no, destination, items, repeatable or insist)
+            fresh, again = self._sort_out(connection, run_no, destination, items, may_repeat)
             held = self._insert_claims(connection, run_no, destination, fresh, at)
-            won = self._contest(connection, run_no, destination, fresh, held, repeatable or insist, at)
-            won = self._reclaim(connection, run_no, destination, again, repeatable or insist, at) + won
-        order = {item.row_number: place for place, item in enumerate(items)}
-        return sorted(won, key=lambda item: order[item.row_number])
+            won = self._contest(connection, run_no, destination, fresh, held, may_repeat, at)
+            return self._reclaim(connection, run_no, destination, again, may_repeat, at) + won
 
     def _sort_out(
         self, connection: sa.Connection, run_no: int, destination: str, items: Sequence[Item], may_repeat: bool
@@ -480,10 +489,15 @@ class Ledger:
                 (verdict.status.value, verdict.reason, verdict.detail, batch_id, at, run_no, destination, first, last)
                 for verdict, first, last in _spans(batch)
             ]
+        self._lastingly(lambda: self._record(run_no, at, batches, changes))
+
+    def _record(self, run_no: int, at: int, batches: list[dict[str, Any]], changes: list[tuple[Any, ...]]) -> None:
+        """May be done twice: a connection that breaks at the commit tells nobody whether it was made."""
+        insert = sqlite.insert if self.engine.dialect.name == "sqlite" else postgresql.insert
         with self._writing() as connection:
             self._sign_of_life(connection, run_no, at)
             if batches:
-                connection.execute(sa.insert(_batches), batches)
+                connection.execute(insert(_batches).on_conflict_do_nothing(), batches)
             letting_go = [change for change in changes if change[0] not in _HOLDS]
             self._many(connection, _OVERWRITE, [change for change in changes if change[0] in _HOLDS])
             self._many(connection, _LET_GO, letting_go)
@@ -751,6 +765,17 @@ class Ledger:
         mark = "?" if self.engine.dialect.paramstyle == "qmark" else "%s"
         connection.exec_driver_sql(statement.replace("?", mark), values)
 
+    def _lastingly(self, work: Callable[[], T]) -> T:
+        """Again while the database restarts: what vendors answered must not be lost for that."""
+        for wait in RECONNECT_S:
+            try:
+                return work()
+            except LedgerError as error:
+                if not _passes(error.__cause__):
+                    raise
+            time.sleep(wait)
+        return work()
+
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
         with _sentences(self), self.engine.begin() as connection:
@@ -853,6 +878,13 @@ def _verdict_on(holder: Any, item: Item, run_no: int, at: int) -> Verdict:
         )
         return Verdict(Status.UNKNOWN, "waiting_for_a_person", detail)
     return Verdict(Status.DUPLICATE, ELSEWHERE[1], f"Run {holder.run_id} is sending it now.")
+
+
+def _passes(error: BaseException | None) -> bool:
+    """A connection that broke, or none to be had. Of PostgreSQL only: SQLite's troubles do not pass by themselves."""
+    if not isinstance(error, sa.exc.DBAPIError) or "psycopg" not in type(error.orig).__module__:
+        return False
+    return error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
 
 
 def _of(table: sa.Table, run_no: int, destination: str) -> sa.Update:

@@ -10,6 +10,7 @@ import asyncio
 import email.utils
 import fcntl
 import hashlib
+import logging
 import os
 import random
 import ssl
@@ -41,6 +42,9 @@ LAST_MOMENT_S = 3.0
 
 leaving = threading.Event()
 """Set when this process is asked to end: lines are left, lanes are not waited for. One per process, as signals are."""
+
+POOL_LOG = logging.getLogger("urllib3.connectionpool")
+POOL_LOG.setLevel(logging.INFO)  # its DEBUG lines hold whole addresses, and those of lookups have keys in them
 
 PROBE_AGENT = "offline-conversions"
 

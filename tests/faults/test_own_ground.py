@@ -1,0 +1,158 @@
+"""Our own ground failing: a clear stop, nothing recorded as delivered that was not, and the next run completes."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from typer.testing import CliRunner
+
+from etl import cli
+from etl.ledger import Ledger
+from etl.staging import Staging
+from tests.conftest import House, order
+
+KINDS = ["convert", "optimizely"]
+
+
+def the_next_run_completes(house: House, count: int) -> None:
+    house.run()
+    for vendor in house.to:
+        seen = house.sandbox.counts()[vendor]
+        assert seen["counted"] == count, vendor
+        assert vendor != "convert" or seen["repeats"] == 0
+
+
+def command(house: House) -> Any:
+    return CliRunner().invoke(cli.app, ["--config", str(house.config.path), "run", "orders"])
+
+
+def test_a_database_that_drops_every_connection_while_answers_are_on_their_way(house: House, postgres_url: str) -> None:
+    house.ledger_url, house.to = postgres_url, KINDS
+    house.write([order(number) for number in range(20)])
+    admin = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    real = Ledger._record
+    dropped: list[int] = []
+
+    def interrupted(self: Ledger, *given: Any) -> None:
+        if len(dropped) < 4:
+            dropped.append(_drop_all(admin))
+        real(self, *given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ledger, "_record", interrupted)
+        report = house.run()
+    admin.dispose()
+    assert dropped
+    assert {name: report.by_status(name) for name in KINDS} == {name: {"delivered": 20} for name in KINDS}
+
+
+@pytest.mark.parametrize("method", ["_many", "_insert"])
+def test_a_database_that_restarts_within_a_transaction(house: House, postgres_url: str, method: str) -> None:
+    house.ledger_url, house.to = postgres_url, ["optimizely"]
+    house.write([order(number) for number in range(20)])
+    admin = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    real = getattr(Ledger, method)
+    dropped: list[int] = []
+
+    def cut_off(self: Ledger, *given: Any) -> Any:
+        done = real(self, *given)
+        if not dropped:
+            dropped.append(_drop_all(admin))
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ledger, method, cut_off)
+        report = house.run()
+    admin.dispose()
+    assert dropped
+    assert report.by_status("optimizely") == {"delivered": 20}
+    assert house.sandbox.counts()["optimizely"]["counted"] == 20
+
+
+def _drop_all(admin: sa.Engine) -> int:
+    with admin.connect() as connection:
+        asked = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+        return int(connection.exec_driver_sql(asked + "AND datname = current_database()").scalar_one())
+
+
+def test_a_ledger_that_is_gone_when_the_answer_comes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.to = KINDS
+    house.write([order(number) for number in range(20)])
+
+    def gone(self: Ledger, *given: Any) -> None:
+        with self._writing():
+            raise sa.exc.OperationalError("UPDATE", {}, sqlite3.OperationalError("disk I/O error"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "_record", gone)
+        told = command(house)
+    assert told.exit_code == 2
+    assert "does not answer: disk I/O error" in told.stderr
+    assert {row["status"] for row in house.results()} == {"unknown"}, "nobody says delivered without having written it"
+    house.run()
+    assert house.sandbox.counts()["optimizely"]["counted"] == 20
+    assert house.sandbox.counts()["convert"]["counted"] == 20
+    assert house.sandbox.counts()["convert"]["repeats"] == 0
+
+
+def test_a_ledger_that_somebody_else_has_locked_is_waited_for(house: House) -> None:
+    house.to = ["optimizely"]
+    house.write([order(number) for number in range(20)])
+    Ledger(house.config.ledger_url).open().close()
+    blocking = sqlite3.connect(house.folder / "ledger.db", check_same_thread=False, isolation_level=None)
+    blocking.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.5, lambda: blocking.execute("COMMIT"))
+    timer.start()
+    assert house.run().by_status("optimizely") == {"delivered": 20}
+    timer.join()
+    blocking.close()
+
+
+DISK: dict[str, Callable[[], Exception]] = {
+    "a full disk": lambda: OSError(errno.ENOSPC, "No space left on device"),
+    "a bucket that answers 503": lambda: OSError(errno.EIO, "Please reduce your request rate."),
+}
+
+
+@pytest.mark.parametrize("trouble", DISK)
+@pytest.mark.parametrize("stage", ["extracted", "conversions", "items/convert"])
+def test_staging_that_cannot_be_written(house: House, trouble: str, stage: str) -> None:
+    house.to, house.import_settings = KINDS, {"chunk_rows": 10}
+    house.write([order(number) for number in range(20)])
+    real = Staging.write
+
+    def full(self: Staging, at: str, index: int, rows: Any) -> Any:
+        if (at, index) == (stage, 1):
+            raise DISK[trouble]()
+        return real(self, at, index, rows)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Staging, "write", full)
+        told = command(house)
+    assert told.exit_code == 2
+    assert str(DISK[trouble]().args[1]) in told.stderr
+    ((finished, _),) = house.sql("SELECT finished_at_ms, stop_detail FROM runs")
+    assert finished is not None
+    for vendor in KINDS:
+        delivered = [row for row in house.results(destinations=[vendor]) if row["status"] == "delivered"]
+        assert len(delivered) == house.sandbox.counts()[vendor]["counted"]
+    the_next_run_completes(house, 20)
+
+
+def test_a_source_that_changes_its_columns_between_two_files(house: House) -> None:
+    house.to = KINDS
+    house.import_settings = {"source": {"type": "csv", "path": "day-*.csv"}}
+    house.write([order(number) for number in range(10)], "day-1.csv")
+    house.write([{"order": f"order-{number}", "when": "2026-01-01"} for number in range(10, 20)], "day-2.csv")
+    report = house.run()
+    assert report.exit_code == 2
+    assert "no column for event_id, event_name, occurred_at" in report.run.stop_detail
+    assert {name: report.by_status(name) for name in KINDS} == {name: {"delivered": 10} for name in KINDS}
+    house.write([order(number) for number in range(10, 20)], "day-2.csv")
+    the_next_run_completes(house, 20)
