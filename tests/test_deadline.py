@@ -18,7 +18,7 @@ def aged(number: int, **age: float) -> dict[str, str]:
 
 def test_within_a_chunk_what_expires_soonest_is_sent_first(house: House) -> None:
     house.to = ["webflow_optimize", "converge"]
-    house.overrides = dict.fromkeys(house.to, {"limits": {"connections": 1}})
+    house.overrides = {name: {"limits": {"connections": 1}} for name in house.to}
     house.write([aged(n, hours=hours) for n, hours in enumerate([5, 160, 1, 100, 167, 2])])
     house.run()
     sent = [entry["key"] for entry in house.sandbox.received("webflow_optimize")]
