@@ -55,6 +55,7 @@ lint: install
 	@$(BIN)/mypy
 
 test: lint
+	@tests/servers.sh
 	@$(BIN)/python -m pytest
 
 soak: install

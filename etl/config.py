@@ -335,5 +335,5 @@ def _nearest(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
         inner = (get_args(inner) or (inner,))[-1]  # dict[str, Inner] and Inner alike
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             model = inner
-    near = difflib.get_close_matches(str(loc[-1]), model.model_fields, n=1)
+    near = difflib.get_close_matches(str(loc[-1]), model.model_fields, n=1) if loc else []
     return f" (did you mean {near[0]}?)" if near else ""

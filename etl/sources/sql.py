@@ -65,7 +65,7 @@ class SqlSettings(SourceSettings):
     """
 
     url: SecretStr
-    query: str = ""
+    query: str = Field(default="", repr=False)
     table: str = ""
     cursor: CursorSettings | None = None
 
@@ -125,18 +125,23 @@ class SqlSource(Source):
         with self._sentences(), self._connected() as connection:
             statement, values = self._statement(window, reached or None, connection.dialect.name)
             result = connection.execute(statement, values)
-            columns = typed.names(list(result.keys()), self.describe())
-            moments = _moments(result, connection.dialect.name)
-            mark = self._mark(columns, reached or None)
-            first = 1
-            for part in result.partitions(chunk_rows):
-                rows: Sequence[Sequence[Any]] = [_zoned(row, moments) for row in part] if moments else part
-                if mark:
-                    mark.look(rows)
-                yield typed.of_rows(columns, rows, first)
-                first += len(rows)
+            with _closing(result):
+                yield from self._read(result, chunk_rows, reached or None, _moments(result, connection.dialect.name))
+
+    def _read(
+        self, result: sa.CursorResult[Any], chunk_rows: int, reached: _Position | None, moments: Sequence[int]
+    ) -> Iterator[pd.DataFrame]:
+        columns = typed.names(list(result.keys()), self.describe())
+        mark = self._mark(columns, reached)
+        first = 1
+        for part in result.partitions(chunk_rows):
+            rows: Sequence[Sequence[Any]] = [_zoned(row, moments) for row in part] if moments else part
             if mark:
-                self.position = mark.text()
+                mark.look(rows)
+            yield typed.of_rows(columns, rows, first)
+            first += len(rows)
+        if mark:
+            self.position = mark.text()
 
     def _mark(self, columns: Sequence[str], reached: _Position | None) -> _Mark | None:
         cursor = self.settings.cursor
@@ -206,7 +211,7 @@ class SqlSource(Source):
         try:
             yield connection
         except BaseException:
-            connection.invalidate()  # hang up: a driver that closes in peace first reads all the rows that are left
+            connection.invalidate()  # there may be unread rows on the line
             raise
         finally:
             connection.close()
@@ -232,6 +237,20 @@ class SqlSource(Source):
 
 
 _ALL: sa.ColumnElement[Any] = sa.literal_column("*")
+
+
+@contextmanager
+def _closing(result: sa.CursorResult[Any]) -> Iterator[None]:
+    """Ends a result. Rows that nobody reads any more stay unread, which PyMySQL would not leave at, to end in peace."""
+    try:
+        yield
+    except BaseException:
+        unread = getattr(result.cursor, "_result", None)
+        if unread is not None:
+            unread.unbuffered_active = False
+        raise
+    finally:
+        result.close()
 
 
 # -- sessions and their values
