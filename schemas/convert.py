@@ -9,11 +9,16 @@ import orjson
 import pandas as pd
 import pandera.pandas as pa
 
+from schemas.casts import WHOLE
 from schemas.rules import is_negative, looks_personal, money, optional, required, rule
 
 
 def _is_whole(column: pd.Series[Any]) -> pd.Series[bool]:
-    return column.astype("str").str.fullmatch("[0-9]+").astype(bool)
+    return column.astype("str").str.fullmatch(WHOLE).astype(bool)
+
+
+def _is_id(column: pd.Series[Any]) -> pd.Series[bool]:
+    return column.astype("str").str.fullmatch("[0-9]{1,40}").astype(bool)
 
 
 def _are_assignments(column: pd.Series[Any]) -> pd.Series[bool]:
@@ -66,7 +71,7 @@ def rules(
                 rule(
                     "goal_id_not_a_whole_number",
                     "The goal of the event {event_name} is not a goal id (digits only), and no goal goes by that name.",
-                    _is_whole,
+                    _is_id,
                 ),
                 *([] if goals is None else [exists]),
             ),

@@ -217,7 +217,7 @@ class Convert(Destination):
 
     def _goal_id(self, text: str) -> str | None:
         goals: Mapping[str, str] = self.lookup.get("goals", {})
-        return goals.get(text) or (text if text.isascii() and text.isdigit() else None)
+        return goals.get(text) or (text if _is_id(text) else None)
 
     def schema(self) -> pa.DataFrameSchema:
         """The rules, as the options set them."""
@@ -277,6 +277,11 @@ class Convert(Destination):
         """The answer is for the whole request; a 200 is read, because Convert gives it to what it throws away."""
         doubt = _doubt(response.body) if 200 <= response.status < 300 else None
         return [doubt] * len(payloads) if doubt else self.same_for_all(payloads, response)
+
+
+def _is_id(text: str) -> bool:
+    """Digits, and not more of them than any id has."""
+    return text.isascii() and text.isdigit() and len(text) <= 40
 
 
 def _goal_data(amount: str | None, count: str | None, order: str | None) -> list[dict[str, Any]]:

@@ -190,6 +190,8 @@ class _Rows:
             row = part[0]
             if isinstance(row, _Broken):
                 raise SourceError(f"{self._name}: the header cannot be read: {row.why}")
+            if any("\ud800" <= mark <= "\udfff" for cell in row for mark in cell):
+                raise SourceError(f"{self._name}: the header is no text in the file's encoding; set source.encoding.")
             if any(cell.strip("\ufeff\x00 \t\xa0") for cell in row):
                 return row
         raise SourceError(f"{self._name}: the file is empty; it needs a header row and a row for each conversion.")

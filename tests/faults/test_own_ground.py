@@ -32,26 +32,6 @@ def command(house: House) -> Any:
     return CliRunner().invoke(cli.app, ["--config", str(house.config.path), "run", "orders"])
 
 
-def test_a_database_that_drops_every_connection_while_answers_are_on_their_way(house: House, postgres_url: str) -> None:
-    house.ledger_url, house.to = postgres_url, KINDS
-    house.write([order(number) for number in range(20)])
-    admin = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT")
-    real = Ledger._record
-    dropped: list[int] = []
-
-    def interrupted(self: Ledger, *given: Any) -> None:
-        if len(dropped) < 4:
-            dropped.append(_drop_all(admin))
-        real(self, *given)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ledger, "_record", interrupted)
-        report = house.run()
-    admin.dispose()
-    assert dropped
-    assert {name: report.by_status(name) for name in KINDS} == {name: {"delivered": 20} for name in KINDS}
-
-
 @pytest.mark.parametrize("method", ["_many", "_insert"])
 def test_a_database_that_restarts_within_a_transaction(house: House, postgres_url: str, method: str) -> None:
     house.ledger_url, house.to = postgres_url, ["optimizely"]
