@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 import secrets
+import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -927,6 +928,19 @@ def _engine(url: str) -> sa.Engine:
     return sa.create_engine(parsed, pool_pre_ping=True)
 
 
+def _write_ahead(dbapi: Any) -> None:
+    """Switch to the write-ahead log; two processes that open a new ledger at once may find it locked without a wait."""
+    for patience in range(100, -1, -1):
+        try:
+            dbapi.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if not patience:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
 def _sqlite(url: sa.URL) -> sa.Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -935,9 +949,9 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _pragmas(dbapi: Any, _record: Any) -> None:
         dbapi.isolation_level = None  # we say BEGIN ourselves: a claim must read and write under one lock
+        _write_ahead(dbapi)
         # FULL: a claim must survive a power cut, or the row would be sent twice.
         for pragma in (
-            "journal_mode=WAL",
             "synchronous=FULL",
             "cache_size=-32000",
             "wal_autocheckpoint=20000",
