@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +18,7 @@ from etl import config, pipeline
 from etl.ledger import Ledger
 from etl.report import Report
 from etl.sandbox import Sandbox
+from tests import mariadb
 
 EVERYBODY = ["convert", "optimizely", "converge", "kameleoon", "webflow_optimize"]
 QUICK = {"attempts": 3, "first_wait_s": 0.01, "longest_wait_s": 0.05, "total_s": 5, "timeout_s": 2}
@@ -172,37 +167,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[str]:
-    """A real MariaDB server for the session, in a folder of its own; its URL without a database."""
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    programs = [shutil.which(name, path=path) for name in ("mariadb-install-db", "mariadbd")]
-    if None in programs:
-        pytest.fail("MariaDB's server is needed: apt-get install mariadb-server-core (tests/servers.sh does it)")
-    folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
-    own = ["--no-defaults", f"--datadir={folder}/data", *(["--user=nobody"] if os.getuid() == 0 else [])]
-    if os.getuid() == 0:
-        shutil.chown(folder, "nobody")  # the server refuses to be root
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    install = [str(programs[0]), *own, "--auth-root-authentication-method=normal", "--skip-test-db"]
-    subprocess.run(install, check=True, **quiet)
-    server = [str(programs[1]), *own, "--skip-networking", f"--socket={folder}/socket", "--innodb-flush-method=fsync"]
-    process = subprocess.Popen([*server, f"--pid-file={folder}/pid"], **quiet)
-    url = f"mysql+pymysql://root@localhost/?unix_socket={folder}/socket"
-    try:
-        _wait_for(f"{folder}/socket")
+    """A real MariaDB server for the session; its URL without a database."""
+    with mariadb.server() as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(60)
-        shutil.rmtree(folder)
-
-
-def _wait_for(path: str) -> None:
-    for _ in range(600):
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(path) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail("MariaDB did not start within half a minute")
 
 
 @pytest.fixture

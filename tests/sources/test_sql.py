@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,16 +31,22 @@ class Database:
 
     def run(self, *statements: str, **values: Any) -> None:
         """Change something, committed."""
-        if values and self.kind == "sqlite":
-            values = {name: v.isoformat() if isinstance(v, datetime) else v for name, v in values.items()}
-        if values and self.kind == "mariadb":
-            values = {n: v.replace(tzinfo=None) if isinstance(v, datetime) else v for n, v in values.items()}
+        self.run_many(statements, [values])
+
+    def run_many(self, statements: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+        """Change something for each of these values, committed once."""
+        rows = [{name: self._own(value) for name, value in values.items()} for values in rows]
         engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
         with engine.begin() as connection:
             if self.kind == "mariadb":
                 connection.exec_driver_sql("SET time_zone = '+00:00'")
             for statement in statements:
-                connection.execute(sa.text(statement), values)
+                connection.execute(sa.text(statement), rows)
+
+    def _own(self, value: Any) -> Any:
+        if isinstance(value, datetime) and self.kind != "postgresql":
+            return value.isoformat() if self.kind == "sqlite" else value.replace(tzinfo=None)
+        return value
 
     def source(self, **settings: Any) -> SqlSource:
         """A source on it."""
@@ -288,8 +295,8 @@ class Crm:
         at = None if minutes_ago < 0 else datetime.now(UTC) - timedelta(minutes=minutes_ago)
         names = [*NAMES, "changed", "serial"]
         statement = f"INSERT INTO crm_orders ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
-        for number in numbers:
-            self.database.run(statement, **order(number), changed=at, serial=number if serial is None else serial)
+        rows = [order(n) | {"changed": at, "serial": n if serial is None else serial} for n in numbers]
+        self.database.run_many([statement], rows)
 
     def run(self) -> dict[str, int]:
         """One run; rows per status."""
@@ -320,7 +327,7 @@ def test_each_run_reads_on_where_the_last_one_ended(crm: Crm) -> None:
     assert crm.run() == {"delivered": 8}
     assert crm.run() == {"duplicate": 3}, "only what lies inside the overlap is read again"
     crm.add(8, minutes_ago=150)
-    crm.add(9, minutes_ago=60)
+    crm.add(9, minutes_ago=50)
     assert crm.run() == {"delivered": 2, "duplicate": 3}, "a row that came late, and a new one"
     crm.database.run(
         "UPDATE crm_orders SET changed = :at, revenue = '1' WHERE order_id = 'ORD-0'", at=datetime.now(UTC)
