@@ -43,9 +43,14 @@ WRAPPED: dict[str, tuple[type, str]] = {
     "record": (Ledger, "record"),
     "read": (Ledger, "rows_read"),
     "finish": (Ledger, "finish_run"),
+    "watermark": (Ledger, "move_watermark"),
+    "position": (Staging, "note"),
 }
+NOT_ALWAYS = {"watermark", "position"}
+"""Only an incremental source comes to these, or comes to them for its own sake."""
 INSIDE: dict[str, tuple[type, str]] = {"claim": (Ledger, "_insert"), "record": (Ledger, "_many")}
-STEPS = [f"{name}:{when}" for name in WRAPPED for when in ("before", "after")] + [f"{name}:inside" for name in INSIDE]
+STEPS = [f"{name}:{when}" for name in WRAPPED if name not in NOT_ALWAYS for when in ("before", "after")]
+STEPS += [f"{name}:inside" for name in INSIDE]
 
 
 def die() -> None:
