@@ -1,4 +1,6 @@
-"""Secrets for ``${NAME}`` inside a task: the environment, else the Airflow connection of that name (its password).
+"""Secrets for ``${NAME}`` inside a task: the environment, else the Airflow connection of that name.
+
+A connection answers with its password; one to a database, as ``url: ${CRM}`` of a source wants it, with its whole URL.
 
 Every value that is handed out is told to Airflow's masker first, so that no task log shows it.
 """
@@ -13,6 +15,9 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
+DATABASES = ("postgres", "mysql", "sqlite")
+"""Types of connections that stand for a whole URL."""
+
 
 class Secrets:
     """Answers ``${NAME}`` for `etl.config.load`; asks Airflow at most once per name."""
@@ -23,18 +28,25 @@ class Secrets:
     def __call__(self, name: str) -> str | None:
         """The value, masked in logs from now on; None when neither the environment nor a connection has it."""
         if name not in self._known:
-            value = os.environ.get(name) or _password(name)
+            value = os.environ.get(name) or _from_connection(name)
             if value and not _is_public(value):
                 mask_secret(value)
             self._known[name] = value
         return self._known[name]
 
 
-def _password(connection: str) -> str | None:
+def _from_connection(name: str) -> str | None:
     try:
-        return Connection.get(connection).password or None
+        connection = Connection.get(name)
     except AirflowNotFoundException:
         return None
+    if connection.conn_type not in DATABASES:
+        return connection.password or None
+    if connection.password:
+        mask_secret(connection.password)
+    if connection.conn_type == "sqlite":
+        return f"sqlite:///{connection.host}"
+    return str(connection.get_uri())
 
 
 def _is_public(value: str) -> bool:

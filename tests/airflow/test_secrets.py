@@ -67,11 +67,42 @@ def test_the_environment_goes_first(world: World, monkeypatch: pytest.MonkeyPatc
 
     masked: list[object] = []
     monkeypatch.setattr("etl.airflow.secrets.mask_secret", masked.append)
-    monkeypatch.setattr("etl.airflow.secrets._password", {"B_KEY": "from-connection"}.get)
+    monkeypatch.setattr("etl.airflow.secrets._from_connection", {"B_KEY": "from-connection"}.get)
     monkeypatch.setenv("A_KEY", "from-environment")
     secrets = Secrets()
     assert [secrets(name) for name in ("A_KEY", "B_KEY", "C_KEY")] == ["from-environment", "from-connection", None]
     assert masked == ["from-environment", "from-connection"]
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        pytest.param(
+            {"conn_type": "postgres", "host": "db", "login": "ada", "password": "p:w@", "schema": "crm", "port": 5432},
+            "postgres://ada:p%3Aw%40@db:5432/crm",
+            id="PostgreSQL",
+        ),
+        pytest.param(
+            {"conn_type": "mysql", "host": "db", "login": "ada", "schema": "crm", "extra": '{"charset": "utf8mb4"}'},
+            "mysql://ada@db/crm?charset=utf8mb4",
+            id="MySQL",
+        ),
+        pytest.param({"conn_type": "sqlite", "host": "/srv/crm.db"}, "sqlite:////srv/crm.db", id="SQLite"),
+        pytest.param({"conn_type": "http", "host": "api", "password": "token"}, "token", id="anything else"),
+    ],
+)
+def test_a_connection_to_a_database_answers_with_its_url(
+    given: dict[str, object], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk import Connection
+
+    from etl.airflow.secrets import Secrets
+
+    masked: list[object] = []
+    monkeypatch.setattr("etl.airflow.secrets.mask_secret", masked.append)
+    monkeypatch.setattr(Connection, "get", classmethod(lambda cls, name: Connection(conn_id=name, **given)))
+    assert Secrets()("CRM") == url
+    assert masked == [*([given["password"]] if given.get("password") not in (None, url) else []), url]
 
 
 @pytest.mark.parametrize(
