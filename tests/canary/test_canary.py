@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from etl import check, cli, ledger, transport
+from etl import check, cli, transport
 from etl.destinations.base import Destination
 from etl.sandbox.wire import Credentials
 from tests.conftest import EVERYBODY, House, Sandbox, order
@@ -204,7 +205,7 @@ def _whole(error: Exception) -> str:
 MASKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "secrets of a shown request": lambda patch: patch.setattr(check, "masked", _bare),
     "the ledger's password": lambda patch: patch.setattr(
-        ledger.sa.URL, "render_as_string", lambda self, hide_password=True: _unhidden(self)
+        sa.URL, "render_as_string", lambda self, hide_password=True: _unhidden(self)
     ),
     "the connection pool's own lines": lambda patch: patch.setattr(transport.POOL_LOG, "level", logging.DEBUG),
 }

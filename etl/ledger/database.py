@@ -1,0 +1,169 @@
+"""The database under the ledger: how it is opened, brought to this version, read and written. SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import alembic.command
+import alembic.config
+import alembic.runtime.migration
+import alembic.script
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from etl.errors import LedgerError
+
+T = TypeVar("T")
+
+RECONNECT_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Waits between tries to write results down while the database does not answer."""
+
+LOOKUP = 10_000  # keys per SELECT … IN (…); SQLite takes 32,766 parameters
+_UPGRADE_LOCK = 7_163_201_104
+
+
+class Database:
+    """One ledger's database, opened by URL. Safe to share between threads."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(url)
+
+    def upgrade(self) -> None:
+        """Bring the tables to this version, making them if there are none."""
+        with _sentences(self), self.engine.begin() as connection:
+            if self.engine.dialect.name == "postgresql":  # two first runs at once; SQLite's BEGIN IMMEDIATE does it
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
+            alembic.command.upgrade(_alembic(connection), "head")
+
+    def open(self) -> Self:
+        """Make the tables of an empty ledger; refuse one of another version with what to do."""
+        with _sentences(self), self.engine.connect() as connection:
+            context = alembic.runtime.migration.MigrationContext.configure(connection)
+            found = context.get_current_revision()
+            head = alembic.script.ScriptDirectory.from_config(_alembic(connection)).get_current_head()
+        if found is None:
+            self.upgrade()
+        elif found != head:
+            raise LedgerError(
+                f"The ledger is of version {found}, this program needs {head}: run `conversions ledger upgrade`."
+            )
+        return self
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self.engine.dispose()
+
+    def _among(self, column: sa.ColumnElement[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+        """``column IN values``; PostgreSQL plans one array far faster than ten thousand parameters."""
+        if self.engine.dialect.name == "sqlite":
+            return column.in_(values)
+        return column == sa.any_(sa.bindparam(None, list(values), type_=ARRAY(column.type)))
+
+    def _lastingly(self, work: Callable[[], T]) -> T:
+        """Again while the database restarts: what vendors answered must not be lost for that."""
+        for wait in RECONNECT_S:
+            try:
+                return work()
+            except LedgerError as error:
+                if not _passes(error.__cause__):
+                    raise
+            time.sleep(wait)
+        return work()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with _sentences(self), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with _sentences(self), self.engine.connect().execution_options(reading=True) as connection:
+            yield connection
+
+
+def _passes(error: BaseException | None) -> bool:
+    """A connection that broke, or none to be had. Of PostgreSQL only: SQLite's troubles do not pass by themselves."""
+    if not isinstance(error, sa.exc.DBAPIError) or "psycopg" not in type(error.orig).__module__:
+        return False
+    return error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
+
+
+def parts(values: Sequence[Any], size: int = LOOKUP) -> Iterator[Sequence[Any]]:
+    """The values, so many at a time."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def _alembic(connection: sa.Connection) -> alembic.config.Config:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _engine(url: str) -> sa.Engine:
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise LedgerError("ledger: not a SQLAlchemy URL such as sqlite:///var/ledger.db") from None
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed)
+    if parsed.get_backend_name() != "postgresql":
+        raise LedgerError(f"ledger: {parsed.get_backend_name()} is not supported; use SQLite or PostgreSQL")
+    return sa.create_engine(parsed, pool_pre_ping=True)
+
+
+def _write_ahead(dbapi: Any) -> None:
+    """Switch to the write-ahead log; two processes that open a new ledger at once may find it locked without a wait."""
+    for patience in range(100, -1, -1):
+        try:
+            dbapi.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if not patience:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": 60})
+
+    @sa.event.listens_for(engine, "connect")
+    def _pragmas(dbapi: Any, _record: Any) -> None:
+        dbapi.isolation_level = None  # we say BEGIN ourselves: a claim must read and write under one lock
+        _write_ahead(dbapi)
+        # FULL: a claim must survive a power cut, or the row would be sent twice.
+        for pragma in (
+            "synchronous=FULL",
+            "cache_size=-32000",
+            "wal_autocheckpoint=20000",
+        ):
+            dbapi.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        reading = connection.get_execution_options().get("reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def _sentences(database: Database) -> Iterator[None]:
+    """Turn a database's error into one sentence without the statement, its values or the password."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        told = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
+        where = sa.make_url(database.url).render_as_string(hide_password=True)
+        raise LedgerError(f"The ledger at {where} does not answer: {told}") from error

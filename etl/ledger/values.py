@@ -1,0 +1,66 @@
+"""What the ledger is told and what it answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from etl.model import Item, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One batch that has its last word: the items, one verdict each, how the request went (0 attempts: it did not)."""
+
+    items: Sequence[Item]
+    verdicts: Sequence[Verdict]
+    bytes: int
+    attempts: int
+    http_status: int | None = None
+    sent_at_ms: int | None = None
+    answered_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run as the ledger knows it."""
+
+    run_no: int
+    run_id: str
+    kind: str
+    import_name: str
+    source: str
+    started_at_ms: int
+    finished_at_ms: int | None
+    window_start_ms: int | None
+    window_end_ms: int | None
+    retry_of: str | None
+    stop_detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A dropped file as the ledger knows it: one per import and content, whatever its name. States: see `etl.drops`."""
+
+    import_name: str
+    sha256: str
+    path: str
+    bytes: int
+    state: str
+    run_id: str | None
+    seen_at_ms: int
+    done_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a destination took nothing more in a run."""
+
+    reason: str
+    detail: str
+
+
+def now_ms() -> int:
+    """The wall clock, epoch milliseconds; used for `recorded_at` and leases only."""
+    return time.time_ns() // 1_000_000
