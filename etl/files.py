@@ -66,13 +66,25 @@ def find(pattern: str, options: Mapping[str, Any] | None = None) -> list[Place]:
     """The files that a path, a glob or a folder (``…/``, everything below it) names, in order of their names."""
     fs, path = fsspec.core.url_to_fs(pattern, **(options or {}))
     with sentences(pattern):
-        if _magic(path) and not fs.isfile(path):  # a name such as "orders [1].csv" means itself
-            found = [p for p in fs.glob(path) if fs.isfile(p)]
-        elif fs.isfile(path):
+        kind = _kind(fs, path)
+        if kind == "file":  # a name such as "orders [1].csv" means itself
             found = [path]
+        elif _magic(path):
+            found = [one for one, info in fs.glob(path, detail=True).items() if info["type"] == "file"]
         else:
-            found = fs.find(path) if fs.exists(path) else []
+            found = fs.find(path) if kind else []
     return [Place(fs, one) for one in sorted(found)]
+
+
+def _kind(fs: Any, path: str) -> str | None:
+    """``file``, ``directory``, or None where there is nothing.
+
+    fsspec's own ``isfile`` says no to trouble of any kind: a busy bucket would hide its files.
+    """
+    try:
+        return str(fs.info(path)["type"])
+    except (FileNotFoundError, ValueError):  # ValueError: a path that none can have
+        return None
 
 
 def _magic(path: str) -> bool:
@@ -140,4 +152,5 @@ def sentences(name: str) -> Iterator[None]:
     except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError):
         raise SourceError(f"{name}: the compressed file is damaged or cut off.") from None
     except OSError as error:
-        raise SourceError(f"{name}: cannot be read ({error.strerror or type(error).__name__}).") from None
+        told = (error.strerror or type(error).__name__).rstrip(".")
+        raise SourceError(f"{name}: cannot be read ({told}).") from None

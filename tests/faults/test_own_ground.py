@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import io
+import re
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pandas as pd
 import pytest
+import s3fs
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
@@ -16,6 +20,7 @@ from etl import cli
 from etl.ledger import Ledger
 from etl.staging import Staging
 from tests.conftest import House, order
+from tests.faults.bucket import BusyBucket
 
 KINDS = ["convert", "optimizely"]
 
@@ -136,3 +141,70 @@ def test_a_source_that_changes_its_columns_between_two_files(house: House) -> No
     assert {name: report.by_status(name) for name in KINDS} == {name: {"delivered": 10} for name in KINDS}
     house.write([order(number) for number in range(10, 20)], "day-2.csv")
     the_next_run_completes(house, 20)
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[BusyBucket]:
+    """A bucket that can be busy, asked less patiently than ours: five times as often, each with waits of seconds."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 2)
+    with BusyBucket() as running:
+        yield running
+
+
+def forty_in(bucket: BusyBucket, house: House, kind: str) -> None:
+    """An import of two files of twenty rows, in four chunks, to a vendor of each kind."""
+    for part in (1, 2):
+        wide = "x" * 10_000  # else Parquet reads all of a file at once, with its foot
+        frame = pd.DataFrame([order(number, title=f"{number}{wide}") for number in range(20 * part, 20 * part + 20)])
+        content = io.BytesIO()
+        frame.to_csv(content, index=False) if kind == "csv" else frame.to_parquet(
+            content, row_group_size=10, compression=None
+        )
+        bucket.put(f"busy-bucket/{kind}/day-{part}.{kind}", content.getvalue())
+    path = f"s3://busy-bucket/{kind}/*.{kind}"
+    source = {"type": kind, "path": path, "storage": bucket.storage}
+    house.to, house.import_settings = KINDS, {"source": source, "chunk_rows": 10}
+
+
+BUSY: dict[str, tuple[str, dict[str, int], int]] = {
+    "from the first moment": ("csv", {}, 0),
+    "before the second file": ("csv", {"skip": 0}, 20),
+    "from the first moment, Parquet": ("parquet", {}, 0),
+    "before the second file, Parquet": ("parquet", {"skip": 0}, 20),
+    "within the second file, Parquet": ("parquet", {"skip": 1}, 20),
+}
+"""When it begins: kind of file, answers about the second file before (else none at all), rows read by then."""
+
+
+def busy(bucket: BusyBucket, since: dict[str, int], **how: int) -> None:
+    bucket.refuse("day-2" if since else "", **since, **how)
+
+
+@pytest.mark.parametrize("moment", BUSY)
+def test_a_bucket_that_is_busy_for_a_moment_is_waited_for(house: House, bucket: BusyBucket, moment: str) -> None:
+    kind, since, _ = BUSY[moment]
+    forty_in(bucket, house, kind)
+    busy(bucket, since, times=1)
+    report = house.run()
+    assert bucket.refused == 1
+    assert {name: report.by_status(name) for name in KINDS} == {name: {"delivered": 40} for name in KINDS}
+
+
+@pytest.mark.parametrize("moment", BUSY)
+def test_a_bucket_that_stays_busy_is_a_clear_stop(house: House, bucket: BusyBucket, moment: str) -> None:
+    kind, since, delivered = BUSY[moment]
+    forty_in(bucket, house, kind)
+    busy(bucket, since)
+    told = command(house)
+    assert told.exit_code == 2
+    assert 1 <= bucket.refused <= 10, "it was asked again, and not for ever"
+    ((finished, why),) = house.sql("SELECT finished_at_ms, stop_detail FROM runs")
+    assert finished is not None
+    assert re.fullmatch(r"\S+: cannot be read \((Please reduce your request rate|Service Unavailable)\)\.", why)
+    assert why in told.stderr
+    for vendor in KINDS:
+        assert [row["status"] for row in house.results(destinations=[vendor])] == ["delivered"] * delivered
+        assert house.sandbox.counts()[vendor]["counted"] == delivered
+    bucket.refuse(times=0)
+    the_next_run_completes(house, 40)
