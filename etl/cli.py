@@ -12,7 +12,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from etl.errors import ImporterError, Interrupted
+from etl.errors import ImporterError, Interrupted, trace
 from etl.model import Status
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def _ended(work: Callable[[], Any], *, verbose: bool) -> int:
         hint = "." if verbose else "; run with -v for the traceback."
         trouble, sentence = error, f"Unexpected {type(error).__name__}{hint}"
     if verbose:
-        traceback.print_exception(trouble)
+        sys.stderr.write(trace(trouble))
     _say(sentence)
     return STOPPED
 

@@ -310,7 +310,8 @@ def load(path: str | Path | None = None, secret: Secret | None = None) -> Config
 
 def _where_in_yaml(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or "it cannot be parsed"
+    # What it quotes of the file may be a secret: `api_key: !k3y` is a tag to YAML, `*k3y` an alias.
+    problem = re.sub(r"(['\"]).{2,}\1", "…", getattr(error, "problem", None) or "it cannot be parsed")
     return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else str(problem)
 
 

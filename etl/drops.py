@@ -29,7 +29,7 @@ from croniter import CroniterBadCronError, croniter
 
 from etl import files, load, pipeline, receipts
 from etl.config import Config, DropSettings
-from etl.errors import ConfigError, ImporterError, SourceError
+from etl.errors import ConfigError, ImporterError, SourceError, trace
 from etl.ledger import LEASE_MS, FileInfo, Ledger, now_ms
 from etl.model import Chunk, Item, Status, Verdict
 from etl.pipeline import Job, wall_clock
@@ -220,8 +220,8 @@ def once(config: Config, names: Sequence[str], clock: Clock = wall_clock) -> tup
             except ImporterError as error:
                 log.error("%s: %s", file.name, error)
                 outcomes.append(Outcome(file, "left", str(error), stopped=True))
-            except Exception as error:  # no file may block the others; its text may hold a row's values
-                log.debug("%s", file.name, exc_info=True)
+            except Exception as error:  # noqa: BLE001 (no file may block the others; its text may hold values)
+                log.debug("%s: %s", file.name, trace(error))
                 outcomes.append(Outcome(file, "left", f"Unexpected {type(error).__name__}.", stopped=True))
     return outcomes, growing
 

@@ -123,11 +123,11 @@ def _imports(sandbox: Sandbox, out: Console) -> Path:
 def _only_to_the_sandbox(loaded: Config, sandbox: Sandbox) -> None:
     """The sample is made up; it must not reach a vendor through an imports.yaml that has gone live."""
     for name in loaded.an_import(IMPORT).to:
-        endpoint = loaded.destination(name).endpoint
-        if not endpoint.startswith(f"{sandbox.url}/"):
+        destination = loaded.destination(name)
+        if not destination.endpoint.startswith(f"{sandbox.url}/"):
             raise DemoFailed(
-                f"imports.yaml delivers {name} to {endpoint} and not to the sandbox, and the demo's conversions "
-                "are made up. Run it in a fresh clone."
+                f"imports.yaml delivers {name} to {show.destination_host(destination)} and not to the sandbox, and the "
+                "demo's conversions are made up. Run it in a fresh clone."
             )
 
 

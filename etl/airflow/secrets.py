@@ -2,18 +2,23 @@
 
 A connection answers with its password; one to a database, as ``url: ${CRM}`` of a source wants it, with its whole URL.
 
-Every value that is handed out is told to Airflow's masker first, so that no task log shows it.
+Every value that is handed out is told to Airflow's masker first, so that no task log shows it; `hide` tells it
+those that imports.yaml itself holds.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
+
+from etl.config import Config
+from etl.errors import ConfigError
 
 DATABASES = ("postgres", "mysql", "sqlite")
 """Types of connections that stand for a whole URL."""
@@ -33,6 +38,37 @@ class Secrets:
                 mask_secret(value)
             self._known[name] = value
         return self._known[name]
+
+
+def hide(loaded: Config) -> None:
+    """Mask every secret of the settings in logs from now on, wherever it was written down."""
+    for secret in _in_destinations(loaded) | _in_addresses(loaded):
+        mask_secret(secret)
+
+
+def _in_destinations(loaded: Config) -> set[str]:
+    """Keys and tokens, and addresses that take their place; those of a destination that cannot be used are unused."""
+    found: set[str] = set()
+    for name in loaded.destination_names:
+        with suppress(ConfigError):
+            found.update(loaded.destination(name).secrets())
+    return found
+
+
+def _in_addresses(loaded: Config) -> set[str]:
+    """The passwords of databases and buckets."""
+    found: set[str | None] = set()
+    with suppress(ConfigError):
+        found.add(urlsplit(loaded.ledger_url).password)
+    with suppress(ConfigError):
+        found.add(urlsplit(loaded.staging_url).password)
+    for name, settings in loaded.imports.items():
+        with suppress(ConfigError):
+            found.add(loaded.storage(name).get("secret"))
+        if settings.source["type"] == "sql":
+            with suppress(ConfigError):
+                found.add(urlsplit(loaded.source(name).settings.url.get_secret_value()).password)
+    return {password for password in found if password}
 
 
 def _from_connection(name: str) -> str | None:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from airflow.configuration import conf
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from etl import config, drops, pipeline
-from etl.airflow.secrets import Secrets
-from etl.errors import ConfigError, SourceError, SumMismatch
+from etl.airflow import secrets
+from etl.errors import ConfigError, ImporterError, SourceError, SumMismatch, trace
 from etl.ledger import Stop
 from etl.model import Chunk
 from etl.pipeline import Job
@@ -31,6 +31,11 @@ log = logging.getLogger("conversions")
 
 PERMANENT = (ConfigError, SourceError, SumMismatch)
 """Errors that stay the same however often a task is repeated."""
+
+
+class Unexpected(Exception):
+    """An error that is not one of ours, without its words: they may hold a row's values, and Airflow keeps them."""
+
 
 Staged = dict[str, Any]
 """A `Chunk` as it travels: ``{"index": 0, "path": "…", "rows": 50000}``."""
@@ -168,7 +173,9 @@ def line(report: Report, destination: str) -> str:
 
 
 def _config(file: Path) -> config.Config:
-    return config.load(file, secret=Secrets())
+    loaded = config.load(file, secret=secrets.Secrets())
+    secrets.hide(loaded)
+    return loaded
 
 
 def _reason(job: Job, failed: list[str]) -> str:
@@ -196,6 +203,11 @@ def _failing_for_good() -> Iterator[None]:
         yield
     except PERMANENT as error:
         raise AirflowFailException(str(error)) from None
+    except (ImporterError, AirflowException) as error:
+        raise error from None  # what led to it may hold a statement and its values
+    except Exception as error:  # noqa: BLE001 (whatever it is, its text may hold a row's values)
+        log.error("%s", trace(error))
+        raise Unexpected(f"Unexpected {type(error).__name__}; the log above says where.") from None
 
 
 @contextmanager

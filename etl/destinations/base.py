@@ -85,7 +85,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     type: str
-    endpoint: Url | None = None
+    endpoint: Url | None = Field(default=None, repr=False)
     limits: LimitSettings = LimitSettings()
     retry: RetrySettings = RetrySettings()
     hash: HashSettings = HashSettings()

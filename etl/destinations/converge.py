@@ -41,6 +41,9 @@ SPEC_NAMES = {
 PROFILE_NAMES = {"email": "$email", "phone": "$phone_number"}
 NUMBERS = ("revenue", "quantity", *schema.NUMBERS)
 
+STATIC_PATH = "/api/webhooks"
+"""How the address of every source with a token ends."""
+
 URNS = {"email": "urn:email:", "user_id": "urn:user_id:", "anonymous_id": "urn:cookie:", "phone": "urn:phone:"}
 
 
@@ -115,9 +118,11 @@ class Converge(Destination):
     settings: ConvergeSettings
 
     def secrets(self) -> list[str]:
-        """The token; of a source without one, the path of its URL, which takes its place."""
-        path = urlsplit(self.endpoint).path.strip("/") if self.settings.allow_no_token else ""
-        return [*super().secrets(), *([path] if path else [])]
+        """The token; of an old source, what follows the host in its URL: that takes the token's place."""
+        url = urlsplit(self.endpoint)
+        is_old = self.settings.allow_no_token or not url.path.endswith(STATIC_PATH)
+        parts = [url.path.strip("/"), url.query] if is_old else [url.query]
+        return [*super().secrets(), *filter(None, parts)]
 
     def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
         """Name, moment, aliases and both objects of properties, these as JSON bytes ready to be embedded."""

@@ -40,7 +40,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import repeat
 from typing import Annotated, Any, Literal, cast
@@ -177,7 +177,7 @@ class Optimizely(Destination):
         url = settings.datafile_url.get_secret_value() if settings.datafile_url else DATAFILE.format(sdk_key=key)
         headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         try:
-            lookup = _kept(_datafile(fetch(url, headers)))
+            lookup = _kept(_datafile(fetch(url, headers), self.masked))
         except LookupFailed as error:
             raise LookupFailed(self._no_datafile(error), "datafile_unavailable") from None
         if not settings.allow_account_mismatch:
@@ -325,13 +325,15 @@ class Optimizely(Destination):
 # -- the datafile
 
 
-def _datafile(body: bytes) -> Mapping[str, Any]:
+def _datafile(body: bytes, masked: Callable[[str], str]) -> Mapping[str, Any]:
     """The datafile, with every key that is read from it. Raises LookupFailed otherwise."""
     try:
         datafile = orjson.loads(body)
     except orjson.JSONDecodeError:
         # A project that was switched off answers 200 with "// This Optimizely project has been deactivated …".
-        raise LookupFailed(f"it is not JSON but begins {body[:60].decode('utf-8', 'replace')!r}") from None
+        # Masked before it is cut: half a secret would not be known again.
+        shown = masked(body[:2000].decode("utf-8", "replace"))[:60]
+        raise LookupFailed(f"it is not JSON but begins {shown!r}") from None
     missing = [name for name in NEEDED if name not in datafile] if isinstance(datafile, dict) else NEEDED
     if missing:
         raise LookupFailed(f"it lacks {', '.join(missing)}")

@@ -50,7 +50,7 @@ def test_a_connection_answers_and_nothing_stored_shows_it(world: World, monkeypa
     run = world.run()
     assert run.state == "success"
     assert world.counted()["converge"] == 3
-    assert set(masked) == {TOKEN}
+    assert TOKEN in masked
 
     with create_session() as session:
         kept = [str(row.value) for row in session.scalars(select(XComModel))]
