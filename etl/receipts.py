@@ -26,6 +26,7 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup, escape
 
 from etl.errors import SourceError
 from etl.model import GOOD, Status
@@ -303,7 +304,7 @@ def _note_leaving(
 # -- the page
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Group:
     """Reasons that read the same at several destinations."""
 
@@ -313,13 +314,33 @@ class _Group:
     destinations: list[str]
     rows: int
     first_rows: list[int]
+    everywhere: bool = False
+    """True when all destinations of several say so."""
+
+
+MEANINGS = {
+    READY: "It would be sent if this were not a trial.",
+    Status.DELIVERED.value: "The destination confirmed it.",
+    Status.DUPLICATE.value: "It had been delivered before, or is on its way; nothing was sent twice.",
+    Status.SKIPPED.value: "The destination does not take this event.",
+    Status.REJECTED.value: "It was not sent, because something in the row, or in the file, is not right.",
+    Status.REFUSED.value: "It was sent, and the destination said no.",
+    Status.FAILED.value: "It has not been delivered yet; it is kept and can be sent again.",
+    Status.UNKNOWN.value: "It was sent, but no clear answer came back; it may have arrived.",
+}
 
 
 @cache
 def _template() -> jinja2.Template:
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["coded"] = _coded
     return environment.get_template("summary.html")
+
+
+def _coded(text: str) -> Markup:
+    """What stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped)
 
 
 def page(story: Story, tally: Tally, fix_name: str, remarks: Sequence[str] = ()) -> str:
@@ -334,7 +355,8 @@ def page(story: Story, tally: Tally, fix_name: str, remarks: Sequence[str] = ())
         tone=_tone(story, tally),
         todo=to_do(story, tally, fix_name),
         groups=groups,
-        columns=[s for s in (READY, *map(str, Status), "not sent") if any(c[s] for c in tally.statuses.values())],
+        columns=[s for s in MEANINGS if story.kind != "unusable" and any(c[s] for c in tally.statuses.values())],
+        meanings=MEANINGS,
         at=_moment(story.at_ms, story.timezone),
         moment=lambda ms: _moment(ms, story.timezone),
         many=many,
@@ -350,15 +372,22 @@ def _rank(status: str) -> int:
 def _grouped(tally: Tally) -> list[_Group]:
     found: dict[tuple[Any, ...], _Group] = {}
     for (name, status, reason, _), told in tally.reasons.items():
+        if reason == "file_unusable":  # the headline says it
+            continue
         key = (status, reason, told.sentence, told.rows, *told.first_rows)
         group = found.setdefault(key, _Group(status, reason, told.sentence, [], told.rows, told.first_rows))
         group.destinations.append(name)
+        group.everywhere = 1 < len(tally.statuses) == len(group.destinations)
     return list(found.values())
 
 
 def many(count: int, what: str = "row") -> str:
     """``1 row``, ``1,200 rows``."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+NO_ROWS = "The file has a header and no rows, so there was nothing to send."
+ONLY_TOTALS = "The file has only empty rows and totals below its header, so there was nothing to send."
 
 
 def headline(story: Story, tally: Tally) -> str:
@@ -368,13 +397,13 @@ def headline(story: Story, tally: Tally) -> str:
     if story.kind in ("quarantined", "unusable"):
         return f"Nothing was sent. {story.why.partition(chr(10))[0]}".strip()
     if not tally.rows:
-        return "The file has a header and no rows, so there was nothing to send."
+        return ONLY_TOTALS if any(tally.statuses.values()) else NO_ROWS
     verb = "would be sent" if story.kind == "dry_run" else "arrived"
     if tally.fine == tally.rows:
         return f"{'Trial: all' if story.kind == 'dry_run' else 'All'} {many(tally.rows)} {verb} everywhere they should."
     start = "Trial: " if story.kind == "dry_run" else ""
     if tally.partly and not tally.fine:
-        told = f"{start}{tally.partly:,} of {many(tally.rows)} {verb}, but none everywhere."
+        told = f"{start}{tally.partly:,} of {many(tally.rows)} {verb} at some destinations, none at all of them."
     else:
         some = f", {tally.partly:,} at some destinations" if tally.partly else ""
         told = f"{start}{tally.fine:,} of {many(tally.rows)} {verb} everywhere they should{some}."
@@ -391,12 +420,15 @@ def headline(story: Story, tally: Tally) -> str:
 def _tone(story: Story, tally: Tally) -> str:
     if story.kind in ("quarantined", "unusable"):
         return "bad"
-    return "good" if tally.fine == tally.rows else "partly"
+    return "good" if 0 < tally.rows == tally.fine else "partly"
 
 
 def to_do(story: Story, tally: Tally, fix_name: str) -> list[str]:
     """What the sender does next, in order."""
     steps: list[str] = []
+    if tally.leaving_rows and (tally.to_correct or tally.waiting or tally.unsure):
+        soonest = min(rows[0][0] for rows in tally.leaving.values())
+        steps.append(f"Be quick: from {_moment(soonest, story.timezone)} on rows become too old, see below.")
     if story.kind == "unusable":
         steps.append(
             "Correct the file as the sentence above says and drop it again under any name; or, where it speaks of "
@@ -422,6 +454,8 @@ def to_do(story: Story, tally: Tally, fix_name: str) -> list[str]:
         steps.append("Rows that came too late cannot be counted any more; next time drop the file earlier.")
     if story.kind == "dry_run":
         steps.append("This was a trial: nothing was sent. Drop the file into the folder above “dryrun” to send it.")
+    if not tally.rows and story.kind == "delivered":
+        steps.append("If you expected rows in it, export the file again and drop it into the same folder.")
     return steps or ["Nothing. You can keep this page as a receipt."]
 
 

@@ -1,14 +1,21 @@
 #!/bin/sh
-# The database servers that tests start themselves. PostgreSQL comes with requirements.lock; MariaDB is Debian's.
+# What tests start themselves and pip cannot bring: MariaDB's server and Chromium. PostgreSQL comes with requirements.lock.
 # Installs what is missing where that is possible; else the tests that need it fail and say so.
 set -u
 PATH="$PATH:/usr/sbin:/sbin"
-command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null && exit 0
+missing=
+for need in mariadbd:mariadb-server-core mariadb-install-db:mariadb-server-core chromium:chromium; do
+    command -v "${need%%:*}" >/dev/null || missing="$missing ${need##*:}"
+done
+[ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "Installing MariaDB's server for the tests (apt-get install mariadb-server-core); no service is started."
+    echo "Installing for the tests (apt-get install$missing); no service is started."
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends mariadb-server-core mariadb-client-core >/dev/null
+    apt-get update -qq
+    for package in $missing; do
+        apt-get install -y -qq --no-install-recommends "$package" >/dev/null
+    done
+else
+    echo "Missing, so tests that need it will fail. As root: apt-get install$missing" >&2
 fi
-command -v mariadbd >/dev/null ||
-    echo "MariaDB's server is missing: tests that need it will fail. As root: apt-get install mariadb-server-core" >&2
 exit 0
