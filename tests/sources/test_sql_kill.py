@@ -54,6 +54,15 @@ def nights(tmp_path: Path, victims: Victims) -> Iterator[Nights]:
         nights.close()
 
 
+def recover(nights: Nights, dice: random.Random) -> None:
+    """Run again to the end; half the time also at once, while the dead run's claims still stand."""
+    if dice.random() < 0.5:  # the watermark must wait for them
+        assert nights.run() in (0, 1)
+    nights.a_quarter_of_an_hour_later()
+    assert nights.run() in (0, 1)
+    nights.judge()
+
+
 def test_killed_at_any_point_and_run_again_no_row_is_lost_and_none_sent_twice(nights: Nights) -> None:
     dice = random.Random(11)
     nights.new_night()
@@ -65,12 +74,12 @@ def test_killed_at_any_point_and_run_again_no_row_is_lost_and_none_sent_twice(ni
             nights.new_night()
             code = nights.run(step=step, nth=1)
         assert code == -9, step
-        if dice.random() < 0.5:  # at once: the dead run's claims still stand: the watermark must wait for them
-            assert nights.run() in (0, 1)
-        nights.a_quarter_of_an_hour_later()
-        assert nights.run() in (0, 1)
-        nights.judge()
+        recover(nights, dice)
     assert nights.kills == len(STEPS)
+    for _ in range(5):
+        nights.new_night()
+        assert nights.run(after_s=dice.uniform(0, 0.3)) in (-9, 0, 1)
+        recover(nights, dice)
     nights.crm.add(10_000, minutes_ago=0)
     nights.nights, nights.rows_per_night = 1, nights.rows + 1
     assert nights.run() in (0, 1)
