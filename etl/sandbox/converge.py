@@ -6,7 +6,8 @@ docs.runconverge.com.
 Odd: the table of parameters is all there is; no status and no answer is documented. A wrong structure is therefore
 refused here with 400 and the field's name, a wrong token with 401. A number as timestamp is in seconds, unlike at every
 other vendor. A broken Event Spec (no `total_price`, say) is only a warning on a page at the vendor: it counts.
-Repeats of an `event_id` are dropped at ingestion.
+Repeats of an `event_id` are dropped at ingestion. Sources older than the token have a secret address of their own and
+need none; what it looks like is documented nowhere.
 """
 
 from datetime import datetime
@@ -33,11 +34,12 @@ FIRST_MILLISECONDS = 10**11  # a number from here on is milliseconds by mistake
 
 def answer(request: Incoming, credentials: Credentials) -> Answer:
     """Converge's answer to one request."""
-    if request.path != "/api/webhooks":
+    if request.path not in ("/api/webhooks", credentials.converge_old_path):
         return refuse(404, "no such path")
     if request.method != "POST":
         return only("POST")
-    if request.headers.get("x-webhook-token") != credentials.converge_token:
+    is_old = request.path == credentials.converge_old_path
+    if not is_old and request.headers.get("x-webhook-token") != credentials.converge_token:
         return refuse(401, "invalid or missing X-Webhook-Token")
     try:
         event = decode(request.body)

@@ -21,6 +21,7 @@ class Credentials:
     optimizely_account: str = "12345678"
     optimizely_project: str = "98765432"
     converge_token: str = "sandbox-converge-token"  # noqa: S105 - a password for localhost only
+    converge_old_path: str = "/sources/sandbox-old-source"
     kameleoon_site_code: str = "f17c21u1ag"
     webflow_customer: str = "123456789"
     webflow_key: str = "sandbox-webflow-key"

@@ -1,0 +1,281 @@
+"""Planted secrets and people, looked for in all that Airflow keeps and shows of our DAGs; and proof that the looking
+finds them.
+
+The tasks run as a worker runs them, each in a process of its own under Airflow's supervisor, because only there task
+logs are written and masked. Searched are these logs, every byte of Airflow's database (XCom, rendered fields, the DAGs
+with their descriptions, runs, connections), the pages about DAGs that cannot be read and about connections, our ledger,
+and the receipts and names of dropped files.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from airflow_world import CONFIG, HOME, ORDERS
+
+from etl import destinations, drops, pipeline, transport  # noqa: F401
+from etl.sandbox import Sandbox
+from etl.sandbox.wire import Credentials
+from tests.canary.canaries import ECHO, OLD_ADDRESS, PEOPLE, SECRETS, Said, leaks, person, rows
+
+if TYPE_CHECKING:
+    from airflow_world import World
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Airflow's own sockets
+
+CRM_PASSWORD = "canary-secret-crm"
+MISSPELT = "canary-secret-misspelt"
+EVERY_SECRET = [*SECRETS.values(), OLD_ADDRESS, CRM_PASSWORD, MISSPELT]
+LOGS = HOME / "logs"
+
+CONNECTIONS = {
+    "CONVERGE_ADDRESS": {"conn_type": "http", "password": None},  # filled in by `connections`
+    "WEBFLOW_TOKEN": {"conn_type": "generic", "password": SECRETS["webflow_key"]},
+    "OPTIMIZELY": {"conn_type": "generic", "extra": json.dumps({"sdk_key": SECRETS["optimizely_sdk_key"]})},
+}
+
+
+# -- the world
+
+
+@pytest.fixture(scope="module")
+def vendors() -> Iterator[Sandbox]:
+    """The five vendors, who know the canaries; Converge as an old source with a secret address."""
+    with Sandbox(credentials=Credentials(**SECRETS, converge_old_path=f"/sources/{OLD_ADDRESS}")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def connections(airflow_db: None, vendors: Sandbox) -> Iterator[None]:
+    """Secrets where Airflow keeps them: a token and an old source's whole address, as passwords of connections."""
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+
+    address = f"{vendors.url}/converge/sources/{OLD_ADDRESS}"
+    told = CONNECTIONS | {"CONVERGE_ADDRESS": {"conn_type": "http", "password": address}}
+    made = [Connection(conn_id=name, **values) for name, values in told.items()]  # noqa: AIR311
+    with create_session() as session:
+        session.add_all(made)
+    yield
+    with create_session() as session:
+        for connection in made:
+            session.delete(session.merge(connection))
+
+
+@pytest.fixture
+def canaries(world: World, connections: None, monkeypatch: pytest.MonkeyPatch) -> World:
+    """imports.yaml with a secret from every place there is: environment, connections, and written down in it."""
+    for kind in destinations.types():
+        destinations.find(kind)  # imported here, the tasks' processes need not do it, each of them anew
+    monkeypatch.setattr("airflow.sdk.execution_time.supervisor.run_task_in_process", supervised)
+    monkeypatch.setattr("airflow.sdk.execution_time.supervisor.MIN_HEARTBEAT_INTERVAL", 0.05)
+    monkeypatch.setenv("CONVERT_API_KEY", SECRETS["convert_key"])
+    monkeypatch.setattr(transport.Line, "_once", chatty(transport.Line._once))
+    monkeypatch.setattr(transport, "_get", chatty_lookup(transport._get))
+    configure(world)
+    return world
+
+
+def configure(world: World, *, converge: dict[str, Any] | None = None, **changes: Any) -> None:
+    """Write it; the changes are those of `store_orders`."""
+    world.configure(**{"max_bad_share": 1, **changes})
+    document = yaml.safe_load(CONFIG.read_text())
+    key = SECRETS["optimizely_sdk_key"]
+    document["destinations"]["optimizely"] |= {
+        "sdk_key": key,
+        "datafile_url": f"{world.sandbox.url}/optimizely/datafiles/{key}.json",
+    }
+    old = {"allow_no_token": True, "endpoint": "${CONVERGE_ADDRESS}"}
+    document["destinations"]["converge"] = {**old, **(converge or {})}
+    document["destinations"]["webflow_optimize"]["api_key"] = "${WEBFLOW_TOKEN}"
+    for settings in document["destinations"].values():
+        settings["retry"] = {"attempts": 2, "first_wait_s": 0.01, "longest_wait_s": 0.02}
+    document["imports"]["crm"] = {
+        "source": {"type": "sql", "url": f"postgresql://ada:{CRM_PASSWORD}@127.0.0.1:1/crm", "table": "deals"},
+        "to": ["converge"],
+    }
+    CONFIG.write_text(yaml.safe_dump(document))
+
+
+def supervised(ti: Any, task: Any) -> Any:
+    """What `dag.test` runs instead of a task in this process: the same in a worker's, its log in a file."""
+    from airflow.executors.workloads import BundleInfo
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor, supervise_task
+    from airflow.utils.session import create_session
+
+    supervise_task(
+        ti=ti,
+        bundle_info=BundleInfo(name="dags-folder"),
+        dag_rel_path=Path(task.dag.fileloc).name,
+        token="",
+        client=InProcessTestSupervisor._api_client(task.dag),
+        log_path=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}.{ti.map_index}.{ti.try_number}.log",
+    )
+    with create_session() as session:
+        state = session.get(TaskInstance, ti.id).state
+    return SimpleNamespace(ti=SimpleNamespace(state=state, task=task), msg=None)
+
+
+def chatty(once: Any) -> Any:
+    """A careless line: a library that logs the address and the headers of every request."""
+
+    async def told(self: Any, request: Any) -> Any:
+        logging.getLogger("chatty").warning("%s %s", request.url, dict(request.headers))
+        return await once(self, request)
+
+    return told
+
+
+def chatty_lookup(get: Any) -> Any:
+    """The same of a lookup, and on standard output."""
+
+    def told(url: str, headers: Any, **options: Any) -> Any:
+        print("GET", url, dict(headers))  # noqa: T201
+        return get(url, headers, **options)
+
+    return told
+
+
+def write(path: Path, told: list[dict[str, str]], *, header: bool = True) -> None:
+    """Rows as CSV."""
+    names = list(dict.fromkeys(key for row in told for key in row))
+    text = io.StringIO()
+    out = csv.DictWriter(text, names, restval="")
+    if header:
+        out.writeheader()
+    out.writerows(told)
+    path.write_text(text.getvalue())
+
+
+# -- everything that Airflow keeps and shows
+
+
+def everything_kept(world: World) -> Said:
+    said: Said = [(f"task log {path.relative_to(LOGS)}", path.read_text()) for path in LOGS.rglob("*.log")]
+    said += [("airflow's database", path.read_bytes().decode("latin-1")) for path in HOME.glob("airflow.db*")]
+    said += xcoms()
+    said += connection_pages()
+    said += [("ledger", path.read_bytes().decode("latin-1")) for path in world.folder.glob("ledger.db*")]
+    said += [("file name", str(path.relative_to(world.folder))) for path in world.folder.rglob("*")]
+    return said + receipts(world.folder)
+
+
+def xcoms() -> Said:
+    """As the page of a task instance shows them; also what it shows as rendered, and a DAG's own page."""
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        said = [("xcom", str(row.value)) for row in session.scalars(select(XComModel))]
+        said += [("rendered", str(row.rendered_fields)) for row in session.scalars(select(RenderedTaskInstanceFields))]
+        said += [("serialized", str(row.data)) for row in session.scalars(select(SerializedDagModel))]
+    assert {place for place, _ in said} == {"xcom", "rendered", "serialized"}
+    return said
+
+
+def connection_pages() -> Said:
+    """Every connection as Airflow's API answers it to its pages."""
+    from airflow.api_fastapi.core_api.datamodels.connections import ConnectionResponse
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        found = session.scalars(select(Connection).where(Connection.conn_id.in_(CONNECTIONS))).all()  # noqa: AIR311
+        said = [("connection", ConnectionResponse.model_validate(one).model_dump_json()) for one in found]
+    assert len(said) == len(CONNECTIONS)
+    return said
+
+
+def receipts(folder: Path) -> Said:
+    """The pages, and of NAME.result.csv what was added: its first columns are the sender's own rows, by design."""
+    said = [("page", path.read_text()) for path in folder.rglob("*.summary.html")]
+    for path in folder.rglob("*.result.csv"):
+        for row in csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))):
+            said.append(("result.csv", " ".join(v or "" for k, v in row.items() if _is_added(k))))
+    for path in folder.rglob("*.fix.csv"):
+        said += [("fix.csv", row["problem"]) for row in csv.DictReader(io.StringIO(path.read_text("utf-8-sig")))]
+    return said
+
+
+def _is_added(column: str | None) -> bool:
+    return column is not None and column.rpartition(" ")[2] in ("status", "reason", "detail")
+
+
+# -- nights
+
+
+def a_mixed_night(world: World) -> None:
+    """Two vendors take what is good; one refuses, one shuts the door, one answers what nobody reads; all repeat it."""
+    write(ORDERS, rows())
+    world.sandbox.fault(vendor="convert", status=400, body=ECHO)
+    world.sandbox.fault(vendor="webflow_optimize", status=401, body=ECHO, headers={"WWW-Authenticate": ECHO})
+    world.sandbox.fault(vendor="kameleoon", status=200, body=ECHO)
+    run = world.run()
+    assert run.states()["webflow_optimize.load[0]"] == "success"
+    assert run.state == "failed"
+    statuses = world.statuses()
+    assert statuses["converge"]["delivered"] > 4
+    assert {status for one in statuses.values() for status in one} >= {"delivered", "rejected", "refused", "failed"}
+
+
+def dead_letters_once_more(world: World) -> None:
+    world.sandbox.clear_faults()
+    run = world.run("retry_dead_letters", run_conf={"destination": "webflow_optimize"})
+    assert run.states()["webflow_optimize"] == "success"
+
+
+def a_database_that_does_not_answer(world: World) -> None:
+    assert world.run("crm").states()["extract"] == "failed"
+
+
+def settings_that_cannot_be_used(world: World) -> None:
+    configure(world, converge={"webhook_tokn": MISSPELT})
+    assert world.run().states()["start"] == "failed"
+    configure(world)
+
+
+def dropped_files(world: World) -> None:
+    """A good file with bad rows, one that is bad as a whole, and one whose first line is a person already."""
+    inbox = world.folder / "inbox"
+    inbox.mkdir()
+    drop = {"inbox": str(inbox), "settle_seconds": 0}
+    configure(world, source={"type": "csv"}, drop=drop, schedule=None, to=["converge", "optimizely"])
+    write(inbox / "mixed.csv", [*(person(n) for n in range(300, 310)), *rows()[5:]])
+    write(inbox / "headless.csv", [person(400)], header=False)
+    with (inbox / "mixed.csv").open("a") as file:
+        file.write('order-500,Order Completed,canary.ada@example.com\n=canary-user-7,"\n')
+    assert set(world.run("drops").states().values()) == {"success"}
+    assert len(list(inbox.rglob("*.summary.html"))) == 2
+    configure(world)
+
+
+NIGHTS: list[Callable[[World], None]] = [
+    a_mixed_night,
+    dead_letters_once_more,
+    a_database_that_does_not_answer,
+    settings_that_cannot_be_used,
+    dropped_files,
+]
+
+
+def test_no_secret_and_no_person_is_in_anything_airflow_keeps_or_shows(canaries: World) -> None:
+    for night in NIGHTS:
+        night(canaries)
+    said = everything_kept(canaries)
+    assert {place.split()[0] for place, _ in said} >= {"task", "xcom", "rendered", "serialized", "page", "result.csv"}
+    assert leaks(said, [*EVERY_SECRET, *PEOPLE]) == []
+    assert sum("***" in text for place, text in said if place.startswith("task log")) > 5, "nobody was careless"

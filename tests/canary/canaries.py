@@ -1,0 +1,78 @@
+"""Planted secrets and people, and how they are looked for. Each place of the house has its own test of them."""
+
+from __future__ import annotations
+
+from tests.conftest import order
+
+SECRETS = {
+    "convert_key": "canary-secret-convert",
+    "optimizely_sdk_key": "canary-secret-sdkkey",
+    "converge_token": "canary-secret-converge",
+    "webflow_key": "canary-secret-webflow",
+}
+"""Those of the vendors, as the sandbox's `Credentials` name them."""
+
+OLD_ADDRESS = "canary-secret-oldsource"
+"""Stands in the address of a Converge source that is older than the token."""
+
+PEOPLE = [
+    "canary.ada@example.com",
+    "+15550102030",
+    "canary-user-7",
+    "canary-anon-7",
+    "canary-visitor-7",
+    "canary-property",
+    "canary-alias",
+]
+
+ECHO = "Bad: canary.ada@example.com +15550102030 canary-user-7 canary-visitor-7 canary-property " + " ".join(
+    [*SECRETS.values(), OLD_ADDRESS]
+)
+"""What an unkind vendor answers: all it was sent."""
+
+Said = list[tuple[str, str]]
+"""(place, text)"""
+
+
+def leaks(said: Said, canaries: list[str]) -> list[tuple[str, str]]:
+    """(place, canary) for every one that was found; the same for a canary in capitals, or quoted for a URL."""
+    found = [(place, canary) for place, text in said for canary in canaries if _holds(text.lower(), canary.lower())]
+    return list(dict.fromkeys(found))
+
+
+def _holds(text: str, canary: str) -> bool:
+    return canary in text or canary.replace("@", "%40").replace("+", "%2b") in text
+
+
+def person(number: int, **changed: str) -> dict[str, str]:
+    """A row whose every personal column is a canary."""
+    told = {
+        "user_id": "canary-user-7",
+        "anonymous_id": "canary-anon-7",
+        "email": "canary.ada@example.com",
+        "phone": "+15550102030",
+        "kameleoon_visitor_code": "canary-visitor-7",
+        "webflow_user_id": "canary-user-7",
+        "properties": '{"note": "canary-property"}',
+        "profile_properties": '{"email": "canary.ada@example.com"}',
+        "aliases": "urn:user_id:canary-alias",
+    }
+    return order(number, **told | changed)
+
+
+def rows() -> list[dict[str, str]]:
+    """Good ones, and values about people in every place where a rule may stumble over them."""
+    personal = "canary.ada@example.com"
+    bad = [
+        {"revenue": personal},
+        {"currency": "canary-user-7"},
+        {"occurred_at": personal},
+        {"quantity": personal},
+        {"aliases": "|".join(f"urn:email:{personal}" for _ in range(12))},
+        {"event_name": ""},
+        {"convert_goal_id": "canary-property"},
+        {"kameleoon_goal_id": "canary-property"},
+        {"url": f"https://shop.example/?email={personal}"},
+    ]
+    broken = [{**person(200), "properties": "canary-property"}, {**person(201), "user_id": personal}]
+    return [person(n) for n in range(1, 6)] + [person(100 + n, **one) for n, one in enumerate(bad)] + broken
