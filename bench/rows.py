@@ -23,7 +23,7 @@ HEADER = (
 def write(path: Path, count: int, *, shuffled: bool = False) -> Path:
     """Write ``count`` rows as CSV. ``shuffled`` ids are random hex, the ledger's worst case."""
     rng = random.Random(7)
-    start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)  # room for three million rows
     with path.open("w", newline="") as file:
         out = csv.writer(file)
         out.writerow(HEADER)
