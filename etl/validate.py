@@ -40,10 +40,12 @@ class Rules:
 class Seen:
     """Which event_ids a source has had, and in which row first: 24 bytes a row, whatever their length.
 
-    Ids are kept as two 64-bit hashes in sorted runs that are merged as they grow.
+    Ids are kept as two 64-bit hashes in sorted runs that are merged as they grow. ``commas``: whether a number had a
+    decimal comma; chunks before it were judged without knowing.
     """
 
     def __init__(self) -> None:
+        self.commas = False
         self._runs: list[tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.int64]]] = []
 
     def first_rows(self, event_ids: pd.Series[str]) -> pd.Series[int]:
@@ -100,7 +102,8 @@ def conversions(frame: pd.DataFrame, rules: Rules, seen: Seen) -> tuple[pd.DataF
     """
     damage = frame.get("damage", pd.Series(dtype="str", index=frame.index))
     source = frame.drop(columns="damage", errors="ignore")
-    typed = conversion.cast(source, rules.spelling, now_ms=rules.now_ms, skew_ms=rules.skew_ms)
+    seen.commas = seen.commas or conversion.writes_commas(source)
+    typed = conversion.cast(source, rules.spelling, now_ms=rules.now_ms, skew_ms=rules.skew_ms, commas=seen.commas)
     typed["first_row"] = seen.first_rows(typed["event_id"])
     bad = problems(conversion.SCHEMA, typed)
     told = {row: Verdict(Status.REJECTED, reason, text) for row, reason, text in bad.itertuples()}

@@ -21,6 +21,9 @@ DECIMAL = r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})"
 DECIMAL_COMMA = r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:[.' \x{a0}\x{202f}’][0-9]{3})+),[0-9]+"
 """A number whose comma may be its decimal sign, or may group its thousands: only the sender knows."""
 
+POINT_OR_GROUPS = r"\s*[+-]?[0-9]{1,3}\.[0-9]{3}\s*"
+"""A number whose point marks the decimals, or groups the thousands where the decimals have a comma: ``1.299``."""
+
 WHOLE = r"[0-9]{1,18}"
 
 OLDEST_MS = 10**11  # as seconds this is the year 5138, as milliseconds 1973: nobody means the former

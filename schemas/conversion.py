@@ -13,7 +13,7 @@ import orjson
 import pandas as pd
 import pandera.pandas as pa
 
-from schemas.casts import contains, date_formats, decimals, matches, nothing, times
+from schemas.casts import DECIMAL_COMMA, POINT_OR_GROUPS, contains, date_formats, decimals, matches, nothing, times
 from schemas.rules import optional, required, rule
 
 REQUIRED = ("event_id", "event_name", "occurred_at")
@@ -57,6 +57,10 @@ IDS = (
 )
 """Columns that hold ids: text, byte for byte, and the first to suffer in a spreadsheet."""
 
+NUMBERS = ("quantity", "revenue")
+"""Columns that hold numbers as a locale writes them."""
+
+_COMMA = rf"\s*{DECIMAL_COMMA}\s*"
 _OBJECTS = ("properties", "profile_properties", "attributes")
 _TIME_SENTENCES = {
     "no_timezone": (
@@ -125,11 +129,19 @@ def extras(frame: pd.DataFrame) -> list[str]:
     return [str(name) for name in frame.columns if name not in known]
 
 
-def cast(frame: pd.DataFrame, spelling: Spelling, *, now_ms: int, skew_ms: int) -> pd.DataFrame:
+def writes_commas(frame: pd.DataFrame) -> bool:
+    """True when some number of the source has a comma for its decimals, or may have: ``19,99``, ``1.234,50``."""
+    return any(
+        matches(frame[name], _COMMA).any() for name in NUMBERS if name in frame.columns and _is_text(frame[name])
+    )
+
+
+def cast(frame: pd.DataFrame, spelling: Spelling, *, now_ms: int, skew_ms: int, commas: bool = False) -> pd.DataFrame:
     """A frame of source columns (index = row number, ``first_row`` nullable Int64) made ready for `SCHEMA`.
 
     Blank text becomes null; missing canonical columns are added as null; ids keep their bytes. Adds ``occurred_at_ms``
-    (nullable Int64) and the columns of `JUDGED`, which hold what the casts found.
+    (nullable Int64) and the columns of `JUDGED`, which hold what the casts found. ``commas``: the source has been seen
+    to write decimal commas, so that without a declared locale nobody can tell what ``1.299`` means.
     """
     out = frame.copy(deep=False)
     for name in COLUMNS:
@@ -143,6 +155,7 @@ def cast(frame: pd.DataFrame, spelling: Spelling, *, now_ms: int, skew_ms: int) 
         out = _plain_numbers(out, spelling)
     else:
         out["not_in_locale"] = nothing(out.index)
+    out["unclear_numbers"] = _unclear_numbers(out) if commas and not spelling.decimal else nothing(out.index)
     out["occurred_at_ms"], out["time_problem"] = times(out["occurred_at"], spelling.timezone, spelling.date_format)
     out["date_hint"] = _date_hints(out)
     out["damaged_ids"], out["formulas"] = _spreadsheet_damage(out, spelling)
@@ -151,17 +164,38 @@ def cast(frame: pd.DataFrame, spelling: Spelling, *, now_ms: int, skew_ms: int) 
     return out
 
 
-JUDGED = ("first_row", "time_problem", "date_hint", "ahead", "not_in_locale", "damaged_ids", "formulas")
+JUDGED = (
+    "first_row",
+    "time_problem",
+    "date_hint",
+    "ahead",
+    "not_in_locale",
+    "unclear_numbers",
+    "damaged_ids",
+    "formulas",
+)
 """Columns that only `SCHEMA` reads: ``time_problem`` a reason code, ``ahead`` True when later than the clock allows,
 ``date_hint`` a setting to propose, the others names of columns or null."""
 
 
 def _plain_numbers(out: pd.DataFrame, spelling: Spelling) -> pd.DataFrame:
     wrong = nothing(out.index)
-    for name in ("quantity", "revenue"):
+    for name in NUMBERS:
         out[name], odd = decimals(out[name], spelling.decimal, spelling.thousands)
         wrong[odd] = name
     return out.assign(not_in_locale=wrong)
+
+
+def _unclear_numbers(out: pd.DataFrame) -> pd.Series[str]:
+    told = nothing(out.index)
+    for name in NUMBERS:
+        if _is_text(out[name]):
+            _name(told, matches(out[name], POINT_OR_GROUPS), name)
+    return told
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    return isinstance(column.dtype, pd.StringDtype)
 
 
 def _spreadsheet_damage(out: pd.DataFrame, spelling: Spelling) -> tuple[pd.Series[str], pd.Series[str]]:
@@ -273,6 +307,15 @@ SCHEMA = pa.DataFrameSchema(
                 "not_in_locale",
                 "{not_in_locale} is not a number as the import's `locale` writes it: its decimal mark or its groups of "
                 "thousands differ.",
+                lambda column: column.isna(),
+            ),
+        ),
+        "unclear_numbers": optional(
+            rule(
+                "ambiguous_number",
+                "{unclear_numbers}: nobody can tell whether its point marks the decimals or groups the thousands, "
+                'because other rows have decimal commas: have the import\'s `locale` say which (decimal "," and '
+                'thousands "." where 1.299 is more than a thousand), or write every number as 1234.50.',
                 lambda column: column.isna(),
             ),
         ),

@@ -87,7 +87,7 @@ CASES = [
     Case("ragged.csv", good(2, ragged_row=3)),
     Case("nul_and_control.csv", good(2, nul_byte=1, control_character=1)),
     # numbers and dates
-    Case("decimal_comma.csv", good(1, decimal_comma=2)),
+    Case("decimal_comma.csv", good(0, decimal_comma=2, ambiguous_number=1)),
     Case("decimal_comma.csv", good(3), settings={"locale": {"decimal": ",", "thousands": "."}}),
     Case("decimal_comma.csv", good(1, not_in_locale=2), settings={"locale": {"decimal": ".", "thousands": ","}}),
     Case("thousands.csv", good(1, not_a_decimal=1, decimal_comma=1)),
@@ -146,6 +146,29 @@ def test_a_messy_file_is_understood_or_refused(tmp_path: Path, case: Case) -> No
         assert "customer-" not in str(refused.value)
     else:
         assert check(tmp_path, case) == case.expected
+
+
+THOUSANDS = {"1.299": "ambiguous_number", "-1.299": "ambiguous_number", "1.29": "", "1299.00": "", "1.2999": ""}
+"""What becomes of a number of a file in which another one has a decimal comma, while nothing is declared."""
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 100], ids=["in another chunk", "in the same chunk"])
+@pytest.mark.parametrize("comma", ["19,99", "1.234,50", "1.299,5"])
+def test_a_point_is_not_taken_for_decimals_where_others_write_commas(
+    tmp_path: Path, comma: str, chunk_rows: int
+) -> None:
+    first, *rows = (
+        f"A-{n};Order Completed;2026-11-20T10:30:00+01:00;u;{text}" for n, text in enumerate([comma, *THOUSANDS])
+    )
+    body = [first, *rows] if chunk_rows == 1 else [*rows, first]
+    file = tmp_path / "numbers.csv"
+    file.write_text("\n".join(["event_id;event_name;occurred_at;user_id;revenue", *body]))
+    unclear = sum(reason == "ambiguous_number" for reason in THOUSANDS.values())
+    settings = {"chunk_rows": chunk_rows}
+    told = check(tmp_path, Case(str(file), {}, settings=settings))
+    assert told == good(len(THOUSANDS) - unclear, ambiguous_number=unclear, decimal_comma=1)
+    file.write_text("\n".join(["event_id;event_name;occurred_at;user_id;revenue", *rows]))
+    assert check(tmp_path, Case(str(file), {}, settings=settings)) == good(len(THOUSANDS)), "no comma, no doubt"
 
 
 def test_every_messy_file_has_its_expectation() -> None:
