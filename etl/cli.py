@@ -495,9 +495,9 @@ def _tell_drop(outcome: Outcome) -> None:
     place = f" → {outcome.place}" if outcome.place else ""
     _out(f"{outcome.file.name}: {outcome.state}{place}\n")
     if outcome.report is not None and outcome.state != "tried":
-        for name in outcome.report.rows:
+        for name in (each for each, rows in outcome.report.rows.items() if rows):
             told = ", ".join(f"{rows:,} {status}" for status, rows in outcome.report.by_status(name).items())
-            _out(f"  {name}: {told or 'no rows'}\n")
+            _out(f"  {name}: {told or 'no results'}\n")
         for stop in outcome.report.stops.values():
             _say(stop.detail)
     if outcome.sentence and outcome.exit_code:

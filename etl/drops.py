@@ -303,7 +303,11 @@ def _handle(config: Config, where: Box, ledger: Ledger, file: Dropped, copy: Cop
     )
     _settle(config, where, ledger, mine, file.path, clock, copy=copy)
     state = "processed" if mine.state == DELIVERED else "quarantined"
-    return Outcome(file, state, why, mine.path, report)
+    return Outcome(file, state, why or _nothing_in(report), mine.path, report)
+
+
+def _nothing_in(report: Report) -> str:
+    return "" if any(report.rows.values()) else receipts.NO_ROWS
 
 
 def _in_hand(ledger: Ledger, known: FileInfo) -> bool:
@@ -459,7 +463,7 @@ def _try(config: Config, where: Box, file: Dropped, copy: Copy, clock: Clock) ->
     _receive(where, job, copy, place, kind, why, trial=True)
     job.ledger.close()
     _bring(where, file.path, place, copy.sha256, copy)
-    return Outcome(file, "tried", why, place, report)
+    return Outcome(file, "tried", why or _nothing_in(report), place, report)
 
 
 def _note_ready(job: Job, staged: Mapping[str, list[Chunk]], ledger: Ledger) -> None:

@@ -211,7 +211,8 @@ def write(
             _note_leaving(tally, told, asked.expiries(index), story)
         if header is None:
             rows_out.writerow(["file", "status", "detail"])
-            rows_out.writerow([harmless(story.file), story.kind, harmless(story.why)])
+            told = (story.kind, story.why) if story.why else ("no rows", NO_ROWS)
+            rows_out.writerow([harmless(story.file), told[0], harmless(told[1])])
     rows_to_fix = tally.to_correct
     if not rows_to_fix:
         fix.unlink()

@@ -274,6 +274,9 @@ def heading(run: RunInfo) -> Text:
 def report(found: Report, sentences: Mapping[tuple[str, str, str], str], out: Console) -> None:
     """A run in numbers, then the rows that need somebody, then remarks on the others."""
     out.print(heading(found.run))
+    if not any(found.rows.values()) and not found.run.stop_detail:
+        out.print("The source had no rows, so there was nothing to send.")
+        return
     statuses = [status.value for status in Status]
     _counts(out, {name: (found.rows[name], found.by_status(name)) for name in found.counts}, statuses)
     groups = _groups(found, sentences)

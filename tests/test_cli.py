@@ -115,6 +115,15 @@ def test_what_is_delivered_once_is_a_duplicate_the_next_time(house: House) -> No
     assert "somebody" not in again.stdout
 
 
+def test_a_source_without_rows_is_told_in_one_line(house: House) -> None:
+    house.write([])
+    told = conversions(house, "run", "orders")
+    assert (told.exit_code, told.stdout.splitlines()[1:]) == (
+        0,
+        ["The source had no rows, so there was nothing to send."],
+    )
+
+
 def test_rows_that_need_somebody_are_told_by_reason(house: House) -> None:
     rows = [order(1), order(2, occurred_at="2026-11-20T10:00:00"), order(3, user_id="jo@example.com", anonymous_id="x")]
     house.write(rows)

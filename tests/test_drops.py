@@ -534,6 +534,24 @@ def test_the_command_says_what_became_of_each_file_and_its_exit_code_is_the_wors
     assert "no column for event_id" in told.stderr
 
 
+def test_a_file_with_a_header_and_no_rows_is_answered_in_one_sentence(folder: Inbox) -> None:
+    folder.settings = {"settle_seconds": 0}
+    sentence = "The file has a header and no rows, so there was nothing to send."
+    for below, state in (("dryrun", "tried"), ("", "processed")):
+        folder.drop("none.csv", "event_id,event_name,occurred_at\n", below=below)
+        told = conversions(folder, "drops")
+        place = "/".join(part for part in (folder.root, below, "processed") if part)
+        assert (told.exit_code, told.stderr.strip()) == (0, "")
+        assert told.stdout == f"none.csv: {state} → {place}/none.csv\n  {sentence}\n"
+        here = f"{below}/processed".lstrip("/")
+        assert folder.names(here) == ["none.csv", "none.result.csv", "none.summary.html"]
+        assert sentence in folder.read(f"{here}/none.summary.html")
+        assert folder.table(f"{here}/none.result.csv") == [
+            {"file": "none.csv", "status": "no rows", "detail": sentence}
+        ]
+    assert folder.received() == []
+
+
 def test_once_leaves_what_may_still_be_growing(folder: Inbox) -> None:
     folder.drop("a.csv", [order(1)])
     told = conversions(folder, "drops", "--once")
