@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -68,7 +68,7 @@ def _in_addresses(loaded: Config) -> set[str]:
         if settings.source["type"] == "sql":
             with suppress(ConfigError):
                 found.add(urlsplit(loaded.source(name).settings.url.get_secret_value()).password)
-    return {password for password in found if password}
+    return {form for password in found if password for form in (password, unquote(password))}
 
 
 def _from_connection(name: str) -> str | None:
@@ -78,8 +78,6 @@ def _from_connection(name: str) -> str | None:
         return None
     if connection.conn_type not in DATABASES:
         return connection.password or None
-    if connection.password:
-        mask_secret(connection.password)
     if connection.conn_type == "sqlite":
         return f"sqlite:///{connection.host}"
     return str(connection.get_uri())

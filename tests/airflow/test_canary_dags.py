@@ -13,18 +13,29 @@ import csv
 import io
 import json
 import logging
+import shutil
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from airflow_world import CONFIG, HOME, ORDERS
+from airflow_world import CONFIG, HOME, ORDERS, ROOT
+from pydantic import ValidationError
 
-from etl import destinations, drops, pipeline, transport  # noqa: F401
+from etl import config, destinations, drops, pipeline, transport  # noqa: F401
+from etl.airflow import parse, secrets, tasks
+from etl.destinations.base import Destination
+from etl.destinations.converge import Converge
+from etl.errors import ConfigError
 from etl.sandbox import Sandbox
 from etl.sandbox.wire import Credentials
+from etl.sources.sql import SqlSource
 from tests.canary.canaries import ECHO, OLD_ADDRESS, PEOPLE, SECRETS, Said, leaks, person, rows
 
 if TYPE_CHECKING:
@@ -32,9 +43,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Airflow's own sockets
 
-CRM_PASSWORD = "canary-secret-crm"
+CRM_PASSWORD = "canary-secret/crm"
+CRM_QUOTED = "canary-secret%2Fcrm"
 MISSPELT = "canary-secret-misspelt"
-EVERY_SECRET = [*SECRETS.values(), OLD_ADDRESS, CRM_PASSWORD, MISSPELT]
+"""In the environment, under a name that imports.yaml knows and no destination does."""
+WRITTEN = "canary-secret-written"
+"""In imports.yaml itself, under a misspelt key."""
+EVERY_SECRET = [*SECRETS.values(), OLD_ADDRESS, CRM_PASSWORD, CRM_QUOTED, MISSPELT, WRITTEN]
 LOGS = HOME / "logs"
 
 CONNECTIONS = {
@@ -75,17 +90,21 @@ def connections(airflow_db: None, vendors: Sandbox) -> Iterator[None]:
 def canaries(world: World, connections: None, monkeypatch: pytest.MonkeyPatch) -> World:
     """imports.yaml with a secret from every place there is: environment, connections, and written down in it."""
     for kind in destinations.types():
-        destinations.find(kind)  # imported here, the tasks' processes need not do it, each of them anew
+        destinations.find(kind)  # what is imported and begun here, the tasks' processes need not do, each of them anew
+    pipeline.check(config.load(ROOT / "imports.yaml"), file=str(ROOT / "sample_data/orders.csv"), to=["kameleoon"])
     monkeypatch.setattr("airflow.sdk.execution_time.supervisor.run_task_in_process", supervised)
     monkeypatch.setattr("airflow.sdk.execution_time.supervisor.MIN_HEARTBEAT_INTERVAL", 0.05)
+    monkeypatch.setattr(parse, "retries", lambda: {"retries": 0})
     monkeypatch.setenv("CONVERT_API_KEY", SECRETS["convert_key"])
-    monkeypatch.setattr(transport.Line, "_once", chatty(transport.Line._once))
-    monkeypatch.setattr(transport, "_get", chatty_lookup(transport._get))
+    monkeypatch.setenv("MISSPELT", MISSPELT)
+    for room, name, careless in CARELESS:
+        monkeypatch.setattr(room, name, careless(getattr(room, name)))
+    shutil.rmtree(LOGS, ignore_errors=True)
     configure(world)
     return world
 
 
-def configure(world: World, *, converge: dict[str, Any] | None = None, **changes: Any) -> None:
+def configure(world: World, *, converge: Any = None, convert: Any = None, **changes: Any) -> None:
     """Write it; the changes are those of `store_orders`."""
     world.configure(**{"max_bad_share": 1, **changes})
     document = yaml.safe_load(CONFIG.read_text())
@@ -96,11 +115,12 @@ def configure(world: World, *, converge: dict[str, Any] | None = None, **changes
     }
     old = {"allow_no_token": True, "endpoint": "${CONVERGE_ADDRESS}"}
     document["destinations"]["converge"] = {**old, **(converge or {})}
+    document["destinations"]["convert"] |= convert or {}
     document["destinations"]["webflow_optimize"]["api_key"] = "${WEBFLOW_TOKEN}"
     for settings in document["destinations"].values():
         settings["retry"] = {"attempts": 2, "first_wait_s": 0.01, "longest_wait_s": 0.02}
     document["imports"]["crm"] = {
-        "source": {"type": "sql", "url": f"postgresql://ada:{CRM_PASSWORD}@127.0.0.1:1/crm", "table": "deals"},
+        "source": {"type": "sql", "url": f"postgresql://ada:{CRM_QUOTED}@127.0.0.1:1/crm", "table": "deals"},
         "to": ["converge"],
     }
     CONFIG.write_text(yaml.safe_dump(document))
@@ -126,17 +146,24 @@ def supervised(ti: Any, task: Any) -> Any:
     return SimpleNamespace(ti=SimpleNamespace(state=state, task=task), msg=None)
 
 
-def chatty(once: Any) -> Any:
-    """A careless line: a library that logs the address and the headers of every request."""
+# -- careless lines, as a library might write them; what they say is masked in Airflow's logs
 
-    async def told(self: Any, request: Any) -> Any:
-        logging.getLogger("chatty").warning("%s %s", request.url, dict(request.headers))
-        return await once(self, request)
+
+def tells_requests(prepare: Any) -> Any:
+    """Address and headers of what would be sent, the address also in part."""
+
+    def told(job: Any) -> None:
+        prepare(job)
+        for name in job.destinations:
+            if name not in job.ledger.stops(job.run.run_no):
+                request = job.destination(name).request([b"{}"])
+                logging.getLogger("chatty").warning("%s %s", request.url, dict(request.headers))
+                logging.getLogger("chatty").warning("POST %s", urlsplit(request.url).path)
 
     return told
 
 
-def chatty_lookup(get: Any) -> Any:
+def tells_lookups(get: Any) -> Any:
     """The same of a lookup, and on standard output."""
 
     def told(url: str, headers: Any, **options: Any) -> Any:
@@ -144,6 +171,34 @@ def chatty_lookup(get: Any) -> Any:
         return get(url, headers, **options)
 
     return told
+
+
+def tells_settings(validated: Any) -> Any:
+    """What stands under a key that nobody knows."""
+
+    def told(model: Any, raw: Any, where: str) -> Any:
+        logging.getLogger("chatty").warning("%s: webhook_tokn is %s", where, raw.get("webhook_tokn"))
+        return validated(model, raw, where)
+
+    return told
+
+
+def tells_databases(engine: Any) -> Any:
+    """Where it connects to, as a driver would say it."""
+
+    def told(self: Any) -> Any:
+        logging.getLogger("chatty").warning("to %s with %s", self.settings.url.get_secret_value(), self._url().password)
+        return engine(self)
+
+    return told
+
+
+CARELESS = [
+    (pipeline, "prepare", tells_requests),
+    (transport, "_get", tells_lookups),
+    (config, "_validated", tells_settings),
+    (SqlSource, "_engine", tells_databases),
+]
 
 
 def write(path: Path, told: list[dict[str, str]], *, header: bool = True) -> None:
@@ -163,8 +218,7 @@ def write(path: Path, told: list[dict[str, str]], *, header: bool = True) -> Non
 def everything_kept(world: World) -> Said:
     said: Said = [(f"task log {path.relative_to(LOGS)}", path.read_text()) for path in LOGS.rglob("*.log")]
     said += [("airflow's database", path.read_bytes().decode("latin-1")) for path in HOME.glob("airflow.db*")]
-    said += xcoms()
-    said += connection_pages()
+    said += xcoms() + connection_pages() + import_errors()
     said += [("ledger", path.read_bytes().decode("latin-1")) for path in world.folder.glob("ledger.db*")]
     said += [("file name", str(path.relative_to(world.folder))) for path in world.folder.rglob("*")]
     return said + receipts(world.folder)
@@ -198,6 +252,13 @@ def connection_pages() -> Said:
         said = [("connection", ConnectionResponse.model_validate(one).model_dump_json()) for one in found]
     assert len(said) == len(CONNECTIONS)
     return said
+
+
+def import_errors() -> Said:
+    """Why DAG files cannot be read now, as the front page shows it."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    return [("import error", text) for text in DagBag(str(ROOT / "dags")).import_errors.values()]
 
 
 def receipts(folder: Path) -> Said:
@@ -243,9 +304,35 @@ def a_database_that_does_not_answer(world: World) -> None:
 
 
 def settings_that_cannot_be_used(world: World) -> None:
-    configure(world, converge={"webhook_tokn": MISSPELT})
+    configure(world, converge={"webhook_tokn": "${MISSPELT}"}, convert={"api_kye": WRITTEN})
     assert world.run().states()["start"] == "failed"
     configure(world)
+
+
+def settings_that_cannot_be_read(world: World) -> None:
+    """A key that YAML takes for a tag: Airflow's front page shows why the DAGs are gone."""
+    CONFIG.write_text(
+        CONFIG.read_text().replace("${WEBFLOW_TOKEN}", f"!{WRITTEN}").replace(f"'!{WRITTEN}'", f"!{WRITTEN}")
+    )
+
+
+def a_task_that_fails(world: World) -> None:
+    """For a reason that nobody foresaw, whose words hold a row."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "extract", broken)
+        configure(world, to=["kameleoon"])
+        assert world.run().states()["extract"] == "failed"
+    configure(world)
+
+
+def broken(*_: Any) -> Any:
+    raise ValueError(ECHO)
+
+
+def a_source_that_is_not_there(world: World) -> None:
+    """No row is read; what prepares the run has been said by then."""
+    ORDERS.unlink(missing_ok=True)
+    assert world.run().states()["prepare"] == "success"
 
 
 def dropped_files(world: World) -> None:
@@ -268,7 +355,9 @@ NIGHTS: list[Callable[[World], None]] = [
     dead_letters_once_more,
     a_database_that_does_not_answer,
     settings_that_cannot_be_used,
+    a_task_that_fails,
     dropped_files,
+    settings_that_cannot_be_read,
 ]
 
 
@@ -276,6 +365,128 @@ def test_no_secret_and_no_person_is_in_anything_airflow_keeps_or_shows(canaries:
     for night in NIGHTS:
         night(canaries)
     said = everything_kept(canaries)
-    assert {place.split()[0] for place, _ in said} >= {"task", "xcom", "rendered", "serialized", "page", "result.csv"}
+    assert {place.split()[0] for place, _ in said} >= {"task", "xcom", "import", "connection", "page", "result.csv"}
     assert leaks(said, [*EVERY_SECRET, *PEOPLE]) == []
     assert sum("***" in text for place, text in said if place.startswith("task log")) > 5, "nobody was careless"
+
+
+# -- one mask less
+
+
+@dataclass(frozen=True)
+class Mask:
+    """One mask, how it is taken away, the night that needs it, and what is then found where."""
+
+    name: str
+    remove: Callable[[pytest.MonkeyPatch], None]
+    night: Callable[[World], None]
+    place: str
+    canary: str
+
+
+def shown_in_full(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tasks, "trace", lambda error: "".join(traceback.format_exception(error)))
+
+
+def words_and_all(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tasks, "_failing_for_good", nullcontext)
+
+
+def whole_sentence(validated: Any) -> Any:
+    def told(model: Any, raw: Any, where: str) -> Any:
+        try:
+            return model.model_validate(raw)
+        except ValidationError as error:
+            raise ConfigError(f"{where}: {error}") from None
+
+    return told
+
+
+def without_sdk_key(patch: pytest.MonkeyPatch) -> None:
+    from airflow._shared.secrets_masker import _secrets_masker
+
+    left = [name for name in _secrets_masker().sensitive_variables_fields if name != "sdk_key"]
+    patch.setattr(_secrets_masker(), "sensitive_variables_fields", left)
+
+
+def generous_start(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tasks, "start", lambda file, *_: tasks._config(file).destination("converge").endpoint)
+
+
+def nothing(world: World) -> None:
+    """No DAG run is needed: it is there from the beginning."""
+
+
+MASKS = [
+    Mask(
+        "what ${NAME} stands for",
+        lambda patch: patch.setattr(secrets, "_is_public", lambda value: True),
+        settings_that_cannot_be_used,
+        "task log",
+        MISSPELT,
+    ),
+    Mask(
+        "what is written down in imports.yaml",
+        lambda patch: patch.setattr(secrets, "_in_destinations", lambda loaded: set()),
+        a_source_that_is_not_there,
+        "task log",
+        SECRETS["optimizely_sdk_key"],
+    ),
+    Mask(
+        "an old source's address in part",
+        lambda patch: patch.setattr(Converge, "secrets", Destination.secrets),
+        a_source_that_is_not_there,
+        "task log",
+        OLD_ADDRESS,
+    ),
+    Mask(
+        "passwords of databases",
+        lambda patch: patch.setattr(secrets, "_in_addresses", lambda loaded: set()),
+        a_database_that_does_not_answer,
+        "task log",
+        CRM_PASSWORD,
+    ),
+    Mask(
+        "a database's name for people",
+        lambda patch: patch.setattr(SqlSource, "describe", lambda self: self.settings.url.get_secret_value()),
+        a_database_that_does_not_answer,
+        "ledger",
+        CRM_QUOTED,
+    ),
+    Mask(
+        "a DAG's description",
+        lambda patch: patch.setattr(parse, "description", lambda name, settings: str(settings.source)),
+        a_database_that_does_not_answer,
+        "serialized",
+        CRM_QUOTED,
+    ),
+    Mask(
+        "wrong settings told without their values",
+        lambda patch: patch.setattr(config, "_validated", whole_sentence(config._validated)),
+        settings_that_cannot_be_used,
+        "task log",
+        WRITTEN,
+    ),
+    Mask(
+        "broken YAML told without what it holds",
+        lambda patch: patch.setattr(config, "_where_in_yaml", str),
+        settings_that_cannot_be_read,
+        "import error",
+        WRITTEN,
+    ),
+    Mask("the trace of the unforeseen, bare", shown_in_full, a_task_that_fails, "task log", PEOPLE[0]),
+    Mask("the words of the unforeseen", words_and_all, a_task_that_fails, "task log", PEOPLE[0]),
+    Mask("what travels between tasks", generous_start, a_source_that_is_not_there, "xcom", OLD_ADDRESS),
+    Mask("the name sdk_key", without_sdk_key, nothing, "connection", SECRETS["optimizely_sdk_key"]),
+]
+
+
+@pytest.mark.parametrize("mask", MASKS, ids=lambda mask: mask.name)
+def test_the_search_finds_what_one_missing_mask_lets_through(
+    canaries: World, mask: Mask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask.remove(monkeypatch)
+    with suppress(AssertionError):
+        mask.night(canaries)
+    found = leaks(everything_kept(canaries), [mask.canary])
+    assert [place for place, _ in found if place.startswith(mask.place)], f"{mask.name}: no mask, or nobody looks there"
