@@ -38,16 +38,16 @@ def destinations(
     stopped: Mapping[str, str],
 ) -> dict[str, Checked]:
     """Judge and build every row for every destination; ``stopped`` ones (name -> sentence) get no requests."""
-    seen = etl.validate.Seen()
     tallies = {name: _Tally() for name in chosen}
     rows = 0
-    for frame in frames:
-        rows += len(frame)
-        good, noted = etl.validate.conversions(frame, rules, seen)
-        for name, tally in tallies.items():
-            tally.note(noted)
-            if name not in stopped:
-                _build(chosen[name], tally, good, rules.now_ms)
+    with etl.validate.Seen() as seen:
+        for frame in frames:
+            rows += len(frame)
+            good, noted = etl.validate.conversions(frame, rules, seen)
+            for name, tally in tallies.items():
+                tally.note(noted)
+                if name not in stopped:
+                    _build(chosen[name], tally, good, rules.now_ms)
     return {
         name: Checked(rows, dict(tally.counts), tally.noted, tally.request, stopped.get(name, ""))
         for name, tally in tallies.items()

@@ -174,13 +174,13 @@ def extract(job: Job, window: Window) -> Iterator[Chunk]:
 
 def validate(job: Job, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     """Judge every row, in order: conversions are staged, the others noted for every destination."""
-    seen = etl.validate.Seen()
     settings = job.settings
-    for chunk in chunks:
-        rules = etl.validate.Rules.of(settings, job.clock())
-        good, noted = etl.validate.conversions(job.staging.frame(chunk), rules, seen)
-        _note(job, job.destinations, noted)
-        yield job.staging.write("conversions", chunk.index, good)
+    with etl.validate.Seen() as seen:
+        for chunk in chunks:
+            rules = etl.validate.Rules.of(settings, job.clock())
+            good, noted = etl.validate.conversions(job.staging.frame(chunk), rules, seen)
+            _note(job, job.destinations, noted)
+            yield job.staging.write("conversions", chunk.index, good)
 
 
 def transform(job: Job, name: str, chunk: Chunk) -> Chunk:

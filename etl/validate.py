@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +19,11 @@ from schemas import conversion
 from schemas.rules import problems
 
 _HASH_KEYS = ("conversions-key1", "conversions-key2")
+_KEY = np.dtype([("one", np.uint64), ("two", np.uint64), ("row", np.int64)])
+_BLOCK = 262_144
+"""Keys that are sorted, written and read at a time: 6 MB."""
+
+_Keys: TypeAlias = npt.NDArray[np.void]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +48,24 @@ class Rules:
 
 
 class Seen:
-    """Which event_ids a source has had, and in which row first: 24 bytes a row, whatever their length.
+    """Which event_ids a source has had, and in which row first; in a file, so that memory does not grow with them.
 
-    Ids are kept as two 64-bit hashes in sorted runs that are merged as they grow. ``commas``: whether a number had a
+    Ids are kept as two 64-bit hashes, 24 bytes a row whatever their length: the youngest in sorted runs in memory that
+    are merged as they grow, the others in a temporary file, a block at a time. ``commas``: whether a number had a
     decimal comma; chunks before it were judged without knowing.
     """
 
     def __init__(self) -> None:
         self.commas = False
-        self._runs: list[tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.int64]]] = []
+        self._young: list[_Keys] = []
+        self._old = tempfile.TemporaryFile(prefix="conversions-")  # noqa: SIM115 (closed by __exit__)
+        self._blocks = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._old.close()
 
     def first_rows(self, event_ids: pd.Series[str]) -> pd.Series[int]:
         """For each id the row number where it stood first, null if that is here; remembers the new ones.
@@ -57,42 +76,49 @@ class Seen:
         given = event_ids[event_ids.notna()]
         if given.empty:
             return first
-        values = given.to_numpy(dtype=object)
-        one, two = (pd.util.hash_array(values, hash_key=key) for key in _HASH_KEYS)
-        rows = given.index.to_numpy(dtype=np.int64)
-        _, position, inverse = np.unique(one, return_index=True, return_inverse=True)
-        found = rows[position][inverse]
-        for run in self._runs:
-            found = np.minimum(found, _look_up(run, one, two, rows))
-        again = found < rows
+        keys = _keys(given)
+        _, position, inverse = np.unique(keys["one"], return_index=True, return_inverse=True)
+        found = keys["row"][position][inverse]
+        for run in chain(self._young, self._from_file()):
+            found = np.minimum(found, _look_up(run, keys))
+        again = found < keys["row"]
         first.loc[given.index[again]] = found[again]
-        self._remember(one[~again], two[~again], rows[~again])
+        self._remember(keys[~again])
         return first
 
-    def _remember(self, one: npt.NDArray[np.uint64], two: npt.NDArray[np.uint64], rows: npt.NDArray[np.int64]) -> None:
-        run = (one, two, rows)
-        while self._runs and len(self._runs[-1][0]) <= 2 * len(run[0]):
-            last = self._runs.pop()
-            run = (
-                np.concatenate([last[0], run[0]]),
-                np.concatenate([last[1], run[1]]),
-                np.concatenate([last[2], run[2]]),
-            )
-        order = np.argsort(run[0], kind="stable")
-        self._runs.append((run[0][order], run[1][order], run[2][order]))
+    def _from_file(self) -> Iterator[_Keys]:
+        self._old.seek(0)
+        for _ in range(self._blocks):
+            yield np.frombuffer(self._old.read(_BLOCK * _KEY.itemsize), _KEY)
+
+    def _remember(self, run: _Keys) -> None:
+        while self._young and len(self._young[-1]) <= 2 * len(run):
+            run = np.concatenate([self._young.pop(), run])
+        run = run[np.argsort(run["one"], kind="stable")]
+        while len(run) >= _BLOCK:
+            block, run = run[:_BLOCK], run[_BLOCK:]
+            self._old.seek(0, os.SEEK_END)
+            self._old.write(block.tobytes())
+            self._blocks += 1
+        self._young.append(run)
 
 
-def _look_up(
-    run: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.int64]],
-    one: npt.NDArray[np.uint64],
-    two: npt.NDArray[np.uint64],
-    rows: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:
-    if not len(run[0]):
-        return rows
-    place = np.minimum(np.searchsorted(run[0], one), len(run[0]) - 1)
-    same = (run[0][place] == one) & (run[1][place] == two)
-    return np.where(same, run[2][place], rows)
+def _keys(event_ids: pd.Series[str]) -> _Keys:
+    values = event_ids.to_numpy(dtype=object)
+    keys = np.empty(len(values), _KEY)
+    for half, secret in zip(("one", "two"), _HASH_KEYS, strict=True):
+        keys[half] = pd.util.hash_array(values, hash_key=secret)
+    keys["row"] = event_ids.index
+    return keys
+
+
+def _look_up(run: _Keys, keys: _Keys) -> npt.NDArray[np.int64]:
+    """For each key the row where the run has it; the key's own row where it has not."""
+    if not len(run):
+        return keys["row"]
+    place = np.minimum(np.searchsorted(run["one"], keys["one"]), len(run) - 1)
+    same = (run["one"][place] == keys["one"]) & (run["two"][place] == keys["two"])
+    return np.where(same, run["row"][place], keys["row"])
 
 
 def conversions(frame: pd.DataFrame, rules: Rules, seen: Seen) -> tuple[pd.DataFrame, Noted]:

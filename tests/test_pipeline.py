@@ -58,6 +58,19 @@ def test_results_do_not_depend_on_how_the_source_is_cut_into_chunks(house: House
     assert [row for row, (status, _, _) in told.items() if status == "delivered"] == [*range(1, 24), 26]
 
 
+@pytest.mark.parametrize("block", [2, 5, 1000])
+def test_a_repeated_event_id_is_found_however_far_back_it_stands(
+    house: House, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where only a file remembers it: a small block stands for a quarter of a million rows."""
+    monkeypatch.setattr("etl.validate._BLOCK", block)
+    house.to, house.import_settings = ["converge"], {"chunk_rows": 3}
+    house.write([order(n) for n in range(17)] + [order(n) for n in (0, 4, 16, 17, 17)])
+    assert house.run().by_status("converge") == {"delivered": 18, "rejected": 4}
+    told = [row["detail"] for row in house.results(statuses=["rejected"])]
+    assert [detail.split(" of the same source")[0] for detail in told] == ["Row 1", "Row 5", "Row 17", "Row 21"]
+
+
 def test_ids_stay_text_to_the_last_byte(house: House) -> None:
     ids = ["007", "1234567890123456789", "A 1  B", "1e5", "00123.0"]
     house.write([order(n, event_id=id_, user_id=id_, kameleoon_visitor_code=id_) for n, id_ in enumerate(ids)])
