@@ -18,7 +18,7 @@ import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -30,7 +30,7 @@ from croniter import CroniterBadCronError, croniter
 from etl import files, load, pipeline, receipts
 from etl.config import Config, DropSettings
 from etl.errors import ConfigError, ImporterError, SourceError, trace
-from etl.ledger import LEASE_MS, FileInfo, Ledger, now_ms
+from etl.ledger import LEASE_MS, FileInfo, Ledger, RunInfo, now_ms
 from etl.model import Chunk, Item, Status, Verdict
 from etl.pipeline import Job, wall_clock
 from etl.receipts import Asked, Mended, Story
@@ -139,6 +139,7 @@ def look(config: Config, import_name: str, clock: Clock = wall_clock) -> Look:
     ledger = Ledger(config.ledger_url).open()
     try:
         _finish_left(config, where, ledger, clock)
+        _tell_again(config, where, ledger, clock)
         found = _listed(where, DRY_RUN) + _listed(where, "")
         resting = _resting(where, ledger, found, clock())
     finally:
@@ -543,7 +544,7 @@ def _settle(
             _receive(where, job, found, info.path, kind, why)
     job.ledger.close()
     final = DONE if info.state == DELIVERED else PUT_ASIDE
-    ledger.mark_file(replace(info, state=final, done_at_ms=clock()))
+    ledger.mark_file(replace(info, state=final, done_at_ms=now_ms()))
 
 
 @contextmanager
@@ -582,6 +583,41 @@ def _finish_left(config: Config, where: Box, ledger: Ledger, clock: Clock) -> No
         _settle(config, where, ledger, info, f"{where.inbox}/{name}", clock)
 
 
+def _tell_again(config: Config, where: Box, ledger: Ledger, clock: Clock) -> None:
+    """Write the receipts anew of files whose rows were sent again since: what they say is true no more."""
+    for info in ledger.files_retried(where.import_name, [DONE]):
+        began, name = now_ms(), PurePosixPath(info.path).name
+        try:
+            told = _told_again(config, where, info, clock)
+        except (ConfigError, SourceError) as error:  # the settings are others by now; it stays so
+            told = str(error)
+        except ImporterError as error:
+            log.warning("%s: its receipts are still those from before the retry: %s", name, error)
+            continue
+        if told:
+            log.warning("%s: its receipts stay as they were before the retry: %s", name, told)
+        else:
+            log.info("%s: its rows were sent again; its receipts say so", name)
+        ledger.mark_file(replace(info, done_at_ms=began))
+
+
+def _told_again(config: Config, where: Box, info: FileInfo, clock: Clock) -> str:
+    """Write one file's receipts anew; why that cannot be, if so."""
+    assert info.run_id is not None
+    job = replace(pipeline.resume(config, info.run_id), clock=clock)
+    with closing(job.ledger), _at_hand(where, info, None) as found:
+        if found is None or found.sha256 != info.sha256:
+            return f"the file is no longer at {info.path}; `conversions results` has the news."
+        known = job.ledger.counts(job.run.run_no)
+        if any(sum(known[name].values()) != rows for name, rows in job.ledger.offered(job.run.run_no).items()):
+            return "the ledger has forgotten some of its rows by age."
+        source = _source(config, where.import_name, found.path, job.run.source)
+        for _ in source.frames(Window(), job.settings.chunk_rows):  # it must be readable still, to its end
+            continue
+        _receive(where, replace(job, source=source), found, info.path, "delivered", "", told_at_ms=info.done_at_ms)
+    return ""
+
+
 def _repeated(
     config: Config, where: Box, ledger: Ledger, file: Dropped, copy: Copy, known: FileInfo, clock: Clock
 ) -> Outcome:
@@ -607,15 +643,32 @@ def _repeated(
 
 
 def _receive(
-    where: Box, job: Job, copy: Copy, place: str, kind: str, why: str, *, name: str = "", trial: bool = False
+    where: Box,
+    job: Job,
+    copy: Copy,
+    place: str,
+    kind: str,
+    why: str,
+    *,
+    name: str = "",
+    trial: bool = False,
+    told_at_ms: int | None = None,
 ) -> None:
-    """Write the receipts of a file beside its place."""
+    """Write the receipts of a file beside its place.
+
+    ``told_at_ms``: when they were last written, if they were. The sender may have begun to correct its fix.csv, so that
+    one is left alone; rows that a retry turned away get one of their own.
+    """
     if not where.settings.receipts:
         return
     assert job.source is not None
     folder = copy.path.parent.parent / "receipts"
     folder.mkdir(exist_ok=True)
     at = job.clock()
+    stem, _ = _parts(PurePosixPath(place).name)
+    retries = job.ledger.retries(job.run.run_id)
+    turned_away = [run for run in retries if _turned_away(job, run)] if told_at_ms is not None else []
+    fix = f"{stem}.{turned_away[-1].run_id}" if turned_away else stem
     story = Story(
         kind=kind,
         file=name or job.run.source,
@@ -625,15 +678,44 @@ def _receive(
         next_run_ms=next_run(job.settings.schedule, at, where.import_name),
         timezone=job.settings.timezone or "UTC",
         why=why,
-        stops={name: stop.detail for name, stop in job.ledger.stops(job.run.run_no).items()},
+        stops=_stops(job, retries),
+        first_at_ms=job.run.started_at_ms,
+        retries=[run.run_id for run in retries],
     )
-    stem, _ = _parts(PurePosixPath(place).name)
     source = _source(job.config, job.run.import_name, copy.path, job.run.source)
     for path in receipts.write(
-        folder, stem, source, job.settings.chunk_rows, _asked(job), story, _delimiter(copy.path)
+        folder, stem, source, job.settings.chunk_rows, _asked(job, retries), story, _delimiter(copy.path), fix
     ):
+        if told_at_ms is not None and path.name == f"{fix}.fix.csv" and not _is_new(turned_away, told_at_ms):
+            continue
         where.fs.makedirs(place.rpartition("/")[0], exist_ok=True)
         where.fs.put_file(str(path), f"{place.rpartition('/')[0]}/{path.name}")
+
+
+def _turned_away(job: Job, retry: RunInfo) -> bool:
+    """True when a retry ended with rows that their sender can correct."""
+    late = {name: job.config.destination(name).facts.expired[0] for name in job.destinations}
+    return any(
+        status in receipts.TO_CORRECT and reason != late[name]
+        for name, counts in job.ledger.counts(retry.run_no).items()
+        for status, reason in counts
+    )
+
+
+def _is_new(turned_away: Sequence[RunInfo], told_at_ms: int) -> bool:
+    return bool(turned_away) and (turned_away[-1].finished_at_ms or 0) >= told_at_ms
+
+
+def _stops(job: Job, retries: Sequence[RunInfo]) -> dict[str, str]:
+    """Why destinations stopped when they were last tried; not those that went on since."""
+    stops: dict[str, str] = {}
+    for run in (job.run, *retries):
+        found = job.ledger.stops(run.run_no)
+        for name in job.ledger.destinations(run.run_no):
+            stops.pop(name, None)
+            if name in found:
+                stops[name] = found[name].detail
+    return stops
 
 
 def _delimiter(path: Path) -> str:
@@ -647,13 +729,14 @@ def _delimiter(path: Path) -> str:
     return max(counts, key=lambda mark: counts[mark])
 
 
-def _asked(job: Job) -> Asked:
+def _asked(job: Job, retries: Sequence[RunInfo]) -> Asked:
     names = job.destinations
+    runs = [job.run.run_no, *(run.run_no for run in retries)]
     chunks = {chunk.index: chunk for chunk in job.staging.chunks("conversions")}
     prepared = [name for name in names if job.staging.noted(f"lookup-{job.run.run_id}-{name}") is not None]
 
     def words(first: int, last: int) -> dict[str, dict[int, receipts.Word]]:
-        found = job.ledger.words(job.run.run_no, names, first, last)
+        found = job.ledger.words(runs, names, first, last)
         return {name: {row: _shown(word) for row, word in rows.items()} for name, rows in found.items()}
 
     ageless: set[str] = set()

@@ -121,7 +121,7 @@ class Story:
     ``kind``: ``delivered``, ``quarantined`` (too many bad rows), ``unusable`` (cannot be read), ``dry_run`` or
     ``repeated`` (imported before); nothing is sent but in the first. ``why`` is a sentence for the sender where the
     file as a whole has a problem; lines after its first are to be shown as they are. ``next_run_ms`` is when somebody
-    looks next.
+    looks next. ``retries``: the runs that have sent rows again, after the file was imported at ``first_at_ms``.
     """
 
     kind: str
@@ -133,6 +133,8 @@ class Story:
     timezone: str = "UTC"
     why: str = ""
     stops: Mapping[str, str] = field(default_factory=dict)
+    first_at_ms: int = 0
+    retries: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -179,15 +181,23 @@ class Asked:
 
 
 def write(
-    folder: Path, name: str, source: Source, chunk_rows: int, asked: Asked, story: Story, delimiter: str
+    folder: Path,
+    name: str,
+    source: Source,
+    chunk_rows: int,
+    asked: Asked,
+    story: Story,
+    delimiter: str,
+    fix_name: str = "",
 ) -> list[Path]:
     """Write the receipts of one file into a local folder; the paths of those that there are.
 
-    A source that breaks off is told as far as it goes.
+    ``fix_name`` is another name for the rows to correct. A source that breaks off is told as far as it goes.
     """
     destinations = list(asked.expired)
     tally = Tally(statuses={one: Counter() for one in destinations})
-    result, fix, summary = (folder / f"{name}{kind}" for kind in KINDS)
+    fix_name = fix_name or name
+    result, fix, summary = (folder / f"{one}{kind}" for one, kind in zip((name, fix_name, name), KINDS, strict=True))
     with ExitStack() as files:
         rows_out, fix_out = (
             csv.writer(files.enter_context(path.open("w", encoding="utf-8-sig", newline="")), delimiter=delimiter)
@@ -211,12 +221,12 @@ def write(
             _note_leaving(tally, told, asked.expiries(index), story)
         if header is None:
             rows_out.writerow(["file", "status", "detail"])
-            told = (story.kind, story.why) if story.why else ("no rows", NO_ROWS)
-            rows_out.writerow([harmless(story.file), told[0], harmless(told[1])])
+            word, why = (story.kind, story.why) if story.why else ("no rows", NO_ROWS)
+            rows_out.writerow([harmless(story.file), word, harmless(why)])
     rows_to_fix = tally.to_correct
     if not rows_to_fix:
         fix.unlink()
-    summary.write_text(page(story, tally, name if rows_to_fix else "", source.remarks), encoding="utf-8")
+    summary.write_text(page(story, tally, fix_name if rows_to_fix else "", source.remarks), encoding="utf-8")
     return [path for path in (result, fix, summary) if path.exists()]
 
 

@@ -488,6 +488,94 @@ def test_a_vendor_that_is_down_keeps_the_file_and_retry_sends_it(folder: Inbox) 
     assert again.by_status("converge") == {"delivered": 2}
 
 
+def down(inbox: Inbox, rows: list[dict[str, str]]) -> None:
+    """A file that was imported while a vendor was down."""
+    inbox.settings = {"settle_seconds": 0}
+    inbox.drop("orders.csv", rows)
+    inbox.house.sandbox.fault(vendor="converge", status=401)
+    inbox.round(after_s=0)
+    inbox.house.sandbox.clear_faults()
+    told = inbox.table("processed/orders.result.csv")
+    assert [row["converge status"] for row in told] == ["failed", "failed", "rejected"]
+
+
+def test_after_a_retry_the_next_round_brings_the_receipts_up_to_date(inbox: Inbox) -> None:
+    rows = [order(1), order(2), bad(3)]
+    down(inbox, rows)
+    half_corrected = inbox.read("processed/orders.fix.csv") + "half corrected"
+    inbox.drop("orders.fix.csv", half_corrected, below="processed")
+    (again,) = pipeline.retry(inbox.config)
+    assert inbox.round(after_s=0) == {}
+    told = inbox.table("processed/orders.result.csv")
+    assert [row["converge status"] for row in told] == ["delivered", "delivered", "rejected"]
+    assert [{name: row[name] for name in rows[0]} for row in told] == rows
+    page = inbox.read("processed/orders.summary.html")
+    assert "2 of 3 rows arrived everywhere they should. 1 row needs a correction." in page
+    assert "Brought up to date" in page
+    assert f"Sent again by run <code>{again.run.run_id}</code>" in page
+    assert "Where delivery stopped" not in page
+    assert "conversions retry" not in page
+    assert inbox.read("processed/orders.fix.csv") == half_corrected, "its sender is at work on it"
+    assert len(inbox.names("processed")) == 4
+    inbox.drop("orders.summary.html", "as it is", below="processed")
+    inbox.round(after_s=0)
+    assert inbox.read("processed/orders.summary.html") == "as it is", "told once"
+
+
+@pytest.mark.parametrize("step", ["pipeline.resume", "receipts.write", "_stops"])
+def test_a_crash_while_receipts_are_brought_up_to_date_is_made_good_by_the_next_round(
+    folder: Inbox, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down(folder, [order(1), order(2), bad(3)])
+    pipeline.retry(folder.config)
+
+    def dies(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"etl.drops.{step}", dies)
+        with pytest.raises(Killed):
+            folder.round(after_s=0)
+    folder.round(after_s=0)
+    told = folder.table("processed/orders.result.csv")
+    assert [row["converge status"] for row in told] == ["delivered", "delivered", "rejected"]
+    assert folder.received() == ["order-1", "order-2"]
+
+
+def test_rows_that_a_retry_turns_away_are_to_be_corrected_in_a_file_of_their_own(folder: Inbox) -> None:
+    down(folder, [order(1), order(2), bad(3)])
+    folder.house.sandbox.fault(vendor="converge", status=400, times=1)
+    (again,) = pipeline.retry(folder.config)
+    folder.round(after_s=0)
+    assert again.by_status("converge") == {"delivered": 1, "refused": 1}
+    fix = f"orders.{again.run.run_id}.fix.csv"
+    assert fix in folder.names("processed")
+    assert len(folder.table(f"processed/{fix}")) == 2
+    assert f"Open {fix} beside this page" in folder.read("processed/orders.summary.html")
+    assert len(folder.table("processed/orders.fix.csv")) == 1
+
+
+@pytest.mark.parametrize("gone", ["moved away", "another file", "settings"])
+def test_receipts_stay_as_they_were_where_the_file_is_gone_and_that_is_said_once(
+    folder: Inbox, gone: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    down(folder, [order(1), order(2), bad(3)])
+    before = folder.read("processed/orders.result.csv")
+    pipeline.retry(folder.config)
+    if gone == "moved away":
+        (Path(folder.root) / "processed/orders.csv").unlink()
+    elif gone == "another file":
+        folder.drop("orders.csv", [order(9)], below="processed")
+    else:
+        folder.source = {"encoding": "utf-16"}
+    folder.round(after_s=0)
+    assert "its receipts stay as they were before the retry" in caplog.text
+    assert folder.read("processed/orders.result.csv") == before
+    caplog.clear()
+    folder.round(after_s=0)
+    assert "receipts" not in caplog.text
+
+
 CELLS = ["", "abc", "42", "-1", "007", "1e5", "'", "''x", "=A1", "1.10", "12345678901234", "ÄÖ", "May 5", "TRUE"]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 
 from etl.ledger.database import Database, parts
-from etl.ledger.tables import files
+from etl.ledger.tables import files, runs
 from etl.ledger.values import FileInfo
 
 
@@ -22,6 +22,15 @@ class Files(Database):
     def files(self, import_name: str, states: Iterable[str]) -> list[FileInfo]:
         """The files of an import that are in one of these states, oldest first."""
         return self._files_where(files.c.import_name == import_name, files.c.state.in_(list(states)))
+
+    def files_retried(self, import_name: str, states: Iterable[str]) -> list[FileInfo]:
+        """Of the files in one of these states those whose rows were sent again since they were last answered."""
+        since = sa.select(runs.c.run_no).where(
+            runs.c.retry_of == files.c.run_id, runs.c.finished_at_ms >= files.c.done_at_ms
+        )
+        return self._files_where(
+            files.c.import_name == import_name, files.c.state.in_(list(states)), since.correlate(files).exists()
+        )
 
     def take_file(self, new: FileInfo, before: FileInfo | None) -> bool:
         """Write a file down as taken, if it still is as it was ``before``; False when somebody was faster."""

@@ -91,16 +91,20 @@ class Results(Claims):
                 yield [_readable(dict(row)) for row in block]
 
     def words(
-        self, run_no: int, destinations: Iterable[str], first: int, last: int
+        self, run_nos: Sequence[int], destinations: Iterable[str], first: int, last: int
     ) -> dict[str, dict[int, tuple[str, str, str]]]:
-        """What a run says of the rows from ``first`` to ``last``: destination -> row -> (status, reason, detail)."""
+        """What is said of the rows from ``first`` to ``last``: destination -> row -> (status, reason, detail).
+
+        ``run_nos``: a run and those that repeated it; of several that speak of a row the last is believed.
+        """
         found: dict[str, dict[int, tuple[str, str, str]]] = {}
         view = sa.table("result_history", *(sa.column(n) for n in ("run_no", "destination", "row_number", *_WORDS)))
         with self._reading() as connection:
             for name in destinations:
                 asked = sa.select(view.c.row_number, *(view.c[n] for n in _WORDS)).where(
-                    view.c.run_no == run_no, view.c.destination == name, view.c.row_number.between(first, last)
+                    view.c.run_no.in_(run_nos), view.c.destination == name, view.c.row_number.between(first, last)
                 )
+                asked = asked.order_by(view.c.run_no)
                 found[name] = {row[0]: (row[1], row[2], row[3]) for row in connection.execute(asked)}
         return found
 

@@ -64,6 +64,10 @@ class Runs(Database):
             raise LedgerError(f"There is no run {run_id} in this ledger; `conversions results --run all` lists them.")
         return _run_info(row)
 
+    def retries(self, run_id: str) -> list[RunInfo]:
+        """The ended runs that sent again what a run had left, oldest first."""
+        return self._runs_where((runs.c.retry_of == run_id) & runs.c.finished_at_ms.is_not(None))
+
     def latest_runs(self, import_name: str | None = None) -> list[RunInfo]:
         """The latest run of each import (or of one)."""
         newest = sa.select(sa.func.max(runs.c.run_no)).group_by(runs.c.import_name)
