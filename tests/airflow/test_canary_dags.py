@@ -14,6 +14,7 @@ import io
 import json
 import logging
 import shutil
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
@@ -36,7 +37,7 @@ from etl.errors import ConfigError
 from etl.sandbox import Sandbox
 from etl.sandbox.wire import Credentials
 from etl.sources.sql import SqlSource
-from tests.canary.canaries import ECHO, OLD_ADDRESS, PEOPLE, SECRETS, Said, leaks, person, rows
+from tests.canary.canaries import ECHO, OLD_ADDRESS, PEOPLE, SECRETS, Said, leaks, person, receipts, rows
 
 if TYPE_CHECKING:
     from airflow_world import World
@@ -94,6 +95,8 @@ def canaries(world: World, connections: None, monkeypatch: pytest.MonkeyPatch) -
     pipeline.check(config.load(ROOT / "imports.yaml"), file=str(ROOT / "sample_data/orders.csv"), to=["kameleoon"])
     monkeypatch.setattr("airflow.sdk.execution_time.supervisor.run_task_in_process", supervised)
     monkeypatch.setattr("airflow.sdk.execution_time.supervisor.MIN_HEARTBEAT_INTERVAL", 0.05)
+    sleep = time.sleep  # `dag.test` naps a second each time when it has nothing but tasks to mark
+    monkeypatch.setattr(time, "sleep", lambda seconds: None if seconds == 1 else sleep(seconds))
     monkeypatch.setattr(parse, "retries", lambda: {"retries": 0})
     monkeypatch.setenv("CONVERT_API_KEY", SECRETS["convert_key"])
     monkeypatch.setenv("MISSPELT", MISSPELT)
@@ -259,21 +262,6 @@ def import_errors() -> Said:
     from airflow.dag_processing.dagbag import DagBag
 
     return [("import error", text) for text in DagBag(str(ROOT / "dags")).import_errors.values()]
-
-
-def receipts(folder: Path) -> Said:
-    """The pages, and of NAME.result.csv what was added: its first columns are the sender's own rows, by design."""
-    said = [("page", path.read_text()) for path in folder.rglob("*.summary.html")]
-    for path in folder.rglob("*.result.csv"):
-        for row in csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))):
-            said.append(("result.csv", " ".join(v or "" for k, v in row.items() if _is_added(k))))
-    for path in folder.rglob("*.fix.csv"):
-        said += [("fix.csv", row["problem"]) for row in csv.DictReader(io.StringIO(path.read_text("utf-8-sig")))]
-    return said
-
-
-def _is_added(column: str | None) -> bool:
-    return column is not None and column.rpartition(" ")[2] in ("status", "reason", "detail")
 
 
 # -- nights

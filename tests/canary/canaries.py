@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from pathlib import Path
+
 from tests.conftest import order
 
 SECRETS = {
@@ -76,3 +80,18 @@ def rows() -> list[dict[str, str]]:
     ]
     broken = [{**person(200), "properties": "canary-property"}, {**person(201), "user_id": personal}]
     return [person(n) for n in range(1, 6)] + [person(100 + n, **one) for n, one in enumerate(bad)] + broken
+
+
+def receipts(folder: Path) -> Said:
+    """The pages, and of NAME.result.csv what was added: its first columns are the sender's own rows, by design."""
+    said = [("page", path.read_text()) for path in folder.rglob("*.summary.html")]
+    for path in folder.rglob("*.result.csv"):
+        for row in csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))):
+            said.append(("result.csv", " ".join(v or "" for k, v in row.items() if _is_added(k))))
+    for path in folder.rglob("*.fix.csv"):
+        said += [("fix.csv", row["problem"]) for row in csv.DictReader(io.StringIO(path.read_text("utf-8-sig")))]
+    return said
+
+
+def _is_added(column: str | None) -> bool:
+    return column is not None and column.rpartition(" ")[2] in ("status", "reason", "detail")

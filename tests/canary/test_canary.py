@@ -1,69 +1,194 @@
 """Planted secrets and people, looked for in everything that is said or kept; and proof that the looking finds them.
 
 What may hold people is what carries them to the vendor: the source, the contents of staged files (their owner's only),
-the request on the wire, and the first request that `conversions check` shows to whoever has the source anyway. All else
-is searched: logs at every level, the ledger, result tables in every format, names of staged files, error messages and
-everything the commands print.
+the request on the wire, the first request that `conversions check` shows to whoever has the source anyway, and the
+sender's own columns in what is given back beside a dropped file. All else is searched: logs at every level, the ledger,
+result tables in every format, names of staged files, error messages, everything the commands print, and the receipts of
+dropped files. Airflow has a test of its own, `tests/airflow/test_canary_dags.py`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import re
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import sqlalchemy as sa
+from pydantic import SecretStr, ValidationError
 from typer.testing import CliRunner
 
-from etl import check, cli, transport
+from etl import check, cli, config, drops, pipeline, show, transport
 from etl.destinations.base import Destination
+from etl.destinations.converge import Converge, ConvergeSettings
+from etl.errors import ConfigError, LookupFailed
+from etl.model import Item, Request, Response
 from etl.sandbox.wire import Credentials
-from tests.canary.canaries import ECHO, PEOPLE, SECRETS, Said, leaks, rows
+from etl.sources import csv
+from tests.canary.canaries import ECHO, OLD_ADDRESS, PEOPLE, SECRETS, Said, leaks, person, receipts, rows
 from tests.conftest import EVERYBODY, House, Sandbox
 
 LEDGER_PASSWORD = "canary-secret-ledger"
-ALL = [*SECRETS.values(), LEDGER_PASSWORD, *PEOPLE]
+MISSPELT = "canary-secret-misspelt"
+HALF = "canary-sec"
+"""All secrets begin so; one that was cut is found too."""
+EVERY_SECRET = [*SECRETS.values(), OLD_ADDRESS, LEDGER_PASSWORD, MISSPELT, HALF]
+
+Night = Callable[[House], Said]
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    """All five vendors with canary secrets, and rows full of canaries: good ones and one for every way out."""
-    with Sandbox(credentials=Credentials(**SECRETS)) as sandbox:
+    """All five vendors with canary secrets; Converge has a token and, as old sources do, a secret address."""
+    with Sandbox(credentials=Credentials(**SECRETS, converge_old_path=f"/sources/{OLD_ADDRESS}")) as sandbox:
         house = House(tmp_path, sandbox)
+        key = SECRETS["optimizely_sdk_key"]
         house.overrides = {
             "convert": {"api_key": SECRETS["convert_key"]},
-            "optimizely": {
-                "sdk_key": SECRETS["optimizely_sdk_key"],
-                "datafile_url": f"{sandbox.url}/optimizely/datafiles/{SECRETS['optimizely_sdk_key']}.json",
+            "optimizely": {"sdk_key": key, "datafile_url": f"{sandbox.url}/optimizely/datafiles/{key}.json"},
+            "converge": {
+                "webhook_token": SECRETS["converge_token"],
+                "endpoint": f"{sandbox.url}/converge/sources/{OLD_ADDRESS}",
             },
-            "converge": {"webhook_token": SECRETS["converge_token"]},
             "webflow_optimize": {"api_key": SECRETS["webflow_key"]},
         }
-        house.write(rows())
         yield house
 
 
-def everything_said(house: House, faults: list[dict[str, Any] | None]) -> Said:
-    """All that a bad week makes us say and keep: every command, every fault whose answer repeats what it was sent."""
-    said: Said = []
+# -- nights
+
+
+def fault(**what: Any) -> Night:
+    """A night on which every vendor has this trouble."""
+
+    def night(house: House) -> Said:
+        house.sandbox.clear_faults()
+        if what:
+            house.sandbox.fault(vendor="*", **what)
+        number = len(house.sql("SELECT * FROM runs")) if (house.folder / "ledger.db").exists() else 0
+        house.write([{**row, "event_id": f"night-{number}-{row['event_id']}"} for row in rows()])
+        return commands(house, "run orders -vv")
+
+    return night
+
+
+quiet = fault()
+no_datafile = fault(status=200, body=f"{'?' * 50}{SECRETS['optimizely_sdk_key']} is no key", path="/datafiles")
+
+
+def questions(house: House) -> Said:
+    house.sandbox.clear_faults()
+    said = commands(house, "ping -v", "retry -vv", "check orders -v")
+    return said + commands(house, *(f"results --run all --format {kind}" for kind in ("table", "csv", "json")))
+
+
+def a_ledger_that_does_not_answer(house: House) -> Said:
+    with changed(house, ledger_url=f"postgresql://importer:{LEDGER_PASSWORD}@127.0.0.1:1/ledger?connect_timeout=1"):
+        return commands(house, "run orders -v")
+
+
+def an_error_that_nobody_foresaw(house: House) -> Said:
+    """Its words hold a row; once in a run, once with a dropped file."""
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ValueError(ECHO)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "extract", broken)
+        house.write(rows())
+        return commands(house, "run orders -vv") + dropped(house, "unforeseen.csv", rows())
+
+
+def settings_that_cannot_be_used(house: House) -> Said:
+    """A key by a name that nobody knows, and a key that YAML takes for a tag."""
+    with changed(house, overrides=house.overrides | {"convert": {"api_kye": MISSPELT}}):
+        said = commands(house, "run orders -v")
+    path = house.folder / "imports.yaml"
+    path.write_text(path.read_text().replace(f"api_kye: {MISSPELT}", f"api_key: !{MISSPELT}"))
+    return [*said, command(path, "run orders -v")]
+
+
+def vendors_who_are_not_there(house: House) -> Said:
+    """The address leads nowhere; what libraries say of that holds it."""
+    nowhere = house.overrides["converge"] | {"endpoint": f"http://127.0.0.1:1/sources/{OLD_ADDRESS}"}
+    house.write([person(900)])
+    with changed(house, overrides=house.overrides | {"converge": nowhere}):
+        return commands(house, "ping converge -vv", "run orders --to converge -vv")
+
+
+def dropped_files(house: House) -> Said:
+    """A file of good rows and bad, one that is bad as a whole, one whose first line is a person already."""
+    house.sandbox.clear_faults()
+    good = [person(number) for number in range(700, 720)]
+    said = dropped(house, "mixed.csv", [*good, *rows()[5:]])
+    said += dropped(house, "bad.csv", [row | {"event_id": f"bad-{row['event_id']}"} for row in rows()[5:]])
+    return said + dropped(house, "headless.csv", [dict.fromkeys(person(800).values(), "")])
+
+
+def dropped(house: House, name: str, told: list[dict[str, str]]) -> Said:
+    (house.folder / "inbox").mkdir(exist_ok=True)
+    house.write(told, f"inbox/{name}")
+    with changed(house, import_settings={"drop": {"inbox": "inbox", "settle_seconds": 0}}):
+        return commands(house, "drops --once -vv")
+
+
+NIGHTS: list[Night] = [
+    quiet,
+    fault(status=400, body=ECHO),
+    fault(status=401, body=ECHO, headers={"WWW-Authenticate": "Bearer canary-secret-converge"}),
+    fault(status=200, body=f'{{"code": 422, "message": "{ECHO}", "actionId": "canary-user-7"}}'),
+    fault(status=302, headers={"Location": "http://127.0.0.1:1/?email=canary.ada@example.com"}),
+    fault(status=503, body=ECHO, path="/events"),
+    fault(status=404, body=ECHO, path="/datafiles"),
+    no_datafile,
+    fault(drop="before", path="/sources"),
+    fault(drop="mid_answer", path="/goals"),
+    questions,
+    a_ledger_that_does_not_answer,
+    an_error_that_nobody_foresaw,
+    settings_that_cannot_be_used,
+    vendors_who_are_not_there,
+    dropped_files,
+]
+
+
+@contextmanager
+def changed(house: House, **how: Any) -> Iterator[None]:
+    before = {name: getattr(house, name) for name in how}
+    for name, value in how.items():
+        setattr(house, name, value)
+    yield
+    for name, value in before.items():
+        setattr(house, name, value)
+
+
+def commands(house: House, *told: str) -> Said:
+    return [command(house.config.path, words) for words in told]
+
+
+def command(path: Path, words: str) -> tuple[str, str]:
+    result = CliRunner().invoke(cli.app, ["--config", str(path), *words.split()])
+    return words.split()[0], f"{result.stdout}\n{result.stderr}\n{result.exception!r}"
+
+
+# -- everything
+
+
+def everything_said(house: House, nights: Sequence[Night]) -> Said:
+    """All that these nights make us say and keep, at every level of logging."""
     heard = _Heard()
     root = logging.getLogger()
     levels = {name: logging.getLogger(name).level for name in ("", "conversions")}
     root.addHandler(heard)
     root.setLevel(logging.DEBUG)
     try:
-        for night, fault in enumerate(faults):
-            house.sandbox.clear_faults()
-            if fault:
-                house.sandbox.fault(vendor="*", **fault)
-            house.write([{**row, "event_id": f"night-{night}-{row['event_id']}"} for row in rows()])
-            said += _commands(house, "run orders -vv")
-        said += _commands(house, "ping -v", "retry -vv")
-        said += _commands(house, *(f"results --run all --format {kind}" for kind in ("table", "csv", "json")))
-        said += [(f"check: {text}"[:5], text) for _, text in _commands(house, "check orders -v")]
-        said += _a_ledger_that_does_not_answer(house)
+        said = [each for night in nights for each in night(house)]
     finally:
         root.removeHandler(heard)
         heard.close()
@@ -73,20 +198,7 @@ def everything_said(house: House, faults: list[dict[str, Any] | None]) -> Said:
     said += [("ledger", path.read_bytes().decode("latin-1")) for path in house.folder.glob("ledger.db*")]
     said += [("file name", str(path.relative_to(house.folder))) for path in house.folder.rglob("*")]
     said += [("results", repr(row)) for row in house.results()]
-    return said
-
-
-FAULTS: list[dict[str, Any] | None] = [
-    None,
-    {"status": 400, "body": ECHO},
-    {"status": 401, "body": ECHO, "headers": {"WWW-Authenticate": "Bearer canary-secret-converge"}},
-    {"status": 200, "body": f'{{"code": 422, "message": "{ECHO}", "actionId": "canary-user-7"}}'},
-    {"status": 302, "headers": {"Location": "http://127.0.0.1:1/?email=canary.ada@example.com"}},
-    {"status": 503, "body": ECHO, "path": "/events"},
-    {"status": 404, "body": ECHO, "path": "/datafiles"},
-    {"drop": "before", "path": "/webhooks"},
-    {"drop": "mid_answer", "path": "/goals"},
-]
+    return said + receipts(house.folder)
 
 
 class _Heard(logging.Handler):
@@ -101,93 +213,162 @@ class _Heard(logging.Handler):
         self.lines.append(self.format(record))
 
 
-def _commands(house: House, *commands: str) -> Said:
-    said = []
-    for command in commands:
-        result = CliRunner().invoke(cli.app, ["--config", str(house.config.path), *command.split()])
-        said.append((command, f"{result.stdout}\n{result.stderr}\n{result.exception!r}"))
-    return said
-
-
-def _a_ledger_that_does_not_answer(house: House) -> Said:
-    before = house.ledger_url
-    house.ledger_url = f"postgresql://importer:{LEDGER_PASSWORD}@127.0.0.1:1/ledger?connect_timeout=1"
-    said = _commands(house, "run orders -v")
-    house.ledger_url = before
-    return said
-
-
 def test_no_secret_and_no_person_is_in_anything_said_or_kept(house: House) -> None:
-    said = everything_said(house, FAULTS)
-    assert {status for row in house.results() for status in [row["status"]]} >= {
-        "delivered",
-        "rejected",
-        "refused",
-        "failed",
-        "unknown",
-    }, "a week without trouble proves nothing"
-    shown = [(place, text) for place, text in said if place != "check"]
-    assert leaks(shown, ALL) == []
-    assert leaks([(place, text) for place, text in said if place == "check"], [*SECRETS.values()]) == []
+    said = everything_said(house, NIGHTS)
+    statuses = {row["status"] for row in house.results()}
+    assert statuses >= {"delivered", "rejected", "refused", "failed", "unknown"}, (
+        "a week without trouble proves nothing"
+    )
+    assert {place for place, _ in said} >= {
+        "log",
+        "ledger",
+        "results",
+        "ping",
+        "drops",
+        "page",
+        "result.csv",
+        "fix.csv",
+    }
+    assert leaks([(place, text) for place, text in said if place != "check"], [*EVERY_SECRET, *PEOPLE]) == []
+    assert leaks([(place, text) for place, text in said if place == "check"], EVERY_SECRET) == []
 
 
-def _bare(request: Any, destination: Destination) -> Any:
-    return request
+# -- one mask less
 
 
-def _whole(error: Exception) -> str:
-    return str(error)
+@dataclass(frozen=True)
+class Mask:
+    """One mask, what is put in its place, the night that needs it, and a canary that is then found."""
+
+    name: str
+    room: Any
+    attribute: str
+    instead: Any
+    night: Night
+    canary: str
 
 
-MASKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "secrets of a shown request": lambda patch: patch.setattr(check, "masked", _bare),
-    "the ledger's password": lambda patch: patch.setattr(
-        sa.URL, "render_as_string", lambda self, hide_password=True: _unhidden(self)
-    ),
-    "the connection pool's own lines": lambda patch: patch.setattr(transport.POOL_LOG, "level", logging.DEBUG),
-}
-"""Every mask that stands between a canary and a place, and how to take it away."""
-
-
-def _unhidden(url: Any) -> str:
+def whole_password(url: Any, hide_password: bool = True) -> str:
     return f"{url.drivername}://{url.username}:{url.password}@{url.host}/{url.database}"
 
 
-@pytest.mark.parametrize("mask", MASKS)
+def whole_reach(url: str, user_agent: str) -> int:
+    try:
+        return requests.head(url, headers={"User-Agent": user_agent}, timeout=10).status_code
+    except requests.RequestException as error:
+        raise LookupFailed(str(error)) from None
+
+
+def whole_sentence(model: Any, raw: Any, where: str) -> Any:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def whole_trace(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+def checked(house: House) -> Said:
+    house.write(rows())
+    return commands(house, "check orders")
+
+
+def pinged(house: House) -> Said:
+    return commands(house, "ping")
+
+
+MASKS = [
+    Mask("secrets of a request", check, "masked", lambda request, _: request, checked, SECRETS["converge_token"]),
+    Mask("an old source's address", Converge, "secrets", Destination.secrets, checked, OLD_ADDRESS),
+    Mask(
+        "the ledger's password",
+        sa.URL,
+        "render_as_string",
+        whole_password,
+        a_ledger_that_does_not_answer,
+        LEDGER_PASSWORD,
+    ),
+    Mask("the pool's own lines", transport.POOL_LOG, "level", logging.DEBUG, pinged, SECRETS["optimizely_sdk_key"]),
+    Mask("what is no datafile", Destination, "masked", lambda self, text: text, no_datafile, HALF),
+    Mask("where nobody answers", transport, "_host", str, vendors_who_are_not_there, OLD_ADDRESS),
+    Mask("why nobody answers", transport, "reach", whole_reach, vendors_who_are_not_there, OLD_ADDRESS),
+    Mask("where somebody answers", show, "destination_host", lambda to: to.endpoint, pinged, OLD_ADDRESS),
+    Mask("wrong settings", config, "_validated", whole_sentence, settings_that_cannot_be_used, MISSPELT),
+    Mask("broken YAML", config, "_where_in_yaml", str, settings_that_cannot_be_used, MISSPELT),
+    Mask("the trace of a command", cli, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
+    Mask("the trace of a dropped file", drops, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
+    Mask("a header that is a person", csv, "_A_VALUE", re.compile(r"(?!)"), dropped_files, PEOPLE[0]),
+]
+"""Every mask that stands between a canary and a place of the command line."""
+
+
+@pytest.mark.parametrize("mask", MASKS, ids=lambda mask: mask.name)
 def test_the_search_finds_what_one_missing_mask_lets_through(
-    house: House, mask: str, monkeypatch: pytest.MonkeyPatch
+    house: House, mask: Mask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    MASKS[mask](monkeypatch)
-    found = everything_said(house, [None, {"status": 400, "body": ECHO}])
-    secrets = [*SECRETS.values(), LEDGER_PASSWORD]
-    assert leaks(found, secrets), f"without {mask} nothing was found: it is no mask, or nobody looks there"
+    monkeypatch.setattr(mask.room, mask.attribute, mask.instead)
+    found = everything_said(house, [mask.night])
+    assert leaks(found, [mask.canary]), f"without {mask.name} nothing was found: it is no mask, or nobody looks there"
 
 
-@pytest.mark.parametrize("place", ["detail", "log"])
-def test_the_search_finds_a_person(house: House, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One careless sentence with a value in it, or one careless log line, and the search says so."""
-    if place == "detail":
-        real = Destination.same_for_all
+@pytest.mark.parametrize("place", ["run", "ledger", "results", "page", "result.csv", "fix.csv"])
+def test_the_search_finds_a_careless_sentence(house: House, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Destination.same_for_all
 
-        def careless(self: Destination, payloads: Any, response: Any) -> Any:
-            told = real(self, payloads, response)
-            return [type(v)(v.status, v.reason, response.body.decode()) for v in told]
+    def careless(self: Destination, payloads: Any, response: Any) -> Any:
+        told = real(self, payloads, response)
+        return [type(v)(v.status, v.reason, response.body.decode()) for v in told]
 
-        monkeypatch.setattr(Destination, "same_for_all", careless)
-    else:
-        real_once = transport.Line._once
+    def night(house: House) -> Said:
+        return fault(status=400, body=ECHO)(house) + dropped(house, "some.csv", [person(n) for n in range(600, 605)])
 
-        async def chatty(self: transport.Line, request: Any) -> Any:
-            logging.getLogger("conversions").debug("sending %s", request.body)
-            return await real_once(self, request)
+    monkeypatch.setattr(Destination, "same_for_all", careless)
+    assert place in {where for where, _ in leaks(everything_said(house, [night]), PEOPLE)}
 
-        monkeypatch.setattr(transport.Line, "_once", chatty)
-    found = everything_said(house, [{"status": 400, "body": ECHO}])
-    assert leaks([(where, text) for where, text in found if where != "check"], PEOPLE)
+
+def test_the_search_finds_a_careless_log_line(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = transport.Line._once
+
+    async def chatty(self: transport.Line, request: Any) -> Any:
+        logging.getLogger("conversions").debug("sending %s", request.body)
+        return await real(self, request)
+
+    monkeypatch.setattr(transport.Line, "_once", chatty)
+    assert ("log", PEOPLE[0]) in leaks(everything_said(house, [quiet]), PEOPLE)
+
+
+# -- what a traceback or a debugger shows of our values
+
+
+def shown_values(house: House) -> Said:
+    loaded = house.config
+    said = [(name, repr(loaded.destination(name).settings)) for name in EVERYBODY]
+    secret = {"X-Webhook-Token": SECRETS["converge_token"]}
+    said += [("config", repr(loaded)), ("item", repr(Item(1, "e", "n", ECHO.encode())))]
+    said.append(("request", repr(Request("POST", "https://vendor.example", secret, ECHO.encode()))))
+    return [*said, ("response", repr(Response(200, secret, ECHO.encode())))]
 
 
 def test_values_do_not_show_themselves(house: House) -> None:
-    """A traceback or a debugger's repr of our values holds neither payloads nor headers nor settings."""
-    config = house.config
-    said = [(name, repr(config.destination(name).settings) + repr(config)) for name in EVERYBODY]
-    assert leaks(said, [*SECRETS.values()]) == []
+    assert leaks(shown_values(house), [*EVERY_SECRET, *PEOPLE]) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "attribute", "instead", "place"),
+    [
+        (SecretStr, "__repr__", SecretStr.get_secret_value, "optimizely"),
+        (ConvergeSettings.model_fields["endpoint"], "repr", True, "converge"),
+        (config.Config, "__repr__", lambda self: str(vars(self)), "config"),
+        (Item, "__repr__", tuple.__repr__, "item"),
+        (Request, "__repr__", lambda self: f"{self.headers} {self.body!r}", "request"),
+        (Response, "__repr__", lambda self: f"{self.headers} {self.body!r}", "response"),
+    ],
+    ids=["secret", "address", "config", "item", "request", "response"],
+)
+def test_the_search_finds_a_value_that_shows_itself(
+    house: House, room: Any, attribute: str, instead: Any, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, attribute, instead)
+    assert place in {where for where, _ in leaks(shown_values(house), [*EVERY_SECRET, *PEOPLE])}
