@@ -431,7 +431,8 @@ def retry(
     asked = _statuses(status)
     chosen = {"import_name": import_name, "run_id": run_id, "to": _listed(to)}
     if run_id is not None:
-        _ledger(config).run(run_id)
+        with _ledger(config) as ledger:
+            ledger.run(run_id)
     insist = asked is not None and Status.UNKNOWN in asked
     left_out = {} if asked is not None else pipeline.doubtful(config, **chosen)  # type: ignore[arg-type]
     with show.progress(show.paper(stderr=True)) as shown, _ending_in_order(shown) as (progress, code):
@@ -521,14 +522,14 @@ def _tell(config: Config, reports: Sequence[Report]) -> None:
     """The runs in numbers; what stopped goes to standard error, where errors go."""
     from etl import show
 
-    ledger = _ledger(config)
-    for found in reports:
-        show.report(found, ledger.sentences(found.run.run_id), show.paper())
-        sys.stdout.flush()
-        for stop in found.stops.values():
-            _say(stop.detail)
-        if found.run.stop_detail:
-            _say(found.run.stop_detail)
+    with _ledger(config) as ledger:
+        for found in reports:
+            show.report(found, ledger.sentences(found.run.run_id), show.paper())
+            sys.stdout.flush()
+            for stop in found.stops.values():
+                _say(stop.detail)
+            if found.run.stop_detail:
+                _say(found.run.stop_detail)
 
 
 @contextmanager
@@ -601,17 +602,15 @@ def results(
 
     config = ctx.obj.load()
     kind = _format(format_, out)
-    ledger = _ledger(config)
-    runs = _runs(config, ledger, import_name, run_id)
-    names = _known_destinations(config, ledger, runs, _listed(to))
-    statuses = _statuses(status)
-    blocks = ledger.results(
-        run_ids=None if run_id == "all" else [each.run_id for each in runs],
-        import_name=import_name,
-        destinations=names,
-        statuses=statuses,
-    )
-    with export.target(out) as stream:
+    with _ledger(config) as ledger, export.target(out) as stream:
+        runs = _runs(config, ledger, import_name, run_id)
+        names = _known_destinations(config, ledger, runs, _listed(to))
+        blocks = ledger.results(
+            run_ids=None if run_id == "all" else [each.run_id for each in runs],
+            import_name=import_name,
+            destinations=names,
+            statuses=_statuses(status),
+        )
         if kind in export.FORMATS:
             export.FORMATS[kind](blocks, RESULT_COLUMNS, stream)
         elif out is not None:
@@ -732,8 +731,8 @@ def upgrade(ctx: typer.Context) -> int:
     """Bring the ledger's tables to this version; make them if there are none."""
     from etl.ledger import Ledger
 
-    ledger = Ledger(ctx.obj.load().ledger_url)
-    ledger.upgrade()
+    with Ledger(ctx.obj.load().ledger_url) as ledger:
+        ledger.upgrade()
     _out("The ledger is up to date.\n")
     return GOOD
 
@@ -752,9 +751,8 @@ def prune(
     if not (days.isascii() and days.isdigit() and 1 <= int(days) <= 36_500):
         raise Usage(f"--older-than {older_than}: a number of days such as 90d.")
     before = datetime.now(UTC) - timedelta(days=int(days))
-    ledger = _ledger(ctx.obj.load())
-    done = ledger.prune(int(before.timestamp() * 1000))
-    ledger.close()
+    with _ledger(ctx.obj.load()) as ledger:
+        done = ledger.prune(int(before.timestamp() * 1000))
     _out(f"Forgotten: {done['entries']:,} results, {done['batches']:,} batches, {done['runs']:,} runs.\n")
     return GOOD
 

@@ -136,14 +136,11 @@ class Look:
 def look(config: Config, import_name: str, clock: Clock = wall_clock) -> Look:
     """Finish what an earlier round left, then see which files have come to rest."""
     where = box(config, import_name)
-    ledger = Ledger(config.ledger_url).open()
-    try:
+    with Ledger(config.ledger_url).open() as ledger:
         _finish_left(config, where, ledger, clock)
         _tell_again(config, where, ledger, clock)
         found = _listed(where, DRY_RUN) + _listed(where, "")
         resting = _resting(where, ledger, found, clock())
-    finally:
-        ledger.close()
     return Look(resting, [file for file in found if file not in resting])
 
 
@@ -235,11 +232,8 @@ def handle(config: Config, file: Dropped, clock: Clock = wall_clock) -> Outcome:
             return Outcome(file, "busy", f"{file.name} changed while it was read; the next round takes it.")
         if file.dry_run:
             return _try(config, where, file, copy, clock)
-        ledger = Ledger(config.ledger_url).open()
-        try:
+        with Ledger(config.ledger_url).open() as ledger:
             return _handle(config, where, ledger, file, copy, clock)
-        finally:
-            ledger.close()
 
 
 @contextmanager
@@ -294,11 +288,12 @@ def _handle(config: Config, where: Box, ledger: Ledger, file: Dropped, copy: Cop
         return Outcome(file, "busy", f"{file.name} is being worked on by another process.")
     job = _job(config, ledger, mine, file, copy, clock)
     mine = ledger.mark_file(replace(mine, run_id=job.run.run_id))
-    try:
-        mine, report, why = _import(job, where, ledger, mine)
-    except BaseException as error:
-        ledger.finish_run(job.run.run_no, f"The run was ended by {type(error).__name__}.")
-        raise
+    with job.ledger:
+        try:
+            mine, report, why = _import(job, where, ledger, mine)
+        except BaseException as error:
+            ledger.finish_run(job.run.run_no, f"The run was ended by {type(error).__name__}.")
+            raise
     mine = ledger.mark_file(
         replace(mine, path=_free(where, file.name, good=mine.state == DELIVERED, run_id=job.run.run_id))
     )
@@ -442,27 +437,25 @@ def _try(config: Config, where: Box, file: Dropped, copy: Copy, clock: Clock) ->
         ),
         clock=clock,
     )
-    staged: dict[str, list[Chunk]] = {name: [] for name in job.destinations}
     why = stopped = ""
-    ledger = Ledger(config.ledger_url).open()
-    try:
-        pipeline.prepare(job)
-        _judge(job, staged, ledger)
-        why = _too_bad(job, where)
-        if why:
-            _note_unsent(job, staged, "file_quarantined", "Not sent: too many other rows of the file are bad.")
-        else:
-            _note_ready(job, staged, ledger)
-    except SourceError as error:
-        why = stopped = str(error)
-        _note_unsent(job, staged, "file_unusable", "Not sent: the file as a whole cannot be used.")
-    finally:
-        ledger.close()
-    report = pipeline.finish(job, stopped=stopped)
-    place = _free(where, file.name, good=not why, run_id=job.run.run_id, dry_run=True)
-    kind = "unusable" if stopped else "quarantined" if why else "dry_run"
-    _receive(where, job, copy, place, kind, why, trial=True)
-    job.ledger.close()
+    with job.ledger:
+        staged: dict[str, list[Chunk]] = {name: [] for name in job.destinations}
+        with Ledger(config.ledger_url).open() as ledger:
+            try:
+                pipeline.prepare(job)
+                _judge(job, staged, ledger)
+                why = _too_bad(job, where)
+                if why:
+                    _note_unsent(job, staged, "file_quarantined", "Not sent: too many other rows of the file are bad.")
+                else:
+                    _note_ready(job, staged, ledger)
+            except SourceError as error:
+                why = stopped = str(error)
+                _note_unsent(job, staged, "file_unusable", "Not sent: the file as a whole cannot be used.")
+        report = pipeline.finish(job, stopped=stopped)
+        place = _free(where, file.name, good=not why, run_id=job.run.run_id, dry_run=True)
+        kind = "unusable" if stopped else "quarantined" if why else "dry_run"
+        _receive(where, job, copy, place, kind, why, trial=True)
     _bring(where, file.path, place, copy.sha256, copy)
     return Outcome(file, "tried", why or _nothing_in(report), place, report)
 
@@ -532,9 +525,10 @@ def _settle(
     assert info.run_id is not None
     job = replace(pipeline.resume(config, info.run_id), clock=clock)
     kind, why = "delivered", ""
-    if info.state == SPOILT:
-        kind, why = ("unusable", stopped) if (stopped := job.run.stop_detail) else ("quarantined", _too_bad(job, where))
-    with _at_hand(where, info, copy) as found:
+    with job.ledger, _at_hand(where, info, copy) as found:
+        if info.state == SPOILT:
+            stopped = job.run.stop_detail
+            kind, why = ("unusable", stopped) if stopped else ("quarantined", _too_bad(job, where))
         if found is None:
             log.error(
                 "%s: the file is gone, so there are no receipts; run %s stands in the ledger", origin, info.run_id
@@ -542,7 +536,6 @@ def _settle(
         else:
             job = replace(job, source=_source(config, where.import_name, found.path, job.run.source))
             _receive(where, job, found, info.path, kind, why)
-    job.ledger.close()
     final = DONE if info.state == DELIVERED else PUT_ASIDE
     ledger.mark_file(replace(info, state=final, done_at_ms=now_ms()))
 
@@ -633,8 +626,8 @@ def _repeated(
         clock=clock,
         source=_source(config, where.import_name, copy.path, file.name),
     )
-    _receive(where, job, copy, place, "repeated", why, name=file.name)
-    job.ledger.close()
+    with job.ledger:
+        _receive(where, job, copy, place, "repeated", why, name=file.name)
     _bring(where, file.path, place, copy.sha256, copy)
     return Outcome(file, "repeated", why, place)
 

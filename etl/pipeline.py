@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -92,16 +93,16 @@ def run(
     """Run an import from its source to its results. Raises ConfigError when there is a window and no place for it."""
     _judge_window(config, import_name, window)
     job = replace(start(config, import_name, window=window, to=to), clock=clock, progress=progress)
-    try:
-        prepare(job)
-        deliver(job, validate(job, extract(job, window or Window())))
-    except ImporterError as error:
-        return finish(job, stopped=str(error))
-    except BaseException as error:
-        job.ledger.finish_run(job.run.run_no, f"The run was ended by {type(error).__name__}.")
-        job.ledger.close()
-        raise
-    return finish(job)
+    with job.ledger:
+        try:
+            prepare(job)
+            deliver(job, validate(job, extract(job, window or Window())))
+        except ImporterError as error:
+            return finish(job, stopped=str(error))
+        except BaseException as error:
+            job.ledger.finish_run(job.run.run_no, f"The run was ended by {type(error).__name__}.")
+            raise
+        return finish(job)
 
 
 def start(config: Config, import_name: str, *, window: Window | None = None, to: Sequence[str] | None = None) -> Job:
@@ -119,22 +120,22 @@ def _begun(config: Config, import_name: str, source: str, kind: str, window: Win
     for name in names:
         config.destination(name)
     _clear_staged(config)
-    ledger = _opened(config)
     ends = tuple(None if end is None else int(end.timestamp() * 1000) for end in (window.start, window.end))
-    opened = ledger.open_run(
-        kind=kind,
-        import_name=import_name,
-        source=source,
-        destinations=names,
-        window_ms=(ends[0], ends[1]),
-    )
-    return Job(config, opened, ledger)
+    with _handed_on(config) as ledger:
+        opened = ledger.open_run(
+            kind=kind,
+            import_name=import_name,
+            source=source,
+            destinations=names,
+            window_ms=(ends[0], ends[1]),
+        )
+        return Job(config, opened, ledger)
 
 
 def resume(config: Config, run_id: str) -> Job:
     """A job that another process started."""
-    ledger = _opened(config)
-    return Job(config, ledger.run(run_id), ledger)
+    with _handed_on(config) as ledger:
+        return Job(config, ledger.run(run_id), ledger)
 
 
 def prepare(job: Job) -> None:
@@ -231,13 +232,11 @@ def deliver_staged(job: Job, staged: Mapping[str, Sequence[Chunk]]) -> None:
 
 def finish(job: Job, stopped: str = "") -> Report:
     """Close the run, count it and check the sum. Raises SumMismatch."""
-    job.ledger.finish_run(job.run.run_no, stopped)
-    try:
+    with job.ledger:
+        job.ledger.finish_run(job.run.run_no, stopped)
         counted = report.of(job.ledger, job.ledger.run(job.run.run_id))
         if not stopped:
             _move_watermark(job, counted)
-    finally:
-        job.ledger.close()
     for name, stop in counted.stops.items():
         log.error("%s: %s", name, stop.detail)
     return counted
@@ -310,23 +309,21 @@ def retry(
 
     What may have been accepted is sent again only where the vendor counts a repeat once, or when a person ``insist``s.
     """
-    ledger = _opened(config)
-    letters = ledger.letters(statuses=statuses, import_name=import_name, run_id=run_id, destinations=to)
-    if not insist:
-        unsure = ledger.letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
-        letters = _without_doubtful(config, letters, unsure)
-    origins = _by_origin(ledger, letters)
-    ledger.close()
     reports = []
-    for origin, rows in origins.items():
-        job = Job(config, _retry_run(ledger, origin, rows), ledger, clock, progress)
-        try:
-            prepare(job)
-            _side_by_side(lambda name, job=job, rows=rows: _again(job, name, rows[name], insist), list(rows))  # type: ignore[misc]
-        except ImporterError as error:
-            reports.append(finish(job, stopped=str(error)))
-        else:
-            reports.append(finish(job))
+    with _opened(config) as ledger:
+        letters = ledger.letters(statuses=statuses, import_name=import_name, run_id=run_id, destinations=to)
+        if not insist:
+            unsure = ledger.letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
+            letters = _without_doubtful(config, letters, unsure)
+        for origin, rows in _by_origin(ledger, letters).items():
+            job = Job(config, _retry_run(ledger, origin, rows), ledger, clock, progress)
+            try:
+                prepare(job)
+                _side_by_side(lambda name, job=job, rows=rows: _again(job, name, rows[name], insist), list(rows))  # type: ignore[misc]
+            except ImporterError as error:
+                reports.append(finish(job, stopped=str(error)))
+            else:
+                reports.append(finish(job))
     return reports
 
 
@@ -334,8 +331,8 @@ def doubtful(
     config: Config, *, import_name: str | None = None, run_id: str | None = None, to: Sequence[str] | None = None
 ) -> dict[str, int]:
     """Rows per destination that may have been accepted and that `retry` sends again only if a person insists."""
-    ledger = Ledger(config.ledger_url).open()
-    unsure = ledger.letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
+    with Ledger(config.ledger_url).open() as ledger:
+        unsure = ledger.letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
     counts: Counter[str] = Counter()
     for rows in unsure.values():
         counts.update({name: len(numbers) for name, numbers in rows.items()})
@@ -430,6 +427,17 @@ def _judge_window(config: Config, import_name: str, window: Window | None) -> No
 def _opened(config: Config) -> Ledger:
     tuning.for_streaming()
     return Ledger(config.ledger_url).open()
+
+
+@contextmanager
+def _handed_on(config: Config) -> Iterator[Ledger]:
+    """The ledger for a job, which closes it at its end; closed here when it comes to no job."""
+    ledger = _opened(config)
+    try:
+        yield ledger
+    except BaseException:
+        ledger.close()
+        raise
 
 
 def _load(job: Job, name: str, items: Sequence[Item], insist: bool) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from etl.ledger.database import LOOKUP, parts
+from etl.ledger.database import LOOKUP, lasting, parts
 from etl.ledger.runs import Runs
 from etl.ledger.tables import ENTRY, batches, entries, runs
 from etl.ledger.values import Sent, now_ms
@@ -41,6 +41,7 @@ _LET_GO = _OVERWRITE.replace(" WHERE", ", held = 0 WHERE")
 class Claims(Runs):
     """The part of the ledger that decides who may send what, and writes down what came of it."""
 
+    @lasting
     def note(self, run_no: int, destinations: Iterable[str], rows: Sequence[tuple[int, str, str, Verdict]]) -> None:
         """Write final entries for rows that are never sent: (row number, event_id, event_name, verdict).
 

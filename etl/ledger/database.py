@@ -6,8 +6,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import alembic.command
 import alembic.config
@@ -19,9 +21,11 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from etl.errors import LedgerError
 
 T = TypeVar("T")
+P = ParamSpec("P")
+D = TypeVar("D", bound="Database")
 
 RECONNECT_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Waits between tries to write results down while the database does not answer."""
+"""Waits between tries of what a run must read and write, while the database does not answer."""
 
 LOOKUP = 10_000  # keys per SELECT … IN (…); SQLite takes 32,766 parameters
 _UPGRADE_LOCK = 7_163_201_104
@@ -43,6 +47,14 @@ class Database:
 
     def open(self) -> Self:
         """Make the tables of an empty ledger; refuse one of another version with what to do."""
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _open(self) -> None:
         with _sentences(self), self.engine.connect() as connection:
             context = alembic.runtime.migration.MigrationContext.configure(connection)
             found = context.get_current_revision()
@@ -53,11 +65,18 @@ class Database:
             raise LedgerError(
                 f"The ledger is of version {found}, this program needs {head}: run `conversions ledger upgrade`."
             )
-        return self
 
     def close(self) -> None:
         """Give back the connections."""
         self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _among(self, column: sa.ColumnElement[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
         """``column IN values``; PostgreSQL plans one array far faster than ten thousand parameters."""
@@ -66,7 +85,7 @@ class Database:
         return column == sa.any_(sa.bindparam(None, list(values), type_=ARRAY(column.type)))
 
     def _lastingly(self, work: Callable[[], T]) -> T:
-        """Again while the database restarts: what vendors answered must not be lost for that."""
+        """Again while the database restarts: what vendors answered, and the rest of a run, must not be lost for it."""
         for wait in RECONNECT_S:
             try:
                 return work()
@@ -85,6 +104,16 @@ class Database:
     def _reading(self) -> Iterator[sa.Connection]:
         with _sentences(self), self.engine.connect().execution_options(reading=True) as connection:
             yield connection
+
+
+def lasting(question: Callable[Concatenate[D, P], T]) -> Callable[Concatenate[D, P], T]:
+    """A question that is asked again while the database restarts. Only for those that may be asked twice."""
+
+    @wraps(question)
+    def patient(ledger: D, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return ledger._lastingly(lambda: question(ledger, *args, **kwargs))
+
+    return patient
 
 
 def _passes(error: BaseException | None) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from etl.ledger.claims import Claims
-from etl.ledger.database import parts
+from etl.ledger.database import lasting, parts
 from etl.ledger.tables import RESULT_COLUMNS, entries, run_destinations, runs
 from etl.model import Status
 
@@ -22,16 +22,17 @@ class Results(Claims):
 
     def counts(self, run_no: int) -> dict[str, dict[tuple[str, str], int]]:
         """Per destination: (status, reason) -> rows."""
-        asked = (
-            sa.select(entries.c.destination, entries.c.status, entries.c.reason, sa.func.count())
-            .where(entries.c.run_no == run_no)
-            .group_by(entries.c.destination, entries.c.status, entries.c.reason)
-        )
         found: dict[str, dict[tuple[str, str], int]] = {name: {} for name in self.destinations(run_no)}
-        with self._reading() as connection:
-            for destination, status, reason, count in connection.execute(asked):
-                found.setdefault(destination, {})[status, reason] = count
+        for destination, status, reason, count in self._counted(run_no):
+            found.setdefault(destination, {})[status, reason] = count
         return found
+
+    @lasting
+    def _counted(self, run_no: int) -> Sequence[Any]:
+        told = (entries.c.destination, entries.c.status, entries.c.reason)
+        asked = sa.select(*told, sa.func.count()).where(entries.c.run_no == run_no).group_by(*told)
+        with self._reading() as connection:
+            return connection.execute(asked).all()
 
     def sentences(self, run_id: str) -> dict[tuple[str, str, str], str]:
         """(destination, status, reason) -> a detail that a row of this run carries, as an example of them."""
@@ -124,6 +125,7 @@ class Results(Claims):
         with self._reading() as connection:
             return int(connection.execute(sa.select(sa.func.count()).select_from(unfit.subquery())).scalar_one())
 
+    @lasting
     def failed_before(self, run_no: int, destination: str, event_ids: Sequence[str]) -> dict[str, str]:
         """Which of these events an earlier run failed to deliver: event_id -> run_id, the first of them."""
         found: dict[str, str] = {}
@@ -139,6 +141,7 @@ class Results(Claims):
                 found |= {row.event_id: row.run_id for row in connection.execute(asked)}
         return found
 
+    @lasting
     def delivered_by(self, destination: str, event_ids: Sequence[str]) -> dict[str, str]:
         """Which of these events a destination has taken: event_id -> run_id."""
         with self._reading() as connection:

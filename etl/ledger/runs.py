@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from etl.errors import LedgerError
-from etl.ledger.database import Database, parts
+from etl.ledger.database import Database, lasting, parts
 from etl.ledger.tables import batches, entries, run_destinations, runs, watermarks
 from etl.ledger.values import RunInfo, Stop, now_ms
 
@@ -56,6 +56,7 @@ class Runs(Database):
             connection.execute(sa.insert(run_destinations), rows)
         return self.run(run_id)
 
+    @lasting
     def run(self, run_id: str) -> RunInfo:
         """A run by its id; raises LedgerError when there is none."""
         with self._reading() as connection:
@@ -84,18 +85,21 @@ class Runs(Database):
             rows = connection.execute(sa.select(runs).where(condition).order_by(runs.c.run_no)).mappings().all()
         return [_run_info(row) for row in rows]
 
+    @lasting
     def destinations(self, run_no: int) -> list[str]:
         """The destinations of a run."""
         asked = sa.select(run_destinations.c.destination).where(run_destinations.c.run_no == run_no)
         with self._reading() as connection:
             return sorted(connection.execute(asked).scalars())
 
+    @lasting
     def rows_read(self, run_no: int, rows: Mapping[str, int]) -> None:
         """Note how many rows each destination was offered; the sum is checked against it."""
         with self._writing() as connection:
             for destination, count in rows.items():
                 connection.execute(_of(run_destinations, run_no, destination).values(rows_read=count))
 
+    @lasting
     def offered(self, run_no: int) -> dict[str, int | None]:
         """Per destination: rows read, as noted by `rows_read`."""
         asked = sa.select(run_destinations.c.destination, run_destinations.c.rows_read).where(
@@ -104,12 +108,14 @@ class Runs(Database):
         with self._reading() as connection:
             return {row.destination: row.rows_read for row in connection.execute(asked)}
 
+    @lasting
     def stop_destination(self, run_no: int, destination: str, stop: Stop) -> None:
         """Note why a destination takes nothing more in this run; the first reason stays."""
         change = _of(run_destinations, run_no, destination).where(run_destinations.c.stop_reason == "")
         with self._writing() as connection:
             connection.execute(change.values(stop_reason=stop.reason, stop_detail=stop.detail))
 
+    @lasting
     def stops(self, run_no: int) -> dict[str, Stop]:
         """The destinations that stopped in this run, and why."""
         asked = sa.select(run_destinations).where(
@@ -126,6 +132,7 @@ class Runs(Database):
             row = connection.execute(asked).first()
         return row is not None and row.finished_at_ms is None and row.lease_until_ms > now_ms()
 
+    @lasting
     def sign_of_life(self, run_no: int) -> None:
         """The run goes on, although it claims nothing for a while."""
         with self._writing() as connection:
@@ -142,6 +149,7 @@ class Runs(Database):
         with self._writing() as connection:
             connection.execute(change.values(finished_at_ms=None, stop_detail="", lease_until_ms=now_ms() + LEASE_MS))
 
+    @lasting
     def finish_run(self, run_no: int, stop_detail: str = "") -> None:
         """The run is over; its claims lapse."""
         change = sa.update(runs).where(runs.c.run_no == run_no)
@@ -178,12 +186,14 @@ class Runs(Database):
             return 0
         return int(connection.execute(sa.delete(table).where(self._among(table.c.run_no, run_nos))).rowcount)
 
+    @lasting
     def watermark(self, import_name: str) -> str | None:
         """How far an incremental import has been read, in its source's words; None when it never was."""
         asked = sa.select(watermarks.c.position).where(watermarks.c.import_name == import_name)
         with self._reading() as connection:
             return connection.execute(asked).scalar()
 
+    @lasting
     def move_watermark(self, import_name: str, position: str, run_id: str) -> None:
         """Note how far a run has read; every row up to there is in the ledger."""
         values = {"position": position, "run_id": run_id, "moved_at_ms": now_ms()}

@@ -8,6 +8,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -17,9 +18,9 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from etl import cli
-from etl.ledger import Ledger
+from etl.ledger import Ledger, database
 from etl.staging import Staging
-from tests.conftest import House, order
+from tests.conftest import EVERYBODY, House, order
 from tests.faults.bucket import BusyBucket
 
 KINDS = ["convert", "optimizely"]
@@ -64,6 +65,58 @@ def _drop_all(admin: sa.Engine) -> int:
     with admin.connect() as connection:
         asked = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
         return int(connection.exec_driver_sql(asked + "AND datname = current_database()").scalar_one())
+
+
+@contextmanager
+def cutting_off_again_and_again(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """From the moment a run is begun all connections to the database are ended, ten times; how many each time.
+
+    It is asked again sooner than usual, so that ten times are over soon.
+    """
+    monkeypatch.setattr(database, "RECONNECT_S", (0.05,) * 100)
+    admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    begun, over = threading.Event(), threading.Event()
+    cut: list[int] = []
+    open_run = Ledger.open_run
+
+    def begin(self: Ledger, **given: Any) -> Any:
+        opened = open_run(self, **given)
+        begun.set()
+        return opened
+
+    def cut_off() -> None:
+        begun.wait(60)
+        while len(cut) < 10 and not over.wait(0.1):
+            ended = _drop_all(admin)
+            cut.extend([ended] if ended else [])
+
+    monkeypatch.setattr(Ledger, "open_run", begin)
+    thread = threading.Thread(target=cut_off)
+    thread.start()
+    try:
+        yield cut
+    finally:
+        begun.set()
+        over.set()
+        thread.join()
+        admin.dispose()
+
+
+@pytest.mark.parametrize("to", [KINDS, EVERYBODY], ids=["two destinations", "five destinations"])
+def test_a_database_that_ends_all_connections_again_and_again(
+    house: House, postgres_url: str, monkeypatch: pytest.MonkeyPatch, to: list[str]
+) -> None:
+    house.ledger_url, house.to, house.import_settings = postgres_url, to, {"chunk_rows": 20}
+    house.overrides = {name: {"limits": {"items": 4, "connections": 1, "spacing_ms": 0}} for name in to}
+    house.write([order(number) for number in range(100)])
+    with cutting_off_again_and_again(postgres_url, monkeypatch) as cut:
+        report = house.run()
+    assert len(cut) >= 3, "there was something to end, more than once"
+    assert report.run.stop_detail == ""
+    assert {name: report.by_status(name) for name in to} == {name: {"delivered": 100} for name in to}
+    for name in to:
+        seen = house.sandbox.counts()[name]
+        assert (seen["counted"], seen["repeats"]) == (100, 0), name
 
 
 def test_a_ledger_that_is_gone_when_the_answer_comes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
