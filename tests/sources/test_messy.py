@@ -148,6 +148,13 @@ def test_a_messy_file_is_understood_or_refused(tmp_path: Path, case: Case) -> No
         assert check(tmp_path, case) == case.expected
 
 
+def test_the_proposed_columns_are_right_as_they_are_pasted(tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as refused:
+        check(tmp_path, Case("header_unknown.csv", {}))
+    pasted = yaml.safe_load(str(refused.value).partition("Add to the import:\n")[2])
+    assert check(tmp_path, Case("header_unknown.csv", {}, settings=pasted)) == good(3)
+
+
 THOUSANDS = {"1.299": "ambiguous_number", "999.000": "ambiguous_number", "1.29": "", "1299.00": "", "1.2999": ""}
 """What becomes of a number of a file in which another one has a decimal comma, while nothing is declared."""
 
