@@ -7,6 +7,7 @@ wire when a process dies is at most one wave, and stands in the ledger as `unkno
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -27,6 +28,9 @@ WAVE_ROUNDS = 16
 """Rounds of full connections in one wave, where a doubtful row may simply be sent again; one round where it may not."""
 
 HALVED = frozenset({400, 413, 422})
+
+_ELSEWHERE = re.compile(r"(https?://)(?:[^/?#@]*@)?([\w.-]+(?::\d+)?)(?=[/?#]|$)", re.ASCII | re.IGNORECASE)
+"""The scheme and the host of an absolute address, without a user's name."""
 
 
 @dataclass
@@ -136,14 +140,14 @@ class Loader:
     def _verdicts(self, batch: Sequence[Item], answer: transport.Answer, at: int) -> list[Verdict]:
         """One verdict per item, for an answer that is final or for the lack of one."""
         response = answer.response
-        if response is not None and response.status not in STOPS and not _transient(response):
+        if response is not None and not _blames_nobody(response) and not _transient(response):
             verdicts = self.destination.results([item.payload for item in batch], response)
             if any(item.note or item.stale_at_ms is not None for item in batch):
                 return [self._remarked(item, verdict, at) for item, verdict in zip(batch, verdicts, strict=True)]
             return verdicts
         if answer.lost:
             verdict = Verdict(Status.UNKNOWN, "no_answer", f"Sent, but {answer.why}: it may have been accepted.")
-        elif response is not None and response.status in STOPS:
+        elif response is not None and _blames_nobody(response):
             verdict = Verdict(Status.FAILED, f"http_{response.status}", self.stop.detail if self.stop else "")
         else:
             reason = f"http_{response.status}" if response is not None else "unreachable"
@@ -153,9 +157,9 @@ class Loader:
     async def _stop_after(self, answer: transport.Answer, *, silent: bool) -> None:
         """Stop on an answer that blames everybody, when it asks for too much time, or when the probes were in vain."""
         response = answer.response
-        if response is not None and response.status in STOPS:
-            hint = self.destination.hint(response.status)
-            told = f"it answered {response.status}, {STOPS[response.status]}. {hint}".strip()
+        if response is not None and _blames_nobody(response):
+            why = STOPS.get(response.status) or _redirected(response)
+            told = f"it answered {response.status}, {why}. {self.destination.hint(response.status)}".strip()
             await self._stop(DestinationStopped(told, f"http_{response.status}"))
         elif response is not None and answer.put_off:
             asked = f"it answered {response.status} and asked for more time than `retry.total_s` allows"
@@ -238,6 +242,18 @@ def _tried(answer: transport.Answer) -> str:
     if not answer.attempts:
         return "Not sent"
     return "Not accepted after 1 attempt" if answer.attempts == 1 else f"Not accepted after {answer.attempts} attempts"
+
+
+def _blames_nobody(response: Response) -> bool:
+    """The vendor, or who answers in its place, refuses everybody: credentials, the address, or a redirect."""
+    return response.status in STOPS or 300 <= response.status < 400
+
+
+def _redirected(response: Response) -> str:
+    """Where to, as far as it can be told: scheme and host. What comes after them may hold a key."""
+    found = _ELSEWHERE.match(response.headers.get("location", ""))
+    where = f"to {found[1].lower()}{found[2].lower()}" if found else "elsewhere"
+    return f"a redirect {where}, which is not followed; if that is the vendor, set `endpoint` to the address there"
 
 
 def _transient(response: Response) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -256,13 +257,35 @@ def test_a_passing_trouble_is_sat_out(house: House, status: int) -> None:
     assert {row["attempts"] for row in house.results()} == {3}
 
 
-def test_a_redirect_is_not_followed(house: House) -> None:
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        (
+            "HTTPS://Ann:Key@EU.vendor.example:8443/v2?api_key=hush",
+            "a redirect to https://eu.vendor.example:8443, which",
+        ),
+        ("https://eu.vendor.example?api_key=hush", "a redirect to https://eu.vendor.example, which"),
+        ("//other.example/hush", "a redirect elsewhere, which"),
+        ("/v2/hush", "a redirect elsewhere, which"),
+        ("https://bad host/hush", "a redirect elsewhere, which"),
+        ("", "a redirect elsewhere, which"),
+    ],
+)
+def test_a_redirect_is_not_followed_and_stops_the_destination(house: House, location: str, told: str) -> None:
     house.to = ["webflow_optimize"]
-    house.write([order(1)])
-    house.sandbox.fault(vendor="webflow_optimize", status=302, headers={"Location": "http://127.0.0.1:1/elsewhere"})
+    house.overrides = {"webflow_optimize": {"limits": {"connections": 1}}}
+    house.write([order(1), order(2)])
+    house.sandbox.fault(vendor="webflow_optimize", status=308, path="/event", headers={"Location": location})
     report = house.run()
-    assert report.by_status("webflow_optimize") == {"refused": 1}
-    assert house.results()[0]["reason"] == "http_302"
+    assert report.exit_code == 2
+    assert report.by_status("webflow_optimize") == {"failed": 2}
+    assert house.sandbox.counts()["webflow_optimize"]["requests"] == 1
+    stop = report.stops["webflow_optimize"]
+    assert stop.reason == "http_308"
+    assert told in stop.detail
+    assert not re.search(r"hush|ann|key|v2", stop.detail, re.IGNORECASE)
+    house.sandbox.clear_faults()
+    assert [again.by_status("webflow_optimize") for again in house.retry()] == [{"delivered": 2}]
 
 
 def test_a_missing_source_stops_the_run_with_a_sentence(house: House) -> None:

@@ -152,12 +152,20 @@ TABLE = [
         End(ALL, 4, 30),
         End({"delivered": 30, "unknown": 10}, 4, 30),
     ),
+    *(
+        both(
+            f"{status}, a redirect to another host, not followed",
+            End(NONE, 1, 0, f"http_{status}"),
+            status=status,
+            headers={"Location": "http://127.0.0.1:1/elsewhere"},
+        )
+        for status in (301, 302, 303, 307, 308)
+    ),
     both(
-        "a redirect to another host, not followed",
-        End({"delivered": 30, "refused": 10}, 4, 30),
+        "a redirect after a batch that was taken",
+        End({"delivered": 10, "failed": 30}, 2, 10, "http_302"),
         status=302,
-        headers={"Location": "http://127.0.0.1:1/elsewhere"},
-        when_body_contains="code-or-user-7.",
+        skip=1,
     ),
     *(
         both(f"{status} blames no row", End(NONE, 1, 0, f"http_{status}"), status=status)
