@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,12 @@ import fsspec
 import zstandard
 from botocore.exceptions import BotoCoreError
 
+from etl.addresses import shown
 from etl.errors import SourceError
+
+LOGS = [logging.getLogger(name) for name in ("fsspec", "s3fs", "botocore", "aiobotocore")]
+for _log in LOGS:
+    _log.setLevel(logging.INFO)  # their DEBUG lines hold whole addresses, keys, and the bytes of files
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _END_OF_WINDOW = re.compile(r"\{(?P<end>start|end)(?::(?P<format>[^{}]*))?\}")
@@ -37,7 +43,7 @@ class Place:
     @property
     def name(self) -> str:
         """The last part of the path; what people call the file."""
-        return PurePosixPath(self.path).name
+        return PurePosixPath(shown(self.path)).name
 
     @property
     def url(self) -> str:
@@ -65,7 +71,7 @@ def windowed(path: str, start: datetime | None, end: datetime | None, what: str)
 def find(pattern: str, options: Mapping[str, Any] | None = None) -> list[Place]:
     """The files that a path, a glob or a folder (``…/``, everything below it) names, in order of their names."""
     fs, path = fsspec.core.url_to_fs(pattern, **(options or {}))
-    with sentences(pattern):
+    with sentences(shown(pattern)):
         kind = _kind(fs, path)
         if kind == "file":  # a name such as "orders [1].csv" means itself
             found = [path]

@@ -110,7 +110,10 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some rows of a source, staged as one file. Only this travels between stages and through Airflow."""
+    """Some rows of a source, staged as one file. Only this travels between stages and through Airflow.
+
+    ``path`` is meant from the run's staging folder, whose own address may hold credentials.
+    """
 
     index: int
     path: str

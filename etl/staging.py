@@ -49,24 +49,25 @@ class Staging:
     def write(self, stage: str, index: int, rows: pd.DataFrame | pa.Table) -> Chunk:
         """Write one chunk of a stage, whole or not at all, and name it. A frame's index becomes ``row_number``."""
         table = rows if isinstance(rows, pa.Table) else _table(rows)
-        path = f"{self.root}/{stage}/{index:05d}.parquet"
+        name = f"{stage}/{index:05d}.parquet"
+        path = f"{self.root}/{name}"
         self._folder(path)
         part = f"{path}.part"
         with self._fs.open(part, "wb") as file:
             # Read once and soon deleted: dictionaries and statistics cost more than they save.
             pq.write_table(table, file, compression="lz4", use_dictionary=False, write_statistics=False)
         self._fs.mv(part, path)
-        return Chunk(index, path, table.num_rows)
+        return Chunk(index, name, table.num_rows)
 
     def frame(self, chunk: Chunk) -> pd.DataFrame:
         """Read a chunk back; the index is the row number."""
-        with self._fs.open(chunk.path, "rb") as file:
+        with self._fs.open(f"{self.root}/{chunk.path}", "rb") as file:
             frame: pd.DataFrame = pq.read_table(file).to_pandas(types_mapper=_text_type)
         return frame.set_index("row_number")
 
     def items(self, chunk: Chunk) -> list[Item]:
         """Read staged items back."""
-        with self._fs.open(chunk.path, "rb") as file:
+        with self._fs.open(f"{self.root}/{chunk.path}", "rb") as file:
             return items_of(pq.read_table(file, schema=ITEMS))
 
     def chunks(self, stage: str) -> list[Chunk]:
@@ -77,7 +78,7 @@ class Staging:
             )
         except FileNotFoundError:
             return []
-        return [Chunk(int(Path(path).stem), self._fs.unstrip_protocol(path), self._rows(path)) for path in paths]
+        return [Chunk(int(Path(path).stem), f"{stage}/{Path(path).name}", self._rows(path)) for path in paths]
 
     def _rows(self, path: str) -> int:
         with self._fs.open(path, "rb") as file:

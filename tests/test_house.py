@@ -17,6 +17,7 @@ FLOORS: dict[str, float] = {
     "etl": 0,
     "etl.model": 0,
     "etl.errors": 0,
+    "etl.addresses": 0,
     "etl.json_columns": 0,
     "etl.tuning": 0,
     "etl.files": 0.5,

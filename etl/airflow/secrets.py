@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -56,19 +57,18 @@ def _in_destinations(loaded: Config) -> set[str]:
 
 
 def _in_addresses(loaded: Config) -> set[str]:
-    """The passwords of databases and buckets."""
+    """Passwords of databases, buckets and other places, and what web addresses have after the question mark."""
+    given: list[Any] = [loaded.file.ledger, loaded.file.staging]
     found: set[str | None] = set()
-    with suppress(ConfigError):
-        found.add(urlsplit(loaded.ledger_url).password)
-    with suppress(ConfigError):
-        found.add(urlsplit(loaded.staging_url).password)
     for name, settings in loaded.imports.items():
+        given += [settings.source.get("url"), settings.source.get("path"), settings.drop and settings.drop.inbox]
         with suppress(ConfigError):
             found.add(loaded.storage(name).get("secret"))
-        if settings.source["type"] == "sql":
-            with suppress(ConfigError):
-                found.add(urlsplit(loaded.source(name).settings.url.get_secret_value()).password)
-    return {form for password in found if password for form in (password, unquote(password))}
+    for place in filter(None, given):
+        with suppress(ConfigError, ValueError):
+            url = urlsplit(loaded.filled_location(str(place), "address"))
+            found |= {url.password, *(value for _, value in parse_qsl(url.query) if url.scheme in ("http", "https"))}
+    return {form for secret in found if secret for form in (secret, unquote(secret))}
 
 
 def _from_connection(name: str) -> str | None:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from pydantic import field_validator
 
 from etl import dialect
+from etl.addresses import shown
 from etl.errors import SourceError
 from etl.files import Place, find, has_window, opened, windowed
 from etl.sources.base import Source, SourceSettings, StorageSettings, Window
@@ -75,7 +76,7 @@ class CsvSource(Source):
 
     def describe(self) -> str:
         """The path as configured."""
-        return self.settings.path
+        return shown(self.settings.path)
 
     @property
     def uses_window(self) -> bool:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl import typed
+from etl.addresses import shown
 from etl.errors import SourceError
 from etl.files import Place, find, has_window, sentences, windowed
 from etl.sources.base import Source, SourceSettings, StorageSettings, Window
@@ -43,7 +44,7 @@ class ParquetSource(Source):
 
     def describe(self) -> str:
         """The path as configured."""
-        return self.settings.path
+        return shown(self.settings.path)
 
     @property
     def uses_window(self) -> bool:

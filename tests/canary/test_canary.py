@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr, ValidationError
 from typer.testing import CliRunner
 
-from etl import check, cli, config, drops, pipeline, show, transport
+from etl import check, cli, config, drops, files, pipeline, show, transport
 from etl.destinations.base import Destination
 from etl.destinations.converge import Converge, ConvergeSettings
 from etl.errors import ConfigError, LookupFailed
@@ -36,9 +36,10 @@ from tests.conftest import EVERYBODY, House, Sandbox
 
 LEDGER_PASSWORD = "canary-secret-ledger"
 MISSPELT = "canary-secret-misspelt"
+FEED = "canary-secret-feed"
 HALF = "canary-sec"
 """All secrets begin so; one that was cut is found too."""
-EVERY_SECRET = [*SECRETS.values(), OLD_ADDRESS, LEDGER_PASSWORD, MISSPELT, HALF]
+EVERY_SECRET = [*SECRETS.values(), OLD_ADDRESS, LEDGER_PASSWORD, MISSPELT, FEED, HALF]
 
 Night = Callable[[House], Said]
 
@@ -122,6 +123,13 @@ def vendors_who_are_not_there(house: House) -> Said:
         return commands(house, "ping converge -vv", "run orders --to converge -vv")
 
 
+def a_feed_that_is_not_there(house: House) -> Said:
+    """A source by an address that holds a password and a token."""
+    feed = {"type": "csv", "path": f"http://ada:{FEED}@127.0.0.1:1/orders.csv?token={FEED}"}
+    with changed(house, import_settings={"source": feed}):
+        return commands(house, "run orders -vv", "results --run all")
+
+
 def dropped_files(house: House) -> Said:
     """A file of good rows and bad, one that is bad as a whole, one whose first line is a person already."""
     house.sandbox.clear_faults()
@@ -154,6 +162,7 @@ NIGHTS: list[Night] = [
     an_error_that_nobody_foresaw,
     settings_that_cannot_be_used,
     vendors_who_are_not_there,
+    a_feed_that_is_not_there,
     dropped_files,
 ]
 
@@ -299,6 +308,8 @@ MASKS = [
     Mask("broken YAML", config, "_where_in_yaml", str, settings_that_cannot_be_used, MISSPELT),
     Mask("the trace of a command", cli, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
     Mask("the trace of a dropped file", drops, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
+    Mask("file systems' own lines", files.LOGS[0], "level", logging.DEBUG, a_feed_that_is_not_there, FEED),
+    Mask("where a source is", csv, "shown", str, a_feed_that_is_not_there, FEED),
     Mask("a header that is a person", csv, "_A_VALUE", re.compile(r"(?!)"), dropped_files, PEOPLE[0]),
 ]
 """Every mask that stands between a canary and a place of the command line."""
