@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import html
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,6 +24,7 @@ from etl.cli import app
 from etl.drops import Outcome
 from etl.errors import ConfigError
 from tests.conftest import House, order
+from tests.sources import test_messy as messy
 
 TO = ["converge", "webflow_optimize"]
 
@@ -351,23 +354,37 @@ def test_totals_and_blank_lines_are_nobodys_fault(folder: Inbox) -> None:
     ]
 
 
-MESSY = Path(__file__).parent.parent / "sample_data" / "messy"
-
-
-def test_every_messy_file_ends_with_a_summary_and_blocks_no_other(folder: Inbox) -> None:
+def test_every_messy_file_is_answered_as_expected_and_blocks_no_other(folder: Inbox) -> None:
     folder.settings = {"settle_seconds": 0}
-    messy = [path for path in MESSY.iterdir() if path.name.endswith((".csv", ".gz", ".zst"))]
-    for path in messy:
-        folder.drop(path.name, path.read_bytes())
-    outcomes = folder.round()
-    assert sorted(outcomes) == sorted(path.name for path in messy)
-    assert {outcome.state for outcome in outcomes.values()} <= {"processed", "quarantined"}
-    assert outcomes["good.csv"].state == "processed"
+    folder.house.to = ["convert"]
+    folder.ahead_ms = int(messy.NOW.timestamp() * 1000) - pipeline.wall_clock()
+    expected = {case.file: case.expected for case in messy.CASES if not case.source and not case.settings}
+    assert set(expected) == {path.name for path in messy.MESSY.iterdir()}
+    for name in expected:
+        folder.drop(name, (messy.MESSY / name).read_bytes())
+    outcomes = folder.round(after_s=0)
+    assert set(outcomes) == set(expected)
     assert folder.names() == []
-    for outcome in outcomes.values():
+    for name, outcome in outcomes.items():
         stem = outcome.place.removesuffix(".gz").removesuffix(".zst").removesuffix(".csv")
-        page = Path(f"{stem}.summary.html").read_text()
-        assert "What to do next" in page, outcome.file.name
+        page = html.unescape(Path(f"{stem}.summary.html").read_text())
+        assert "What to do next" in page, name
+        sentence_or_counts = expected[name]
+        if isinstance(sentence_or_counts, str):
+            assert outcome.state == "quarantined", name
+            assert sentence_or_counts in re.sub("</?code>", "`", page), name
+        else:
+            bad_ones = {why: n for (status, why), n in sentence_or_counts.items() if status == "rejected"}
+            told = Counter(row.get("convert reason", "") for row in _rows(f"{stem}.result.csv"))
+            assert {why: told[why] for why in bad_ones} == bad_ones, name
+            assert outcome.state == "processed" or told["file_quarantined"] or "cannot be used anywhere" in page, name
+
+
+def _rows(path: str) -> list[dict[str, str]]:
+    """The rows of a result file, whatever separates them."""
+    text = Path(path).read_text("utf-8-sig")
+    mark = max(",;\t|", key=text.partition("\n")[0].count)
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=mark))
 
 
 def test_a_compressed_file_is_answered_like_any_other(folder: Inbox) -> None:
