@@ -190,15 +190,18 @@ Statuses = Annotated[
 ]
 
 
-def _listed(values: Sequence[str] | None) -> list[str] | None:
-    """``--to A,B --to C`` as [A, B, C]; None when it was not given."""
+def _listed(values: Sequence[str] | None, option: str = "--to") -> list[str] | None:
+    """``--to A,B --to C`` as [A, B, C]; None when it was not given, which is not the same as giving nothing."""
     if values is None:
         return None
-    return list(dict.fromkeys(part.strip() for value in values for part in value.split(",") if part.strip())) or None
+    named = list(dict.fromkeys(part.strip() for value in values for part in value.split(",") if part.strip()))
+    if not named:
+        raise Usage(f"{option} names nothing: say which, or leave it out.")
+    return named
 
 
 def _statuses(values: Sequence[str] | None) -> list[str] | None:
-    wanted = _listed(values)
+    wanted = _listed(values, "--status")
     for status in wanted or ():
         if status not in set(Status):
             raise Usage(f"--status {status}: a status is one of {', '.join(Status)}.")
