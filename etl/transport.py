@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
+from concurrent.futures import Future, wait
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,6 +48,8 @@ POOL_LOG = logging.getLogger("urllib3.connectionpool")
 POOL_LOG.setLevel(logging.INFO)  # its DEBUG lines hold whole addresses, and those of lookups have keys in them
 
 PROBE_AGENT = "offline-conversions"
+
+_CUT_SHORT = "Ended before anything was sent, while a vendor was asked what it knows; the next run sends it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,12 +442,31 @@ def _conditions(kept: Mapping[str, str]) -> dict[str, str]:
 def _get(url: str, headers: Mapping[str, str], attempts: int = 3, first_wait_s: float = 0.5) -> requests.Response:
     for attempt in range(1, attempts + 1):
         try:
-            response = requests.get(url, headers=dict(headers), timeout=10, allow_redirects=False)
+            response = _asked(url, headers)
         except requests.RequestException as error:
             if attempt == attempts:
                 raise LookupFailed(f"{_host(url)} does not answer ({type(error).__name__})", "unreachable") from None
         else:
             if response.status_code not in TRANSIENT or attempt == attempts:
                 return response
-        time.sleep(first_wait_s * 2 ** (attempt - 1))
+        if leaving.wait(first_wait_s * 2 ** (attempt - 1)):
+            raise Interrupted(_CUT_SHORT)
     raise AssertionError("unreachable: the loop returns or raises")
+
+
+def _asked(url: str, headers: Mapping[str, str]) -> requests.Response:
+    """One GET. Raises Interrupted as soon as the process is asked to end; who waits for the answer is left behind."""
+    answer: Future[requests.Response] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(requests.get(url, headers=dict(headers), timeout=10, allow_redirects=False))
+        except BaseException as error:  # noqa: BLE001 (it is raised again where the answer is waited for)
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    while not answer.done() and not leaving.is_set():
+        wait([answer], timeout=0.1)
+    if not answer.done():
+        raise Interrupted(_CUT_SHORT)
+    return answer.result()

@@ -65,6 +65,26 @@ def test_sigterm_ends_a_run_that_waits(house: House, wait: str) -> None:
     assert house.sandbox.counts()["kameleoon"]["counted"] == 40
 
 
+def test_sigterm_ends_a_run_that_looks_something_up(house: House) -> None:
+    house.to = ["optimizely", "kameleoon"]
+    house.write([order(n) for n in range(10)])
+    house.sandbox.fault(vendor="optimizely", path="/datafiles", delay_ms=600_000)
+    running = started(house)
+    while not list((house.folder / "staging").glob("*/lookup-*-kameleoon.json")):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.02)
+    time.sleep(0.5)
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 143, err
+    assert "while a vendor was asked what it knows" in err
+    ((finished,),) = house.sql("SELECT finished_at_ms FROM runs")
+    assert finished is not None
+    assert house.results() == []
+    house.sandbox.clear_faults()
+    assert house.run().exit_code == 0
+
+
 def test_who_waits_for_another_runs_lane_leaves_at_once(house: House) -> None:
     from etl import transport
 
