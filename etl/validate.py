@@ -48,7 +48,7 @@ class Rules:
 
 
 class Seen:
-    """Which event_ids a source has had, and in which row first; in a file, so that memory does not grow with them.
+    """Which event_ids good rows of a source have had, and where first; in a file, so that memory does not grow.
 
     Ids are kept as two 64-bit hashes, 24 bytes a row whatever their length: the youngest in sorted runs in memory that
     are merged as they grow, the others in a temporary file, a block at a time. ``commas``: whether a number had a
@@ -130,16 +130,14 @@ def conversions(frame: pd.DataFrame, rules: Rules, seen: Seen) -> tuple[pd.DataF
     source = frame.drop(columns="damage", errors="ignore")
     seen.commas = seen.commas or conversion.writes_commas(source)
     typed = conversion.cast(source, rules.spelling, now_ms=rules.now_ms, skew_ms=rules.skew_ms, commas=seen.commas)
-    typed["first_row"] = seen.first_rows(typed["event_id"])
-    bad = problems(conversion.SCHEMA, typed)
-    told = {row: Verdict(Status.REJECTED, reason, text) for row, reason, text in bad.itertuples()}
+    told = _rejected(problems(conversion.SCHEMA, typed))
     damaged = damage[damage.notna()]
-    told |= {row: _damaged(text) for row, text in damaged.items()}
+    told |= {row: _damaged(text) for row, text in zip(damaged.index, damaged, strict=True)}
     # A total has fewer cells than the table above it; but what could not be read may be anything.
     unread = damaged.index[~damaged.str.startswith("ragged_row:")]
     none = conversion.not_conversions(typed.drop(index=unread)).dropna()
-    told |= {row: Verdict(Status.REJECTED, "not_a_conversion", why) for row, why in none.items()}
-    good = typed[~typed.index.isin(list(told))] if told else typed
+    told |= {row: Verdict(Status.REJECTED, "not_a_conversion", why) for row, why in zip(none.index, none, strict=True)}
+    good = _first_ones(typed[~typed.index.isin(list(told))] if told else typed, seen, told)
     good = good.drop(columns=[*conversion.JUDGED, "occurred_at"])
     good = good.astype({"occurred_at_ms": "int64"})
     # One hash per row of what the source said: a later row under the same event_id can be told to differ.
@@ -147,6 +145,20 @@ def conversions(frame: pd.DataFrame, rules: Rules, seen: Seen) -> tuple[pd.DataF
     hashes = pd.util.hash_pandas_object(source.loc[good.index, content], index=False).to_numpy()
     good["fingerprint"] = (hashes >> np.uint64(1)).astype(np.int64)
     return good, noted(typed, told)
+
+
+def _first_ones(sound: pd.DataFrame, seen: Seen, told: dict[int, Verdict]) -> pd.DataFrame:
+    """The rows whose event_id no sound row before them has; the others are added to ``told``."""
+    first = seen.first_rows(sound["event_id"])
+    again = first.notna()
+    if not again.any():
+        return sound
+    told |= _rejected(problems(conversion.ONCE, first[again].to_frame("first_row")))
+    return sound[~again]
+
+
+def _rejected(bad: pd.DataFrame) -> dict[int, Verdict]:
+    return {int(row): Verdict(Status.REJECTED, reason, text) for row, reason, text in bad.itertuples()}
 
 
 def _damaged(damage: str) -> Verdict:

@@ -137,7 +137,7 @@ def writes_commas(frame: pd.DataFrame) -> bool:
 
 
 def cast(frame: pd.DataFrame, spelling: Spelling, *, now_ms: int, skew_ms: int, commas: bool = False) -> pd.DataFrame:
-    """A frame of source columns (index = row number, ``first_row`` nullable Int64) made ready for `SCHEMA`.
+    """A frame of source columns (index = row number) made ready for `SCHEMA`.
 
     Blank text becomes null; missing canonical columns are added as null; ids keep their bytes. Adds ``occurred_at_ms``
     (nullable Int64) and the columns of `JUDGED`, which hold what the casts found. ``commas``: the source has been seen
@@ -165,7 +165,6 @@ def cast(frame: pd.DataFrame, spelling: Spelling, *, now_ms: int, skew_ms: int, 
 
 
 JUDGED = (
-    "first_row",
     "time_problem",
     "date_hint",
     "ahead",
@@ -272,13 +271,6 @@ SCHEMA = pa.DataFrameSchema(
             rule("control_character", "event_id holds a control character (NUL, tab, line break).", _printable),
             rule("event_id_too_long", "event_id is longer than 500 characters.", _short),
         ),
-        "first_row": optional(
-            rule(
-                "duplicate_event_id",
-                "Row {first_row} of the same source already has this event_id; that row stays, this one is left out.",
-                lambda column: column.isna(),
-            ),
-        ),
         "event_name": required(
             "missing_event_name",
             "event_name is empty: no vendor could tell what happened.",
@@ -341,3 +333,17 @@ SCHEMA = pa.DataFrameSchema(
     strict=False,
 )
 """Judges the frame that `cast` made. Reason codes are the names of its checks."""
+
+ONCE = pa.DataFrameSchema(
+    {
+        "first_row": optional(
+            rule(
+                "duplicate_event_id",
+                "Row {first_row} of the same source already has this event_id: that row was offered to every "
+                "destination, this one is left out.",
+                lambda column: column.isna(),
+            ),
+        ),
+    },
+)
+"""Judges rows that `SCHEMA` finds good: ``first_row`` is the good row before them with the same event_id, or null."""

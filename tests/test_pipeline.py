@@ -72,6 +72,51 @@ def test_a_repeated_event_id_is_found_however_far_back_it_stands(
     assert [detail.split(" of the same source")[0] for detail in told] == ["Row 1", "Row 5", "Row 17", "Row 21"]
 
 
+BAD, NO_ALIAS = {"occurred_at": "yesterday"}, {"aliases": ""}
+TWICE = {
+    "a row that cannot be used does not count": (
+        [BAD, {}],
+        [("rejected", "timestamp_unparsable"), ("delivered", "")],
+    ),
+    "nor do several": (
+        [BAD, BAD, {}, BAD],
+        [*[("rejected", "timestamp_unparsable")] * 2, ("delivered", ""), ("rejected", "timestamp_unparsable")],
+    ),
+    "the first good row stays": (
+        [BAD, {}, {}],
+        [("rejected", "timestamp_unparsable"), ("delivered", ""), ("rejected", "duplicate_event_id")],
+    ),
+    "also where a destination turns it away": (
+        [NO_ALIAS, {}],
+        [("rejected", "missing_aliases"), ("rejected", "duplicate_event_id")],
+    ),
+}
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 10])
+@pytest.mark.parametrize(("rows", "expected"), TWICE.values(), ids=TWICE)
+def test_of_rows_with_one_event_id_the_first_good_one_counts(
+    house: House, chunk_rows: int, rows: list[dict[str, str]], expected: list[tuple[str, str]]
+) -> None:
+    house.to, house.import_settings = ["converge"], {"chunk_rows": chunk_rows}
+    house.write([order(1, **row) for row in rows])
+    house.run()
+    told = house.results()
+    assert [(row["status"], row["reason"]) for row in told] == expected
+    for row in told:
+        if row["reason"] == "duplicate_event_id":
+            assert "that row was offered to every destination" in row["detail"]
+
+
+def test_a_failed_row_is_sent_again_although_a_broken_one_has_its_event_id(house: House) -> None:
+    house.to = ["converge"]
+    house.write([order(1, **BAD), order(1)])
+    house.sandbox.fault(vendor="converge", status=401)
+    house.run()
+    house.sandbox.clear_faults()
+    assert [again.by_status("converge") for again in house.retry()] == [{"delivered": 1}]
+
+
 def test_ids_stay_text_to_the_last_byte(house: House) -> None:
     ids = ["007", "1234567890123456789", "A 1  B", "1e5", "00123.0"]
     house.write([order(n, event_id=id_, user_id=id_, kameleoon_visitor_code=id_) for n, id_ in enumerate(ids)])

@@ -25,7 +25,6 @@ def judged(row: dict[str, str], spelling: Spelling | None = None) -> tuple[str, 
     """Reason and sentence of one row; both empty when it is good."""
     frame = pd.DataFrame([{**GOOD, **row}], index=[1], dtype="str")
     typed = conversion.cast(frame, spelling or Spelling(), now_ms=NOW_MS, skew_ms=0)
-    typed["first_row"] = pd.Series(pd.NA, index=typed.index, dtype="Int64")
     bad = problems(conversion.SCHEMA, typed)
     return (bad["reason"].iloc[0], bad["detail"].iloc[0]) if len(bad) else ("", "")
 

@@ -27,7 +27,8 @@ LEFT JOIN batches b ON b.batch_id = e.batch_id
 """
 
 # The last word on an event: the entry that holds its key; else the latest one that says something of its own. A
-# "duplicate", and a second row with the same event_id in one source, only repeat another entry.
+# "duplicate", and a second row with the same event_id in one source, only repeat another entry; and a row that cannot
+# be used does not outweigh the good one with its event_id below it.
 LAST = """
 CREATE VIEW last_entries AS
 SELECT run_no, destination, row_number FROM (
@@ -36,7 +37,7 @@ SELECT run_no, destination, row_number FROM (
                      CASE WHEN e.event_id = '' THEN e.row_number ELSE 0 END
         ORDER BY e.held DESC,
                  CASE WHEN e.status = 'duplicate' OR e.reason = 'duplicate_event_id' THEN 1 ELSE 0 END,
-                 e.run_no DESC, e.row_number
+                 e.run_no DESC, CASE WHEN e.status = 'rejected' THEN 1 ELSE 0 END, e.row_number
     ) AS place FROM entries e
 ) ranked WHERE place = 1
 """
