@@ -15,7 +15,7 @@ from etl.config import FILE_VARIABLE
 ROOT = Path(__file__).parents[2]
 """The checkout: imports.yaml, dags/ and var/ are here."""
 
-SENSITIVE = "sdk_key,webhook_token"
+SENSITIVE = "sdk_key"
 """Names that Airflow masks beyond its own list; an `sdk_key` would be shown in connections and logs otherwise."""
 
 

@@ -36,7 +36,7 @@ os.environ |= {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
     "AIRFLOW__CORE__FERNET_KEY": "Zm9yLXRlc3RzLW9ubHktLS0tLS0tLS0tLS0tLS0tLS0=",  # `airflow db migrate` makes one
     "AIRFLOW__API_AUTH__JWT_SECRET": "for-tests-only" * 5,
-    "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": "sdk_key,webhook_token",
+    "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": "sdk_key",
 }
 
 
