@@ -139,9 +139,10 @@ class Story:
 
 @dataclass(slots=True)
 class Reason:
-    """Rows that have the same status and reason at a destination."""
+    """Rows that have the same status and reason at a destination; ``sentence`` is what is said of the first of them."""
 
     sentence: str
+    alike: bool = True
     rows: int = 0
     first_rows: list[int] = field(default_factory=list)
 
@@ -262,6 +263,7 @@ def _count(tally: Tally, number: int, words: Mapping[str, Word], asked: Asked, s
             # Of what came too late each sentence is told: it names the run that failed to deliver it in time.
             key = (name, status, reason, detail if name in late else "")
             told = tally.reasons.setdefault(key, Reason(detail))
+            told.alike = told.alike and told.sentence == detail
             told.rows += 1
             if len(told.first_rows) < ROWS_SHOWN:
                 told.first_rows.append(number)
@@ -325,6 +327,7 @@ class _Group:
     destinations: list[str]
     rows: int
     first_rows: list[int]
+    alike: bool
     everywhere: bool = False
     """True when all destinations of several say so."""
 
@@ -386,7 +389,7 @@ def _grouped(tally: Tally) -> list[_Group]:
         if reason == "file_unusable":  # the headline says it
             continue
         key = (status, reason, told.sentence, told.rows, *told.first_rows)
-        group = found.setdefault(key, _Group(status, reason, told.sentence, [], told.rows, told.first_rows))
+        group = found.setdefault(key, _Group(status, reason, told.sentence, [], told.rows, told.first_rows, told.alike))
         group.destinations.append(name)
         group.everywhere = 1 < len(tally.statuses) == len(group.destinations)
     return list(found.values())
