@@ -529,11 +529,11 @@ def test_of_a_file_that_breaks_off_nothing_is_sent_however_good_its_beginning(fo
 def test_what_is_said_of_one_row_is_not_said_of_others_with_the_same_reason(folder: Inbox) -> None:
     folder.settings = {"settle_seconds": 0, "max_bad_share": 1}
     folder.drop("alike.csv", [bad(1), bad(2)])
-    folder.drop("unlike.csv", [order(3), order(3), bad(3), bad(4)])
+    folder.drop("unlike.csv", [order(3), order(4), order(3), order(4)])
     folder.round()
     assert "for example" not in folder.read("processed/alike.summary.html")
     page = folder.read("processed/unlike.summary.html")
-    assert "Row 2, for example: Row 1 of the same source already has this event_id" in page
+    assert "Row 3, for example: Row 1 of the same source already has this event_id" in page
 
 
 def test_files_are_put_where_the_settings_say_and_receipts_are_optional(folder: Inbox) -> None:
