@@ -21,6 +21,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from etl.errors import ConfigError
+from schemas.columns import COLUMNS
 
 if TYPE_CHECKING:
     from etl.destinations.base import Destination
@@ -112,6 +113,17 @@ class ImportSettings(BaseModel):
         ``schedule`` then only says when somebody looks next, which is the deadline that summaries name.
         """
         return self.drop is not None and "path" not in self.source
+
+    @field_validator("columns")
+    @classmethod
+    def _canonical(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, column in value.items():
+            if name not in COLUMNS:
+                if column in COLUMNS:
+                    raise ValueError(f"{name} is not a canonical column (did you mean {column}: {name}?)")
+                near = difflib.get_close_matches(name.lower(), COLUMNS, n=1)
+                raise ValueError(f"{name} is not a canonical column{f' (did you mean {near[0]}?)' if near else ''}")
+        return value
 
     @field_validator("timezone")
     @classmethod

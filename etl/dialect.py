@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from etl.errors import SourceError
-from schemas.conversion import COLUMNS, spelled_alike
+from schemas.columns import COLUMNS, spelled_alike
 
 SAMPLE_BYTES = 8 * 1024 * 1024
 """How much of a file is looked at before it is read; most files of people are smaller than that."""

@@ -9,7 +9,8 @@ import yaml
 
 from etl.errors import SourceError
 from etl.sources.base import Source, Window
-from schemas.conversion import COLUMNS, DERIVED, JUDGED, REQUIRED, spelled_alike
+from schemas.columns import COLUMNS, DERIVED, REQUIRED, aside, spelled_alike
+from schemas.conversion import JUDGED
 
 
 def frames(source: Source, window: Window, columns: Mapping[str, str], chunk_rows: int) -> Iterator[pd.DataFrame]:
@@ -30,10 +31,12 @@ def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> pd
         raise SourceError(
             f"{source}: no column for {', '.join(absent)}. Add to the import:\n{_proposal(there, columns, found)}"
         )
-    canonical = {name: canonical for canonical, name in found.items()}
+    first = {name: canonical for canonical, name in sorted(found.items(), reverse=True)}
     ours = {*found, *DERIVED, *JUDGED, "row_number"}
-    shadowed = {name: f"source_{name}" for name in there if name in ours and found.get(name) != name}
-    return frame.rename(columns=shadowed | canonical)
+    shadowed = {name: aside(name, there) for name in there if name in ours and found.get(name) != name}
+    renamed = frame.rename(columns=shadowed | first)
+    more = [canonical for canonical in sorted(found) if first[found[canonical]] != canonical]
+    return renamed.assign(**{canonical: renamed[first[found[canonical]]] for canonical in more})
 
 
 def _found(there: Sequence[str], columns: Mapping[str, str], source: str) -> dict[str, str]:
@@ -41,6 +44,8 @@ def _found(there: Sequence[str], columns: Mapping[str, str], source: str) -> dic
     found = {}
     for canonical, wanted in columns.items():
         name = _named(wanted, there, source)
+        if name is None and wanted == "damage":  # sources put theirs aside: that name is ours
+            name = _named(aside(wanted, ()), there, source)
         if name is None:
             raise SourceError(
                 f"{source}: columns.{canonical}: {wanted} — the source has no such column; it has {', '.join(there)}."

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from etl.errors import SourceError
+from schemas.columns import aside
 
 _TEXT = pa.large_string()
 _UNTYPED = {type(None)}
@@ -47,7 +48,7 @@ def names(given: Sequence[str], what: str) -> list[str]:
     twice = [name for name, count in Counter(given).items() if count > 1]
     if twice:
         raise SourceError(f"{what}: {', '.join(twice)} is the name of more than one column: rename one of them.")
-    return ["source_damage" if name == "damage" else name for name in given]
+    return [aside(name, given) if name == "damage" else name for name in given]
 
 
 _Told = tuple[Any, list[int]]

@@ -14,36 +14,8 @@ import pandas as pd
 import pandera.pandas as pa
 
 from schemas.casts import DECIMAL_COMMA, POINT_OR_GROUPS, contains, date_formats, decimals, matches, nothing, times
+from schemas.columns import COLUMNS, DERIVED, REQUIRED
 from schemas.rules import optional, required, rule
-
-REQUIRED = ("event_id", "event_name", "occurred_at")
-COLUMNS = (
-    *REQUIRED,
-    "user_id",
-    "anonymous_id",
-    "email",
-    "phone",
-    "revenue",
-    "currency",
-    "order_id",
-    "quantity",
-    "aliases",
-    "properties",
-    "profile_properties",
-    "attributes",
-    "url",
-    "title",
-    "referrer",
-    "kameleoon_visitor_code",
-    "kameleoon_goal_id",
-    "convert_goal_id",
-    "webflow_user_id",
-    "webflow_user_domain",
-)
-"""Canonical columns of a source. Any other is an extra, and travels into ``properties`` where a vendor has them."""
-
-DERIVED = ("occurred_at_ms", "fingerprint")
-"""Columns that validation adds: epoch milliseconds (int64) and a 63-bit fingerprint of the row's content (int64)."""
 
 IDS = (
     "event_id",
@@ -116,11 +88,6 @@ class Spelling:
     decimal: str = ""
     thousands: str = ""
     spreadsheet: bool = True
-
-
-def spelled_alike(name: str) -> str:
-    """A column's name without case, spaces, underscores and dashes: names that share it mean the same."""
-    return re.sub(r"[\s_\-\ufeff]+", "", name).casefold()
 
 
 def extras(frame: pd.DataFrame) -> list[str]:

@@ -55,6 +55,24 @@ def judged(tmp_path: Path, text: str, **secrets: str) -> config.Config:
         pytest.param(
             "o.csv}", "o.csv}, timezone: Mars/X", "imports.orders.timezone: Mars/X is not a time zone", id="zone"
         ),
+        pytest.param(
+            "o.csv}",
+            "o.csv}, columns: {revenu: Total}",
+            "orders.columns: revenu is not a canonical column (did you mean revenue?).",
+            id="canonical typo",
+        ),
+        pytest.param(
+            "o.csv}",
+            "o.csv}, columns: {Order No: event_id}",
+            "orders.columns: Order No is not a canonical column (did you mean event_id: Order No?).",
+            id="columns the wrong way round",
+        ),
+        *(
+            pytest.param(
+                "o.csv}", f"o.csv}}, columns: {{{name}: Total}}", f"columns: {name} is not a canonical column", id=name
+            )
+            for name in ("damage", "first_row", "occurred_at_ms", "fingerprint", "row_number", "lead_score")
+        ),
         pytest.param("type: csv, ", "", "imports.orders.source: needs a `type`", id="no type"),
         pytest.param("type: csv", "type: xls", "imports.orders.source.type: must be one of csv", id="unknown source"),
         pytest.param("imports:", "import:", "import: is not a known key (did you mean imports?)", id="top level"),

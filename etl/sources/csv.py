@@ -24,6 +24,7 @@ from etl.addresses import shown
 from etl.errors import SourceError
 from etl.files import Place, find, has_window, opened, windowed
 from etl.sources.base import Source, SourceSettings, StorageSettings, Window
+from schemas.columns import aside
 
 log = logging.getLogger("conversions.source")  # its warnings are shown without -v, too
 
@@ -311,7 +312,7 @@ def _names(file: str, header: list[str]) -> list[str]:
                 f"{file}: the header names {name} more than once (columns {', '.join(places)}): rename or delete one."
             )
     names = [name or f"column_{place}" for place, name in enumerate(clean, 1)]
-    return ["source_damage" if name == "damage" else name for name in names]
+    return [aside(name, names) if name == "damage" else name for name in names]
 
 
 def _text(cells: Sequence[str | None]) -> Any:

@@ -308,8 +308,31 @@ def extracted(file: Path, columns: dict[str, str]) -> list[str]:
             {"event_id": "Order No"},
             ["source_event_id", "event_id", "event_name", "occurred_at"],
         ),
+        (
+            "event_id,Order No,source_event_id,event_name,occurred_at",
+            {"event_id": "Order No"},
+            ["source_source_event_id", "event_id", "source_event_id", "event_name", "occurred_at"],
+        ),
+        (
+            "damage,source_damage,event_id,event_name,occurred_at",
+            {},
+            ["source_source_damage", "source_damage", "event_id", "event_name", "occurred_at"],
+        ),
+        (
+            "damage,event_id,event_name,occurred_at",
+            {"order_id": "damage"},
+            ["order_id", "event_id", "event_name", "occurred_at"],
+        ),
     ],
-    ids=["loosely", "exact first", "mapped loosely", "mapped over one of that name"],
+    ids=[
+        "loosely",
+        "exact first",
+        "mapped loosely",
+        "mapped over one of that name",
+        "put aside twice",
+        "a name of ours",
+        "a name of ours mapped",
+    ],
 )
 def test_names_match_whatever_their_case_and_gaps(
     tmp_path: Path, header: str, columns: dict[str, str], names: list[str] | None
@@ -317,6 +340,16 @@ def test_names_match_whatever_their_case_and_gaps(
     file = tmp_path / "orders.csv"
     file.write_text(f"{header}\n{header.replace('a', 'x')}\n")
     assert extracted(file, columns)[:-1] == (names or ["event_id", "event_name", "occurred_at"])
+
+
+@pytest.mark.parametrize("order", [("event_id", "order_id"), ("order_id", "event_id")], ids=" first, then ".join)
+def test_one_column_may_have_two_names(tmp_path: Path, order: tuple[str, str]) -> None:
+    file = tmp_path / "orders.csv"
+    file.write_text("Order No,event_name,occurred_at\nA-1,bought,2026-11-20T10:00:00Z\n")
+    (frame,) = extract.frames(source(file), Window(), dict.fromkeys(order, "Order No"), 100)
+    # Always in one order: the fingerprint of the row must not hang on that of the settings.
+    assert list(frame.columns) == ["event_id", "event_name", "occurred_at", "damage", "order_id"]
+    assert frame.loc[1, ["event_id", "order_id"]].to_list() == ["A-1", "A-1"]
 
 
 PROPOSALS = {

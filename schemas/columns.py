@@ -1,0 +1,46 @@
+"""The names of columns: those that people may use, and those that are ours. No pandas: settings are judged by them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+REQUIRED = ("event_id", "event_name", "occurred_at")
+COLUMNS = (
+    *REQUIRED,
+    "user_id",
+    "anonymous_id",
+    "email",
+    "phone",
+    "revenue",
+    "currency",
+    "order_id",
+    "quantity",
+    "aliases",
+    "properties",
+    "profile_properties",
+    "attributes",
+    "url",
+    "title",
+    "referrer",
+    "kameleoon_visitor_code",
+    "kameleoon_goal_id",
+    "convert_goal_id",
+    "webflow_user_id",
+    "webflow_user_domain",
+)
+"""Canonical columns of a source. Any other is an extra, and travels into ``properties`` where a vendor has them."""
+
+DERIVED = ("occurred_at_ms", "fingerprint")
+"""Columns that validation adds: epoch milliseconds (int64) and a 63-bit fingerprint of the row's content (int64)."""
+
+
+def spelled_alike(name: str) -> str:
+    """A column's name without case, spaces, underscores and dashes: names that share it mean the same."""
+    return re.sub(r"[\s_\-\ufeff]+", "", name).casefold()
+
+
+def aside(name: str, taken: Collection[str]) -> str:
+    """The name under which a source's own column travels when its name is one of ours; none of those taken."""
+    other = f"source_{name}"
+    return aside(other, taken) if other in taken else other
