@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from etl import transport
 from etl.destinations.base import STOPS, Destination
-from etl.errors import DestinationStopped, Interrupted
-from etl.ledger import Ledger, Sent, Stop
+from etl.errors import DestinationStopped, Interrupted, LedgerError
+from etl.ledger import LEASE_MS, Ledger, Sent, Stop
 from etl.model import Item, Response, Status, Verdict
 
 Progress = Callable[[int], None]
@@ -26,6 +27,8 @@ Clock = Callable[[], int]
 WAVE_LEAST, WAVE_MOST = 64, 20_000
 WAVE_ROUNDS = 16
 """Rounds of full connections in one wave, where a doubtful row may simply be sent again; one round where it may not."""
+
+HEARTBEAT_S = LEASE_MS / 1000 / 10
 
 HALVED = frozenset({400, 413, 422})
 
@@ -60,7 +63,7 @@ class Loader:
         knocked = False
         items = soonest_first(items)
         await asyncio.to_thread(self._look_back, items)
-        async with transport.line(limits, patience, lane) as line:
+        async with transport.line(limits, patience, lane) as line, self._alive():
             for wave in _waves(items, size):
                 if transport.leaving.is_set():
                     raise Interrupted("The run was ended; the next one sends what is missing.")
@@ -72,6 +75,22 @@ class Loader:
                 sent = await self._send_wave(line, won)
                 await asyncio.to_thread(self.ledger.record, self.run_no, self.destination.name, sent)
                 self.progress(len(wave))
+
+    @asynccontextmanager
+    async def _alive(self) -> AsyncIterator[None]:
+        """Renew the lease of the run's claims while a vendor takes its time."""
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(HEARTBEAT_S)
+                with suppress(LedgerError):  # whoever writes the answers down will meet the same trouble, and tell
+                    await asyncio.to_thread(self.ledger.sign_of_life, self.run_no)
+
+        beating = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            beating.cancel()
 
     def _look_back(self, items: Sequence[Item]) -> None:
         _, late = _by_age(items, self.clock())
@@ -231,7 +250,9 @@ def _waves(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 def _by_age(items: Sequence[Item], at: int) -> tuple[list[Item], list[Item]]:
     """Those the vendor still takes at this moment, and those it does not."""
     fresh = [item for item in items if item.expires_at_ms is None or at <= item.expires_at_ms]
-    return fresh, [] if len(fresh) == len(items) else [i for i in items if i.expires_at_ms and at > i.expires_at_ms]
+    if len(fresh) == len(items):
+        return fresh, []
+    return fresh, [item for item in items if item.expires_at_ms is not None and at > item.expires_at_ms]
 
 
 def _unsent(items: Sequence[Item], verdict: Verdict) -> Sent:

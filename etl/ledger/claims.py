@@ -21,6 +21,7 @@ from etl.ledger.tables import ENTRY, batches, entries, runs
 from etl.ledger.values import Sent, now_ms
 from etl.model import Item, Status, Verdict
 
+_CLAIMS_LOCK = 716_320  # with the destination's hash; the upgrade's lock has one number and is another
 _AT_ONCE = 500  # rows per INSERT on SQLite
 _HOLDS = frozenset({Status.DELIVERED, Status.UNKNOWN})
 ELSEWHERE = (Status.DUPLICATE.value, "in_flight_elsewhere")
@@ -73,6 +74,7 @@ class Claims(Runs):
     def _claim(self, run_no: int, destination: str, items: Sequence[Item], may_repeat: bool) -> list[Item]:
         at = now_ms()
         with self._writing() as connection:
+            self._alone(connection, destination)
             self._sign_of_life(connection, run_no, at)
             fresh, again = self._sort_out(connection, run_no, destination, items, may_repeat)
             held = self._insert_claims(connection, run_no, destination, fresh, at)
@@ -188,18 +190,31 @@ class Claims(Runs):
                 (verdict.status.value, verdict.reason, verdict.detail, batch_id, at, run_no, destination, first, last)
                 for verdict, first, last in _spans(batch)
             ]
-        self._lastingly(lambda: self._record(run_no, at, requests, changes))
+        self._lastingly(lambda: self._record(run_no, destination, at, requests, changes), locked=True)
 
-    def _record(self, run_no: int, at: int, requests: list[dict[str, Any]], changes: list[tuple[Any, ...]]) -> None:
+    def _record(
+        self, run_no: int, destination: str, at: int, requests: list[dict[str, Any]], changes: list[tuple[Any, ...]]
+    ) -> None:
         """May be done twice: a connection that breaks at the commit tells nobody whether it was made."""
         insert = sqlite.insert if self.engine.dialect.name == "sqlite" else postgresql.insert
         with self._writing() as connection:
+            self._alone(connection, destination)
             self._sign_of_life(connection, run_no, at)
             if requests:
                 connection.execute(insert(batches).on_conflict_do_nothing(), requests)
             letting_go = [change for change in changes if change[0] not in _HOLDS]
             self._many(connection, _OVERWRITE, [change for change in changes if change[0] in _HOLDS])
             self._many(connection, _LET_GO, letting_go)
+
+    def _alone(self, connection: sa.Connection, destination: str) -> None:
+        """Until the commit nobody else claims or records at this destination: what is read of holders stays true.
+
+        SQLite's BEGIN IMMEDIATE does it; PostgreSQL would let two transactions take one dead run's key, one after the
+        other, each believing what it had read before.
+        """
+        if self.engine.dialect.name == "postgresql":
+            locked = sa.func.pg_advisory_xact_lock(_CLAIMS_LOCK, sa.func.hashtext(destination))
+            connection.execute(sa.select(locked))
 
     def _holders(self, connection: sa.Connection, destination: str, event_ids: Sequence[str]) -> dict[str, Any]:
         columns = (

@@ -84,13 +84,16 @@ class Database:
             return column.in_(values)
         return column == sa.any_(sa.bindparam(None, list(values), type_=ARRAY(column.type)))
 
-    def _lastingly(self, work: Callable[[], T]) -> T:
-        """Again while the database restarts: what vendors answered, and the rest of a run, must not be lost for it."""
+    def _lastingly(self, work: Callable[[], T], *, locked: bool = False) -> T:
+        """Again while the database restarts: what vendors answered, and the rest of a run, must not be lost for it.
+
+        ``locked``: also while somebody keeps SQLite's file to himself for longer than a minute at a time.
+        """
         for wait in RECONNECT_S:
             try:
                 return work()
             except LedgerError as error:
-                if not _passes(error.__cause__):
+                if not _passes(error.__cause__) and not (locked and _is_locked(error.__cause__)):
                     raise
             time.sleep(wait)
         return work()
@@ -121,6 +124,10 @@ def _passes(error: BaseException | None) -> bool:
     if not isinstance(error, sa.exc.DBAPIError) or "psycopg" not in type(error.orig).__module__:
         return False
     return error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
+
+
+def _is_locked(error: BaseException | None) -> bool:
+    return isinstance(error, sa.exc.OperationalError) and "database is locked" in str(error.orig)
 
 
 def parts(values: Sequence[Any], size: int = LOOKUP) -> Iterator[Sequence[Any]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from etl.ledger import Ledger
 from tests.conftest import House, Sandbox, order
 from tests.faults.harness import Victims
 
@@ -80,3 +82,25 @@ def test_what_a_dead_process_had_claimed_is_left_alone_until_its_lease_ends(
         house.sql("UPDATE runs SET lease_until_ms = 1 WHERE run_no = 1")
         assert two.run(*arguments) == 0
         assert sandbox.counts()["optimizely"]["counted"] == 10
+
+
+def test_a_run_whose_vendor_takes_its_time_stays_alive_to_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease of its claims is far shorter here than one answer takes, and is renewed meanwhile."""
+    monkeypatch.setattr("etl.ledger.runs.LEASE_MS", 500)
+    monkeypatch.setattr("etl.load.HEARTBEAT_S", 0.05)
+    house.to, house.overrides = ["convert"], {"convert": {"retry": {"timeout_s": 30}}}
+    house.write([order(1)])
+    house.sandbox.fault(vendor="convert", delay_ms=1500)
+    run = threading.Thread(target=house.run)
+    with Ledger(house.config.ledger_url).open() as ledger:
+        run.start()
+        looked = 0
+        while run.is_alive():
+            for info in ledger.latest_runs():
+                claimed, alive = ledger.counts(info.run_no)["convert"], ledger.is_alive(info.run_id)
+                if claimed and ledger.run(info.run_id).finished_at_ms is None:
+                    assert alive
+                    looked += 1
+        run.join()
+    assert looked > 5
+    assert house.sandbox.counts()["convert"]["counted"] == 1
