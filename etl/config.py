@@ -114,6 +114,14 @@ class ImportSettings(BaseModel):
         """
         return self.drop is not None and "path" not in self.source
 
+    @field_validator("to")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        twice = [name for place, name in enumerate(value) if name in value[:place]]
+        if twice:
+            raise ValueError(f"names {twice[0]} more than once; once is enough")
+        return value
+
     @field_validator("columns")
     @classmethod
     def _canonical(cls, value: dict[str, str]) -> dict[str, str]:
@@ -303,11 +311,13 @@ def load(path: str | Path | None = None, secret: Secret | None = None) -> Config
     """
     file = Path(path or os.environ.get(FILE_VARIABLE) or "imports.yaml").absolute()
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        raw = _Yaml(file.read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError:
         raise ConfigError(f"{file} does not exist: name the file with --config or ${FILE_VARIABLE}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {type(error).__name__}.") from error
+    except _TwiceError as error:
+        raise ConfigError(f"{file.name}: {error}.") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{file.name} is not YAML: {_where_in_yaml(error)}.") from None
     if not isinstance(raw, dict):
@@ -318,6 +328,26 @@ def load(path: str | Path | None = None, secret: Secret | None = None) -> Config
             if destination not in config.file.destinations:
                 raise ConfigError(f"imports.{name}.to.{place}: there is no destination {destination!r} in this file.")
     return config
+
+
+class _TwiceError(yaml.YAMLError):
+    """A key that stands twice in one mapping."""
+
+
+class _Yaml(yaml.SafeLoader):
+    """YAML in which no key may stand twice in one mapping, where the library lets the last one win in silence."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """The mapping as written, before ``<<`` brings in others: overriding those is what it is for."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                line = key.start_mark.line + 1
+                if key.value in lines:
+                    raise _TwiceError(f"{key.value} stands twice in one place, in lines {lines[key.value]} and {line}")
+                lines[key.value] = line
+        return node
 
 
 def _where_in_yaml(error: yaml.YAMLError) -> str:

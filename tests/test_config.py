@@ -56,6 +56,27 @@ def judged(tmp_path: Path, text: str, **secrets: str) -> config.Config:
             "o.csv}", "o.csv}, timezone: Mars/X", "imports.orders.timezone: Mars/X is not a time zone", id="zone"
         ),
         pytest.param(
+            "to: [kameleoon, converge]",
+            "to: [kameleoon, converge, kameleoon]",
+            "imports.orders.to: names kameleoon more than once; once is enough.",
+            id="twice to one",
+        ),
+        pytest.param(
+            "imports:\n",
+            "imports:\n  orders: {source: {type: csv, path: a.csv}, to: [converge]}\n",
+            "imports.yaml: orders stands twice in one place, in lines 6 and 7",
+            id="two imports of one name",
+        ),
+        pytest.param(
+            "  converge:",
+            "  kameleoon: {site_code: a, data_region: eu}\n  converge:",
+            "imports.yaml: kameleoon stands twice in one place, in lines 3 and 4",
+            id="two destinations of one name",
+        ),
+        pytest.param(
+            "data_region: eu", "data_region: eu, data_region: us", "data_region stands twice", id="two keys on one line"
+        ),
+        pytest.param(
             "o.csv}",
             "o.csv}, columns: {revenu: Total}",
             "orders.columns: revenu is not a canonical column (did you mean revenue?).",
@@ -84,6 +105,13 @@ def test_one_sentence_with_the_path_of_the_key(tmp_path: Path, old: str, new: st
         judged(tmp_path, GOOD.replace(old, new, 1), TOKEN="t")
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_what_a_merge_brings_in_may_be_overridden(tmp_path: Path) -> None:
+    merged = GOOD.replace("{site_code", "&site {site_code").replace(
+        "imports:", "  other: {<<: *site, type: kameleoon, site_code: other}\nimports:"
+    )
+    assert judged(tmp_path, merged, TOKEN="t").destination("other").settings.site_code == "other"
 
 
 @pytest.mark.parametrize("secrets", [{}, {"TOKEN": ""}], ids=["unset", "empty"])
