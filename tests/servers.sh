@@ -11,9 +11,9 @@ done
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "Installing for the tests (apt-get install$missing); no service is started."
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
+    apt-get update -qq -o Acquire::Retries=3
     for package in $missing; do
-        apt-get install -y -qq --no-install-recommends "$package" >/dev/null
+        apt-get install -y -qq --no-install-recommends -o Acquire::Retries=3 "$package" >/dev/null
     done
 else
     echo "Missing, so tests that need it will fail. As root: apt-get install$missing" >&2
