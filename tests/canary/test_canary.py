@@ -111,7 +111,7 @@ def settings_that_cannot_be_used(house: House) -> Said:
     with changed(house, overrides=house.overrides | {"convert": {"api_kye": MISSPELT}}):
         said = commands(house, "run orders -v")
     path = house.folder / "imports.yaml"
-    path.write_text(path.read_text().replace(f"api_kye: {MISSPELT}", f"api_key: !{MISSPELT}"))
+    path.write_text(path.read_text().replace(f"api_kye: {MISSPELT}", f"auth_scheme: !{MISSPELT}"))
     return [*said, command(path, "run orders -v")]
 
 
