@@ -44,7 +44,7 @@ class ParquetSource(Source):
 
     def describe(self) -> str:
         """The path as configured."""
-        return shown(self.settings.path)
+        return shown(self.written or self.settings.path)
 
     @property
     def uses_window(self) -> bool:
@@ -75,7 +75,8 @@ class ParquetSource(Source):
 
     def _files(self, window: Window) -> list[Place]:
         pattern = windowed(self.location(self.settings.path), window.start, window.end, self.describe())
-        found = [place for place in find(pattern, self.settings.storage.options()) if not _hidden(place, pattern)]
+        told = windowed(self.describe(), window.start, window.end, self.describe())
+        found = find(pattern, self.settings.storage.options(), told)
         if not found:
             raise SourceError(f"source: no file at {self.describe()}; check imports.….source.path.")
         return found
@@ -90,17 +91,12 @@ class ParquetSource(Source):
         return {name: None if value == _HIVE_NULL else value for name, value in values.items() if name not in own}
 
 
-def _hidden(place: Place, pattern: str) -> bool:
-    """What writers leave beside their data (_SUCCESS, .crc), unless it is named."""
-    return place.name.startswith(("_", ".")) and not pattern.endswith(place.name)
-
-
 @contextmanager
 def _opened(place: Place) -> Iterator[Any]:
     # Each part of a column is asked for by itself: a bucket's read-ahead would fetch 50 MB for every one of them.
     with sentences(place.name), place.fs.open(place.path, "rb", cache_type="none") as raw:
         try:
-            yield pq.ParquetFile(raw, buffer_size=BUFFER)
+            yield pq.ParquetFile(raw, buffer_size=BUFFER, pre_buffer=False)  # else a whole row group is held
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
