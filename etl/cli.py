@@ -438,6 +438,7 @@ def retry(
             ledger.run(run_id)
     insist = asked is not None and Status.UNKNOWN in asked
     left_out = {} if asked is not None else pipeline.doubtful(config, **chosen)  # type: ignore[arg-type]
+    stays: list[str] = []
     with show.progress(show.paper(stderr=True)) as shown, _ending_in_order(shown) as (progress, code):
         again = pipeline.retry(
             config,
@@ -445,14 +446,17 @@ def retry(
             statuses=asked or ("failed", "unknown"),
             insist=insist,
             progress=progress,
+            tell=stays.append,
         )
     _tell(config, again)
-    if not again:
+    for sentence in stays:
+        _say(sentence)
+    if not again and not stays:
         _out("Nothing to send again.\n")
     for name, count in left_out.items():
         _out(_doubt(config, name, count))
     worst = max([found.exit_code for found in again], default=GOOD)
-    return code(worst)
+    return code(max(worst, SOME_ROWS if stays else GOOD))
 
 
 @app.command()

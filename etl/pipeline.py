@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from queue import SimpleQueue
+from typing import Any
 
 import etl.check
 import etl.extract
@@ -24,8 +24,9 @@ import etl.validate
 from etl import report, transport, tuning
 from etl.config import Config, ImportSettings
 from etl.destinations.base import USER_AGENT, Destination
-from etl.errors import ConfigError, ImporterError, LookupFailed, SourceError
+from etl.errors import ConfigError, ImporterError, LookupFailed, SourceError, SumMismatch
 from etl.ledger import ELSEWHERE, Ledger, RunInfo, Stop
+from etl.letters import Letters
 from etl.load import Loader
 from etl.model import Checked, Chunk, Item, Noted, Status
 from etl.report import Report
@@ -245,8 +246,10 @@ def finish(job: Job, stopped: str = "") -> Report:
 def _move_watermark(job: Job, counted: Report) -> None:
     """Note how far an incremental source has been read, once no row up to there needs the next run any more."""
     position = job.staging.noted(POSITION) if job.run.kind == "import" else None
+    if not position:
+        return
     everywhere = set(job.settings.to) <= set(counted.counts)
-    if position and everywhere and not any(_unsettled(job, name, counts) for name, counts in counted.counts.items()):
+    if everywhere and not any(_unsettled(job, name, counts) for name, counts in counted.counts.items()):
         job.ledger.move_watermark(job.run.import_name, position, job.run.run_id)
 
 
@@ -304,26 +307,30 @@ def retry(
     insist: bool = False,
     clock: Callable[[], int] = wall_clock,
     progress: Progress = lambda name, rows: None,
+    tell: Callable[[str], None] = log.warning,
 ) -> list[Report]:
     """Send dead letters again, from the staged conversions of the runs they belong to; one new run for each of those.
 
     What may have been accepted is sent again only where the vendor counts a repeat once, or when a person ``insist``s.
+    Rows of a destination that is no longer in imports.yaml stay as they are; ``tell`` gets a sentence about them.
+    Raises ConfigError when there is no such import or destination.
     """
-    reports = []
+    reports: list[Report] = []
+    broken: list[SumMismatch] = []
     with _opened(config) as ledger:
-        letters = ledger.letters(statuses=statuses, import_name=import_name, run_id=run_id, destinations=to)
-        if not insist:
-            unsure = ledger.letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
-            letters = _without_doubtful(config, letters, unsure)
-        for origin, rows in _by_origin(ledger, letters).items():
-            job = Job(config, _retry_run(ledger, origin, rows), ledger, clock, progress)
-            try:
-                prepare(job)
-                _side_by_side(lambda name, job=job, rows=rows: _again(job, name, rows[name], insist), list(rows))  # type: ignore[misc]
-            except ImporterError as error:
-                reports.append(finish(job, stopped=str(error)))
-            else:
-                reports.append(finish(job))
+        _judge_names(config, ledger, import_name, to)
+        words: dict[str, Any] = {"statuses": statuses, "import_name": import_name, "run_id": run_id}
+        names = _still_there(config, ledger.count_letters(**words, destinations=to), tell)
+        unsure = [] if insist else [name for name in names if not config.destination(name).facts.repeatable]
+        with Letters(ledger.letters(**words, destinations=names, unsure=unsure)) as letters:
+            for origin in letters.runs:
+                job = Job(config, _retry_run(ledger, origin, letters.runs[origin]), ledger, clock, progress)
+                try:
+                    reports.append(_retried(job, letters, insist=insist))
+                except SumMismatch as error:  # told at the end: the letters of other runs do not wait for it
+                    broken.append(error)
+    if broken:
+        raise broken[0]
     return reports
 
 
@@ -332,39 +339,27 @@ def doubtful(
 ) -> dict[str, int]:
     """Rows per destination that may have been accepted and that `retry` sends again only if a person insists."""
     with Ledger(config.ledger_url).open() as ledger:
-        unsure = ledger.letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
-    counts: Counter[str] = Counter()
-    for rows in unsure.values():
-        counts.update({name: len(numbers) for name, numbers in rows.items()})
-    return {name: count for name, count in counts.items() if not config.destination(name).facts.repeatable}
+        unsure = ledger.count_letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
+    there = {name: rows for name, rows in unsure.items() if name in config.destination_names}
+    return {name: rows for name, rows in there.items() if not config.destination(name).facts.repeatable}
 
 
-def _without_doubtful(
-    config: Config, letters: Mapping[str, Mapping[str, list[int]]], unsure: Mapping[str, Mapping[str, list[int]]]
-) -> dict[str, dict[str, list[int]]]:
-    """Leave out what nobody may send twice without a person's word."""
-    kept: dict[str, dict[str, list[int]]] = {}
-    for run_id, rows in letters.items():
-        for name, numbers in rows.items():
-            doubtful = set() if config.destination(name).facts.repeatable else set(unsure.get(run_id, {}).get(name, []))
-            left = [number for number in numbers if number not in doubtful]
-            if left:
-                kept.setdefault(run_id, {})[name] = left
-    return kept
+def _judge_names(config: Config, ledger: Ledger, import_name: str | None, to: Sequence[str] | None) -> None:
+    """An import that has been renamed or left out since may still have letters."""
+    if import_name is not None and not ledger.latest_runs(import_name):
+        config.an_import(import_name)
+    for name in to or ():
+        config.destination(name)
 
 
-def _by_origin(ledger: Ledger, letters: Mapping[str, Mapping[str, list[int]]]) -> dict[str, dict[str, list[int]]]:
-    """Row numbers per import run and destination; a retry's rows belong to the run that it repeated."""
-    found: dict[str, dict[str, list[int]]] = {}
-    for run_id, rows in letters.items():
-        origin = found.setdefault(ledger.run(run_id).retry_of or run_id, {})
-        for name, numbers in rows.items():
-            origin[name] = sorted({*origin.get(name, []), *numbers})
-    return found
+def _still_there(config: Config, rows: Mapping[str, int], tell: Callable[[str], None]) -> list[str]:
+    for name in rows.keys() - set(config.destination_names):
+        tell(f"{name} is no longer in {config.path.name}: {rows[name]:,} rows that it did not take stay as they are.")
+    return [name for name in config.destination_names if name in rows]
 
 
-def _retry_run(ledger: Ledger, origin: str, rows: Mapping[str, list[int]]) -> RunInfo:
-    first = ledger.run(origin)
+def _retry_run(ledger: Ledger, origin: str, rows: Mapping[str, int]) -> RunInfo:
+    first = ledger.first_run(origin)
     opened = ledger.open_run(
         kind="retry",
         import_name=first.import_name,
@@ -373,18 +368,26 @@ def _retry_run(ledger: Ledger, origin: str, rows: Mapping[str, list[int]]) -> Ru
         window_ms=(first.window_start_ms, first.window_end_ms),
         retry_of=origin,
     )
-    ledger.rows_read(opened.run_no, {name: len(numbers) for name, numbers in rows.items()})
+    ledger.rows_read(opened.run_no, rows)
     return opened
 
 
-def _again(job: Job, name: str, rows: Sequence[int], insist: bool) -> None:
+def _retried(job: Job, letters: Letters, *, insist: bool) -> Report:
+    try:
+        prepare(job)
+        _side_by_side(lambda name: _again(job, name, letters, insist=insist), job.destinations)
+    except ImporterError as error:
+        return finish(job, stopped=str(error))
+    return finish(job)
+
+
+def _again(job: Job, name: str, letters: Letters, *, insist: bool) -> None:
     chunks = job.staging.chunks("conversions")
-    wanted = set(rows)
     no_notes: Noted = []
+    found = 0
     for chunk in chunks:
-        frame = job.staging.frame(chunk)
-        frame = frame[frame.index.isin(wanted)]
-        wanted -= set(frame.index)
+        frame = letters.among(job.staging.run_id, name, job.staging.frame(chunk))
+        found += len(frame)
         if frame.empty:
             continue
         if name in job.ledger.stops(job.run.run_no):
@@ -393,11 +396,23 @@ def _again(job: Job, name: str, rows: Sequence[int], insist: bool) -> None:
             table, noted = etl.transform.items(frame, job.destination(name))
         _note(job, [name], noted)
         _load(job, name, items_of(table), insist)
-    if wanted:
-        raise SourceError(
-            f"The staged rows of run {job.staging.run_id} are gone, {len(wanted)} of them needed: "
-            f"`conversions run {job.run.import_name}` reads the source again and sends what is missing."
-        )
+    if missing := letters.runs[job.staging.run_id][name] - found:
+        job.ledger.rows_read(job.run.run_no, {name: found})
+        raise SourceError(_never_staged(job, missing) if chunks else _gone(job, missing))
+
+
+def _never_staged(job: Job, rows: int) -> str:
+    return (
+        f"{rows:,} of the rows of run {job.staging.run_id} were turned away before any destination was asked, and "
+        f"cannot be sent as they are: correct them in the source and run `conversions run {job.run.import_name}`."
+    )
+
+
+def _gone(job: Job, rows: int) -> str:
+    return (
+        f"The staged rows of run {job.staging.run_id} are gone, {rows:,} of them needed: "
+        f"`conversions run {job.run.import_name}` reads the source again and sends what is missing."
+    )
 
 
 # -- pieces

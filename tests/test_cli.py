@@ -397,6 +397,8 @@ def edited(house: House, change: Any) -> Path:
         (lambda raw: None, ["results", "--to", "braze"], "destinations.braze: there is no such destination"),
         (lambda raw: None, ["results", "--run", "r1"], "There is no run r1 in this ledger"),
         (lambda raw: None, ["retry", "--run", "r1"], "There is no run r1 in this ledger"),
+        (lambda raw: None, ["retry", "--import", "leads"], "imports.leads: there is no such import"),
+        (lambda raw: None, ["retry", "--to", "braze"], "destinations.braze: there is no such destination"),
         (lambda raw: None, ["run", "orders", "--to", ""], "--to names nothing: say which, or leave it out."),
         (lambda raw: None, ["run", "orders", "--dry-run", "--to", ","], "--to names nothing"),
         (lambda raw: None, ["check", "orders", "--to", " "], "--to names nothing"),

@@ -28,6 +28,7 @@ FLOORS: dict[str, float] = {
     "etl.ledger": 1,
     "etl.staging": 1,
     "etl.transport": 1,
+    "etl.letters": 1,
     "etl.config": 2,  # imports.yaml is judged with the settings models of sources and destinations
     "etl.extract": 3,
     "etl.validate": 3,

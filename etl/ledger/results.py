@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -47,26 +48,43 @@ class Results(Claims):
         self,
         *,
         statuses: Iterable[str],
-        import_name: str | None,
-        run_id: str | None,
-        destinations: Iterable[str] | None,
-    ) -> dict[str, dict[str, list[int]]]:
-        """Dead letters to send again: run_id -> destination -> row numbers (of the run that has the last word)."""
-        view = sa.table(
-            "dead_letters", *(sa.column(name) for name in ("run_id", "import", "destination", "status", "row_number"))
-        )
-        asked = sa.select(view.c.run_id, view.c.destination, view.c.row_number).where(view.c.status.in_(list(statuses)))
-        if import_name is not None:
-            asked = asked.where(view.c["import"] == import_name)
-        if run_id is not None:
-            asked = asked.where(view.c.run_id == run_id)
-        if destinations is not None:
-            asked = asked.where(view.c.destination.in_(list(destinations)))
-        found: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        import_name: str | None = None,
+        run_id: str | None = None,
+        destinations: Iterable[str] | None = None,
+        unsure: Iterable[str] = (),
+        part: int = 20_000,
+    ) -> Iterator[tuple[str, str, list[int]]]:
+        """Dead letters to send again, in parts and in order: (import run, destination, row numbers).
+
+        Rows of a run that repeated another belong to that one; ``run_id`` may name either. ``unsure`` are destinations
+        whose ``unknown`` rows are left out.
+        """
+        view, wanted = _dead_letters(statuses, import_name, run_id, destinations)
+        left_out = (view.c.status == Status.UNKNOWN.value) & view.c.destination.in_(list(unsure))
+        origin = sa.func.coalesce(runs.c.retry_of, runs.c.run_id)
+        columns = (origin, view.c.destination, view.c.row_number)
+        asked = sa.select(*columns).select_from(view.join(runs, runs.c.run_id == view.c.run_id))
+        asked = asked.where(wanted, ~left_out).distinct().order_by(*columns)
         with self._reading() as connection:
-            for run, destination, row_number in connection.execute(asked.order_by(view.c.run_id, view.c.row_number)):
-                found[run][destination].append(row_number)
-        return {run: dict(rows) for run, rows in found.items()}
+            rows = connection.execution_options(yield_per=part).execute(asked)
+            for block in rows.partitions(part):
+                for (run, destination), group in groupby(block, key=operator.itemgetter(0, 1)):
+                    yield run, destination, [row[2] for row in group]
+
+    def count_letters(
+        self,
+        *,
+        statuses: Iterable[str],
+        import_name: str | None = None,
+        run_id: str | None = None,
+        destinations: Iterable[str] | None = None,
+    ) -> dict[str, int]:
+        """How many dead letters there are: destination -> rows."""
+        view, wanted = _dead_letters(statuses, import_name, run_id, destinations)
+        asked = sa.select(view.c.destination, sa.func.count()).where(wanted)
+        asked = asked.select_from(view.join(runs, runs.c.run_id == view.c.run_id)).group_by(view.c.destination)
+        with self._reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(asked)}
 
     def results(
         self,
@@ -147,6 +165,22 @@ class Results(Claims):
         with self._reading() as connection:
             holders = self._holders(connection, destination, event_ids)
         return {e: row.run_id for e, row in holders.items() if row.status == Status.DELIVERED.value}
+
+
+def _dead_letters(
+    statuses: Iterable[str], import_name: str | None, run_id: str | None, destinations: Iterable[str] | None
+) -> tuple[sa.TableClause, sa.ColumnElement[bool]]:
+    """The view, and which of its rows are asked for; the runs they belong to are joined."""
+    names = ("run_id", "import", "destination", "status", "row_number")
+    view = sa.table("dead_letters", *(sa.column(name) for name in names))
+    wanted: sa.ColumnElement[bool] = view.c.status.in_(list(statuses))
+    if import_name is not None:
+        wanted &= view.c["import"] == import_name
+    if run_id is not None:
+        wanted &= (runs.c.run_id == run_id) | (runs.c.retry_of == run_id)
+    if destinations is not None:
+        wanted &= view.c.destination.in_(list(destinations))
+    return view, wanted
 
 
 def _readable(row: dict[str, Any]) -> dict[str, Any]:

@@ -69,6 +69,11 @@ class Runs(Database):
         """The ended runs that sent again what a run had left, oldest first."""
         return self._runs_where((runs.c.retry_of == run_id) & runs.c.finished_at_ms.is_not(None))
 
+    def first_run(self, run_id: str) -> RunInfo:
+        """A run or, when it has been pruned, the oldest of those that repeated it. Raises LedgerError."""
+        kin = self._runs_where((runs.c.run_id == run_id) | (runs.c.retry_of == run_id))
+        return kin[0] if kin else self.run(run_id)
+
     def latest_runs(self, import_name: str | None = None) -> list[RunInfo]:
         """The latest run of each import (or of one)."""
         newest = sa.select(sa.func.max(runs.c.run_no)).group_by(runs.c.import_name)

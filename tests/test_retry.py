@@ -1,0 +1,162 @@
+"""Dead letters, sent again: what is old, renamed or gone holds nothing else up."""
+
+from __future__ import annotations
+
+import shutil
+import tracemalloc
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from etl import config, pipeline
+from etl.errors import SumMismatch
+from etl.ledger import Ledger, now_ms
+from etl.letters import Letters
+from tests.conftest import House, order
+
+
+def failing(house: House, *vendors: str, numbers: tuple[int, ...] = (1, 2), **changed: str) -> str:
+    """A run that these vendors refuse; its id."""
+    house.to = list(vendors)
+    house.write([order(number, **changed) for number in numbers])
+    house.sandbox.fault(vendor="*", status=401)
+    run_id = house.run().run.run_id
+    house.sandbox.clear_faults()
+    return run_id
+
+
+def edited(house: House, change: Callable[[dict[str, Any]], object]) -> config.Config:
+    path = house.config.path
+    raw = yaml.safe_load(path.read_text())
+    change(raw)
+    path.write_text(yaml.safe_dump(raw))
+    return config.load(path)
+
+
+def pruned(house: House, run_id: str) -> None:
+    """Forget what can be forgotten of a run, as if it were old."""
+    house.sql(f"UPDATE runs SET started_at_ms = 0 WHERE run_id = '{run_id}'")
+    with Ledger(house.config.ledger_url).open() as ledger:
+        ledger.prune(now_ms() - 1_000_000)
+
+
+def chunk(first: int, end: int) -> pd.DataFrame:
+    return pd.DataFrame({"event_id": "x"}, index=range(first, end))
+
+
+def counts(house: House, vendor: str) -> int:
+    return int(house.sandbox.counts()[vendor]["counted"])
+
+
+def test_a_destination_that_is_no_more_is_told_and_the_others_go(house: House) -> None:
+    failing(house, "converge", "webflow_optimize")
+    told: list[str] = []
+
+    def without(raw: dict[str, Any]) -> None:
+        del raw["destinations"]["converge"]
+        raw["imports"]["orders"]["to"] = ["webflow_optimize"]
+
+    reports = pipeline.retry(edited(house, without), tell=told.append)
+    assert [report.by_status("webflow_optimize") for report in reports] == [{"delivered": 2}]
+    assert told == ["converge is no longer in imports.yaml: 2 rows that it did not take stay as they are."]
+
+
+def test_rows_of_an_import_that_was_renamed_go(house: House) -> None:
+    failing(house, "webflow_optimize")
+    failing(house, "webflow_optimize", numbers=(3,))
+    renamed = edited(house, lambda raw: raw["imports"].update(shop=raw["imports"].pop("orders")))
+    reports = pipeline.retry(renamed)
+    assert [report.by_status("webflow_optimize") for report in reports] == [{"delivered": 2}, {"delivered": 1}]
+    assert [report.exit_code for report in reports] == [0, 0]
+
+
+def test_a_run_that_was_pruned_holds_no_other_up(house: House) -> None:
+    """Its rows were sent again once, in vain: they belong to that retry, which is younger."""
+    first = failing(house, "webflow_optimize")
+    house.sandbox.fault(vendor="*", status=401)
+    house.retry()
+    failing(house, "webflow_optimize", numbers=(3,))
+    pruned(house, first)
+    reports = house.retry()
+    assert [report.by_status("webflow_optimize") for report in reports] == [{"delivered": 2}, {"delivered": 1}]
+
+
+def test_staged_rows_that_are_gone_hold_no_other_run_up(house: House) -> None:
+    first = failing(house, "webflow_optimize")
+    failing(house, "webflow_optimize", numbers=(3,))
+    shutil.rmtree(house.folder / "staging" / first)
+    gone, sent = house.retry()
+    assert "are gone, 2 of them needed" in gone.run.stop_detail
+    assert gone.rows == {"webflow_optimize": 0}
+    assert sent.by_status("webflow_optimize") == {"delivered": 1}
+
+
+def test_a_sum_that_differs_is_told_when_the_others_have_gone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(house, "webflow_optimize")
+    failing(house, "webflow_optimize", numbers=(3,))
+    real, asked = Ledger.offered, []
+
+    def offered(self: Ledger, run_no: int) -> dict[str, int | None]:
+        asked.append(run_no)
+        return {**real(self, run_no), **({"webflow_optimize": 7} if len(asked) == 1 else {})}
+
+    monkeypatch.setattr(Ledger, "offered", offered)
+    with pytest.raises(SumMismatch, match="7 rows read, 2 results"):
+        house.retry()
+    assert counts(house, "webflow_optimize") == 3
+
+
+def test_naming_the_import_run_finds_what_a_retry_of_it_left(house: House) -> None:
+    first = failing(house, "webflow_optimize")
+    house.sandbox.fault(vendor="*", status=401)
+    (again,) = house.retry()
+    house.sandbox.clear_faults()
+    assert [row["run_id"] for row in house.results(statuses=["failed"])] == [first] * 2 + [again.run.run_id] * 2
+    (last,) = house.retry(run_id=first)
+    assert last.by_status("webflow_optimize") == {"delivered": 2}
+
+
+def test_rows_that_no_destination_was_asked_about_are_called_that(house: House) -> None:
+    house.to = ["webflow_optimize", "converge"]
+    house.write([order(1, occurred_at="yesterday"), order(2, aliases=""), order(3)])
+    first = house.run()
+    assert first.by_status("webflow_optimize") == {"delivered": 2, "rejected": 1}
+    (again,) = house.retry(statuses=["rejected"])
+    assert again.exit_code == 2
+    assert "1 of the rows of run" in again.run.stop_detail
+    assert "correct them in the source and run `conversions run orders`" in again.run.stop_detail
+    assert again.counts == {"converge": {("rejected", "missing_aliases"): 1}, "webflow_optimize": {}}
+
+
+@pytest.mark.parametrize("part", [1, 2, 5, 100])
+def test_rows_are_found_chunk_by_chunk_however_they_were_read(part: int) -> None:
+    rows = {("run-1", "a"): [3, 4, 9], ("run-1", "b"): [1], ("run-2", "a"): [2, 9, 12, 100, 101, 102]}
+
+    def found() -> Iterator[tuple[str, str, list[int]]]:
+        for (run, name), numbers in rows.items():
+            for start in range(0, len(numbers), part):
+                yield run, name, numbers[start : start + part]
+
+    with Letters(found()) as letters:
+        assert letters.runs == {"run-1": {"a": 3, "b": 1}, "run-2": {"a": 6}}
+        for (run, name), numbers in rows.items():
+            chunks = [chunk(first, first + 10) for first in range(1, 120, 10)]
+            again = [letters.among(run, name, frame).index for frame in [*chunks, chunk(0, 0)]]
+            assert list(chain.from_iterable(again)) == numbers
+
+
+def test_memory_does_not_grow_with_the_letters() -> None:
+    part = 20_000
+    frame = chunk(777_777, 797_777)
+    found = (("run", "a", range(start, start + part)) for start in range(0, 100 * part, part))
+    tracemalloc.start()
+    with Letters(found) as letters:
+        assert len(letters.among("run", "a", frame)) == part
+        most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert letters.runs == {"run": {"a": 2_000_000}}
+    assert most < 4_000_000
