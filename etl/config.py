@@ -274,7 +274,7 @@ class Config:
             kind = sources.find(raw["type"])
         except KeyError:
             raise ConfigError(f"{where}.type: must be one of {', '.join(sources.types())}.") from None
-        return kind(_validated(kind.settings_model, raw, where), self.location)
+        return kind(_validated(kind.settings_model, raw, where), self.location, settings.get("path"))
 
     def check(self) -> None:
         """Judge everything: every destination and source, as if they were to be used. Raises ConfigError."""

@@ -39,11 +39,13 @@ class Place:
 
     fs: Any
     path: str
+    told: str = ""
+    """The path as people may be told of it, where that differs."""
 
     @property
     def name(self) -> str:
         """The last part of the path; what people call the file."""
-        return PurePosixPath(shown(self.path)).name
+        return PurePosixPath(shown(self.told or self.path)).name
 
     @property
     def url(self) -> str:
@@ -68,18 +70,27 @@ def windowed(path: str, start: datetime | None, end: datetime | None, what: str)
     return _END_OF_WINDOW.sub(filled, path)
 
 
-def find(pattern: str, options: Mapping[str, Any] | None = None) -> list[Place]:
-    """The files that a path, a glob or a folder (``…/``, everything below it) names, in order of their names."""
+def find(pattern: str, options: Mapping[str, Any] | None = None, told: str = "") -> list[Place]:
+    """The files that a path, a glob or a folder (``…/``, everything below it) names, in order of their names.
+
+    What programs leave beside data (.DS_Store, _SUCCESS) is none of it, unless it is named. ``told``: the pattern as
+    people may be told of it.
+    """
     fs, path = fsspec.core.url_to_fs(pattern, **(options or {}))
-    with sentences(shown(pattern)):
+    with sentences(shown(told or pattern)):
         kind = _kind(fs, path)
         if kind == "file":  # a name such as "orders [1].csv" means itself
-            found = [path]
-        elif _magic(path):
+            return [Place(fs, path, told)]
+        if _magic(path):
             found = [one for one, info in fs.glob(path, detail=True).items() if info["type"] == "file"]
         else:
             found = fs.find(path) if kind else []
-    return [Place(fs, one) for one in sorted(found)]
+    return [Place(fs, one) for one in sorted(found) if not _hidden(one, path)]
+
+
+def _hidden(path: str, pattern: str) -> bool:
+    mark = PurePosixPath(path).name[0]
+    return mark in "._" and not PurePosixPath(pattern).name.startswith(mark)
 
 
 def _kind(fs: Any, path: str) -> str | None:

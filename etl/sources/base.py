@@ -53,9 +53,11 @@ class Source:
     incremental: bool = False
     """True when each run reads what came after the last one."""
 
-    def __init__(self, settings: Any, location: Callable[[str], str]) -> None:
+    def __init__(self, settings: Any, location: Callable[[str], str], written: str | None = None) -> None:
         self.settings = settings
         self.location = location
+        self.written = written
+        """The path as imports.yaml has it, with ``${NAME}`` where a secret may stand: what people are told."""
         self.remarks: list[str] = []
         """What was understood without having been declared, a sentence each; filled while the source is read."""
         self.position: str | None = None

@@ -77,7 +77,7 @@ class CsvSource(Source):
 
     def describe(self) -> str:
         """The path as configured."""
-        return shown(self.settings.path)
+        return shown(self.written or self.settings.path)
 
     @property
     def uses_window(self) -> bool:
@@ -94,7 +94,8 @@ class CsvSource(Source):
 
     def _files(self, window: Window) -> list[Place]:
         pattern = windowed(self.location(self.settings.path), window.start, window.end, self.describe())
-        found = find(pattern, self.settings.storage.options())
+        told = windowed(self.describe(), window.start, window.end, self.describe())
+        found = find(pattern, self.settings.storage.options(), told)
         if not found:
             raise SourceError(f"source: no file at {self.describe()}; check imports.….source.path.")
         return found

@@ -22,6 +22,7 @@ from etl import extract
 from etl.errors import SourceError
 from etl.sources.base import Window
 from etl.sources.csv import CsvSettings, CsvSource
+from tests.conftest import House, order
 
 HEADER = ["event_id", "event_name", "occurred_at", "user_id"]
 ROWS = [
@@ -160,6 +161,37 @@ def test_files_follow_one_another_and_the_window_names_them(tmp_path: Path) -> N
 def test_a_name_with_brackets_means_itself(tmp_path: Path) -> None:
     (tmp_path / "orders [1].csv").write_text("a,b\n1,2\n")
     assert cells(read(tmp_path / "orders [1].csv")) == [["1", "2"]]
+
+
+def test_what_programs_leave_in_a_folder_is_no_source(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("a\n1\n")
+    for name in (".DS_Store", "_SUCCESS", "_orders.csv"):
+        (tmp_path / name).write_bytes(b"\x00\x00\x00\x01Bud1")
+    for path in (f"{tmp_path}/", tmp_path / "*"):
+        assert cells(read(path)) == [["1"]]
+    (tmp_path / "_orders.csv").write_text("a\n2\n")
+    for path in (tmp_path / "_orders.csv", tmp_path / "_*.csv"):
+        assert cells(read(path)) == [["2"]]
+
+
+@pytest.mark.parametrize("path", ["${PLACE}/orders.csv", "folder/${FILE}"], ids=["in a folder", "in a name"])
+def test_a_secret_in_a_path_is_told_nobody(house: House, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    folder = house.folder / ("k3y-folder" if "PLACE" in path else "folder")
+    file = folder / ("orders.csv" if "PLACE" in path else "k3y-file.csv")
+    monkeypatch.setenv("PLACE", str(folder))
+    monkeypatch.setenv("FILE", file.name)
+    folder.mkdir()
+    house.write([order(1)], str(file))
+    house.import_settings = {"source": {"type": "csv", "path": path}}
+    told = [house.run().run]
+    assert [row["source"] for row in house.results()] == [path] * 5
+    for content in (b"foo,bar\n1,2\n", b"", b"a,b\n\xff\x00"):
+        file.write_bytes(content)
+        told.append(house.run().run)
+    file.unlink()
+    told.append(house.run().run)
+    assert all(run.stop_detail for run in told[1:])
+    assert "k3y" not in str(told)
 
 
 @pytest.fixture(scope="module")
