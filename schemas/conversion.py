@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -32,6 +33,10 @@ IDS = (
 NUMBERS = ("quantity", "revenue")
 """Columns that hold numbers as a locale writes them."""
 
+MOST_LEVELS = 100
+"""How deep JSON of a cell may be nested: readers and writers of JSON, the vendors' too, give up at some depth."""
+
+_JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _COMMA = rf"\s*{DECIMAL_COMMA}\s*"
 _OBJECTS = ("properties", "profile_properties", "attributes")
 _TIME_SENTENCES = {
@@ -222,6 +227,19 @@ def _object_text(value: object) -> bool:
         return False
 
 
+def _not_deep(column: pd.Series[Any]) -> pd.Series[bool]:
+    return column.map(lambda value: _levels(str(value)) <= MOST_LEVELS).astype(bool)
+
+
+def _levels(json: str) -> int:
+    """How deep JSON text is nested, exactly where it may be too deep. A key that stands twice counts twice."""
+    opened = json.count("{") + json.count("[")
+    if opened <= MOST_LEVELS:
+        return opened
+    steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", _JSON_TEXT.sub("", json)))
+    return max(accumulate(steps), default=0)
+
+
 def _printable(column: pd.Series[Any]) -> pd.Series[bool]:
     return ~contains(column, "[\x00-\x1f\x7f]")
 
@@ -293,7 +311,10 @@ SCHEMA = pa.DataFrameSchema(
             rule("not_a_currency", "currency is not a three-letter code (ISO 4217).", lambda c: matches(c, "[A-Z]{3}")),
         ),
         **{
-            name: optional(rule("not_a_json_object", f"{name} is not a JSON object such as {{}}.", _is_object))
+            name: optional(
+                rule("not_a_json_object", f"{name} is not a JSON object such as {{}}.", _is_object),
+                rule("nested_too_deep", f"{name} is nested deeper than {MOST_LEVELS} levels.", _not_deep),
+            )
             for name in _OBJECTS
         },
     },

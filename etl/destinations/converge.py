@@ -249,13 +249,6 @@ def _read(text: str | None) -> tuple[str, Mapping[str, Any]]:
     given = orjson.loads(text)
     if not any(isinstance(given.get(name), str) for name in schema.NUMBERS):
         return text, given
-    try:
-        return _with_numbers(text)
-    except (RecursionError, orjson.JSONEncodeError):  # nested too deep to be written again: sent as it is
-        return text, given
-
-
-def _with_numbers(text: str) -> tuple[str, Mapping[str, Any]]:
     exact = json.loads(text, parse_float=orjson.Fragment, parse_int=orjson.Fragment)
     exact |= {name: _number_or_text(exact[name]) for name in schema.NUMBERS if isinstance(exact.get(name), str)}
     return orjson.dumps(exact).decode(), exact

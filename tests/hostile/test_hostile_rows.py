@@ -51,6 +51,39 @@ COLUMNS = [
 ]
 
 
+def nested(levels: int, inside: str = "1") -> str:
+    return '{"a":' + "[" * (levels - 1) + inside + "]" * (levels - 1) + "}"
+
+
+DEPTHS = {
+    "a hundred levels": (nested(100), ""),
+    "a hundred levels and brackets in text": (nested(100, '"[[{{\\\\\\"[["'), ""),
+    "many brackets side by side": ('{"a":[' + ",".join(["[]"] * 300) + "]}", ""),
+    "a hundred and one": (nested(101), "nested_too_deep"),
+    "what a writer of JSON gives up at": (nested(260), "nested_too_deep"),
+    "what a reader of JSON gives up at": (nested(1_000), "nested_too_deep"),
+    "under a key that stands twice": ('{"b":' + nested(1_000) + ',"b":1}', "nested_too_deep"),
+    "where a total is expected": ('{"total_price":"1.00","total_discount":' + nested(300) + "}", "nested_too_deep"),
+    "what no reader takes": (nested(1_100), "not_a_json_object"),
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), DEPTHS.values(), ids=DEPTHS)
+def test_deep_json_is_taken_or_rejected_with_its_row_alone(house: House, text: str, reason: str) -> None:
+    house.to = ["converge", "optimizely"]
+    house.overrides = {"optimizely": {"events": {"Placed Order": "purchase"}}}
+    columns = ["properties", "profile_properties", "attributes"]
+    deep = [order(n, event_name="Placed Order", **{name: text}) for n, name in enumerate(columns)]
+    house.write([*deep, order(9)])
+    report = house.run()
+    assert report.run.stop_detail == ""
+    for vendor in house.to:
+        *told, other = house.results(destinations=[vendor])
+        assert {row["status"] for row in told} == {"rejected" if reason else "delivered"}
+        assert not reason or {row["reason"] for row in told} == {reason}
+        assert other["status"] == "delivered"
+
+
 @pytest.mark.parametrize("kind", TEXTS)
 def test_the_worst_is_a_rejection(house: House, kind: str) -> None:
     columns = COLUMNS if len(TEXTS[kind]) < 100_000 else ["event_id", "user_id", "properties"]
