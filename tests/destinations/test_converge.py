@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from etl.destinations.converge import Converge, ConvergeSettings
-from schemas.conversion import COLUMNS, MOST_LEVELS
 from schemas.converge import near_name
+from schemas.conversion import COLUMNS, MOST_LEVELS
 
 OLD = "https://app.runconverge.com/hooks/not-for-logs"
 
