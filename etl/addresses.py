@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from urllib.parse import urlsplit
 
 
 def shown(location: str) -> str:
     """A path or URL without what may be secret in it: of a URL user and password, and of a web address its query."""
     bare = re.sub(r"(?<=://)[^/@]*@", "", location)
     return bare.partition("?")[0] if bare.startswith(("http://", "https://")) else bare  # elsewhere ? is of a pattern
+
+
+def is_public(value: str) -> bool:
+    """True for what may and must be shown: the path of a file, or a URL that holds no credentials."""
+    if value.startswith(("http://", "https://")):
+        url = urlsplit(value)
+        return not (url.username or url.password or url.query) and url.path in ("", "/")
+    return value.startswith(("/", ".")) and Path(value).exists()

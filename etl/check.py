@@ -17,8 +17,6 @@ from etl.staging import items_of
 SHOWN = 10_000
 """No more rows with a reason are kept per destination; all are counted."""
 
-MASK = "***"
-
 
 @dataclass
 class _Tally:
@@ -77,8 +75,5 @@ def _remarks(destination: Destination, items: list[Item], now_ms: int) -> Iterat
 
 def masked(request: Request, destination: Destination) -> Request:
     """The request with every secret of its destination replaced, fit to be shown."""
-    url, headers = request.url, dict(request.headers)
-    for secret in filter(None, destination.secrets()):
-        url = url.replace(secret, MASK)
-        headers = {name: value.replace(secret, MASK) for name, value in headers.items()}
-    return replace(request, url=url, headers=headers)
+    headers = {name: destination.masked(value) for name, value in request.headers.items()}
+    return replace(request, url=destination.masked(request.url), headers=headers)

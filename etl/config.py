@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from etl.addresses import is_public
 from etl.errors import ConfigError
 from schemas.columns import COLUMNS
 
@@ -155,6 +156,11 @@ class ImportSettings(BaseModel):
             raise ValueError(f"{value} is not a format such as %d.%m.%Y %H:%M") from None
         if read.date() != moment.date():
             raise ValueError(f"{value} leaves out the day, the month or the year; an example is %d.%m.%Y %H:%M")
+        marks = set(re.findall("%.", value))
+        if ("%I" in marks) != ("%p" in marks) or {"%H", "%p"} <= marks:
+            raise ValueError(f"{value} is wrong by half a day: %I and %p belong together, %H stands without them")
+        if "%Z" in marks:
+            raise ValueError(f"{value}: names of zones (%Z) mean several zones each; set `timezone`, or use %z (+0100)")
         return value
 
     @field_validator("source")
@@ -236,7 +242,13 @@ class Config:
             kind = destinations.find(raw["type"])
         except KeyError:
             raise ConfigError(f"{where}.type: must be one of {', '.join(destinations.types())}.") from None
-        return kind(name, _validated(kind.settings_model, raw, where), lookup)
+        return kind(name, _validated(kind.settings_model, raw, where), lookup, self._in_addresses(name))
+
+    def _in_addresses(self, destination: str) -> list[str]:
+        """What is filled into addresses of a destination (``endpoint`` and the like) and is more than a host."""
+        written = [value for value in self.file.destinations[destination].values() if isinstance(value, str)]
+        found = [part for value in written if "://" in self._filled(value, "") for part in _REFERENCE.finditer(value)]
+        return [value for value in (self._secret(part, "") for part in found) if value and not is_public(value)]
 
     def source(self, import_name: str) -> Source:
         """The source of an import, ready to be read."""

@@ -188,6 +188,28 @@ def test_check_shows_reasons_and_first_requests_without_secrets(house: House) ->
     assert not (house.folder / "ledger.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "shown"),
+    [
+        pytest.param("${GATE}/event?key=${KEY}", "http://gate.example/event?***", id="in a query"),
+        pytest.param("http://gate.example/event?key=hush%2Dhush", "http://gate.example/event?***", id="written down"),
+        pytest.param("http://ada:${KEY}@gate.example/event", "http://ada:***@gate.example/event", id="password"),
+        pytest.param("${GATE}/${KEY}/event", "http://gate.example/***/event", id="in a path"),
+        pytest.param("${GATE:-http://other.example}/event", "http://gate.example/event", id="a host is no secret"),
+    ],
+)
+def test_what_is_secret_in_an_endpoint_is_not_shown(
+    house: House, monkeypatch: pytest.MonkeyPatch, endpoint: str, shown: str
+) -> None:
+    monkeypatch.setenv("KEY", "hush-hush")
+    monkeypatch.setenv("GATE", "http://gate.example")
+    house.overrides = {"webflow_optimize": {"endpoint": endpoint}}
+    house.write([order(1)])
+    told = conversions(house, "check", "orders", "--to", "webflow_optimize").output
+    assert f"POST {shown}\n" in told
+    assert "hush" not in told
+
+
 def test_check_a_file(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     (house.folder / "new [1]").mkdir()
     house.write([order(n) for n in range(30)], "new [1]/leads.csv")

@@ -94,6 +94,16 @@ def judged(tmp_path: Path, text: str, **secrets: str) -> config.Config:
             )
             for name in ("damage", "first_row", "occurred_at_ms", "fingerprint", "row_number", "lead_score")
         ),
+        *(
+            pytest.param("o.csv}", f"o.csv}}, date_format: '{given}'", f"orders.date_format: {told}", id=given)
+            for given, told in {
+                "%d.%m.%Y %I:%M": "%d.%m.%Y %I:%M is wrong by half a day: %I and %p belong together",
+                "%d.%m.%Y %H:%M %p": "%d.%m.%Y %H:%M %p is wrong by half a day",
+                "%d.%m.%Y %I:%M %H %p": "%d.%m.%Y %I:%M %H %p is wrong by half a day",
+                "%d.%m.%Y %H:%M %Z": "%d.%m.%Y %H:%M %Z: names of zones (%Z) mean several zones each",
+                "%H:%M": "%H:%M leaves out the day",
+            }.items()
+        ),
         pytest.param("type: csv, ", "", "imports.orders.source: needs a `type`", id="no type"),
         pytest.param("type: csv", "type: xls", "imports.orders.source.type: must be one of csv", id="unknown source"),
         pytest.param("imports:", "import:", "import: is not a known key (did you mean imports?)", id="top level"),
@@ -105,6 +115,14 @@ def test_one_sentence_with_the_path_of_the_key(tmp_path: Path, old: str, new: st
         judged(tmp_path, GOOD.replace(old, new, 1), TOKEN="t")
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "given", ["%d.%m.%Y %H:%M", "%m/%d/%y %I:%M %p", "%d.%m.%Y", "%d.%m.%Y %H:%M %z", "%d %%I %m %Y"]
+)
+def test_dates_as_people_write_them(tmp_path: Path, given: str) -> None:
+    found = judged(tmp_path, GOOD.replace("o.csv}", f"o.csv}}, date_format: '{given}'"), TOKEN="t")
+    assert found.imports["orders"].date_format == given
 
 
 def test_what_a_merge_brings_in_may_be_overridden(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -18,6 +17,7 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
+from etl.addresses import is_public as _is_public
 from etl.config import Config
 from etl.errors import ConfigError
 
@@ -81,11 +81,3 @@ def _from_connection(name: str) -> str | None:
     if connection.conn_type == "sqlite":
         return f"sqlite:///{connection.host}"
     return str(connection.get_uri())
-
-
-def _is_public(value: str) -> bool:
-    """True for what logs may and must show: the path of a file, or a URL that holds no credentials."""
-    if value.startswith(("http://", "https://")):
-        url = urlsplit(value)
-        return not (url.username or url.password or url.query) and url.path in ("", "/")
-    return value.startswith(("/", ".")) and Path(value).exists()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, cast
+from urllib.parse import urlsplit
 
 import orjson
 import pandas as pd
@@ -126,10 +127,14 @@ class Destination:
     endpoint_template: ClassVar[str]
     """The vendor's URL with settings in braces; ``endpoint`` in imports.yaml replaces it whole."""
 
-    def __init__(self, name: str, settings: Settings, lookup: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, name: str, settings: Settings, lookup: Mapping[str, Any] | None = None, hidden: Sequence[str] = ()
+    ) -> None:
         self.name = name
         self.settings = settings
         self.lookup: Mapping[str, Any] = lookup or {}
+        self.hidden = hidden
+        """What was filled into addresses of the settings and may be secret."""
 
     # -- facts and settings together
 
@@ -160,13 +165,18 @@ class Destination:
         return len(self.request([b"{}"]).body) - 2
 
     def secrets(self) -> list[str]:
-        """Every secret value of the settings, to be masked wherever a request is shown."""
+        """Every secret value of the settings, to be masked wherever a request is shown.
+
+        Of an ``endpoint`` of one's own that is the password, and whatever follows the question mark.
+        """
         values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
-        return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        url = urlsplit(self.settings.endpoint or "")
+        return [*secrets, *self.hidden, *filter(None, (url.password, url.query))]
 
     def masked(self, text: str) -> str:
         """The text with every secret of the settings blotted out."""
-        for secret in sorted(self.secrets(), key=len, reverse=True):
+        for secret in sorted(filter(None, self.secrets()), key=len, reverse=True):
             text = text.replace(secret, "***")
         return text
 
