@@ -59,11 +59,14 @@ class Staging:
         self._fs.mv(part, path)
         return Chunk(index, name, table.num_rows)
 
+    def is_same(self, chunk: Chunk, frame: pd.DataFrame) -> bool:
+        """True when a chunk holds just these rows."""
+        return self.frame(chunk).equals(_frame(_table(frame)))
+
     def frame(self, chunk: Chunk) -> pd.DataFrame:
         """Read a chunk back; the index is the row number."""
         with self._fs.open(f"{self.root}/{chunk.path}", "rb") as file:
-            frame: pd.DataFrame = pq.read_table(file).to_pandas(types_mapper=_text_type)
-        return frame.set_index("row_number")
+            return _frame(pq.read_table(file))
 
     def items(self, chunk: Chunk) -> list[Item]:
         """Read staged items back."""
@@ -142,6 +145,11 @@ def _values(column: Any) -> Any:
 def _table(frame: pd.DataFrame) -> pa.Table:
     table = pa.Table.from_pandas(frame, preserve_index=False)
     return table.append_column("row_number", pa.array(frame.index, pa.int64())).replace_schema_metadata(None)
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_text_type)
+    return frame.set_index("row_number")
 
 
 def _text_type(kind: pa.DataType) -> Any:

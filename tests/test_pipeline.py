@@ -11,8 +11,10 @@ import pytest
 
 from etl import pipeline
 from etl.config import ImportSettings
-from etl.errors import ConfigError, SumMismatch
+from etl.errors import ConfigError, SourceError, SumMismatch
+from etl.report import Report
 from etl.sandbox import Sandbox
+from etl.sources.base import Window
 from tests.conftest import EVERYBODY, House, order
 
 DEDUPLICATING = ["optimizely", "converge", "kameleoon", "webflow_optimize"]
@@ -57,6 +59,18 @@ def test_results_do_not_depend_on_how_the_source_is_cut_into_chunks(house: House
     assert "Row 4 of the same source" in told[24][2]
     assert told[25][:2] == ("rejected", "timestamp_unparsable")
     assert [row for row, (status, _, _) in told.items() if status == "delivered"] == [*range(1, 24), 26]
+
+
+def test_other_content_under_a_delivered_id_is_told_but_the_order_of_columns_is_no_content(house: House) -> None:
+    rows = [order(n, note="gift") for n in range(3)]
+    house.to = ["converge"]
+    house.write(rows)
+    house.run()
+    house.write([dict(reversed(row.items())) for row in rows[:2]] + [rows[2] | {"revenue": "20.99"}])
+    house.run()
+    (run,) = {row["run_id"] for row in house.results()[3:]}
+    reasons = [row["reason"] for row in house.results(run_ids=[run])]
+    assert reasons == ["already_delivered", "already_delivered", "changed_after_delivery"]
 
 
 @pytest.mark.parametrize("block", [2, 5, 1000])
@@ -333,6 +347,66 @@ def test_a_redirect_is_not_followed_and_stops_the_destination(house: House, loca
     assert [again.by_status("webflow_optimize") for again in house.retry()] == [{"delivered": 2}]
 
 
+def through_the_stages(house: House, run_id: str) -> Report:
+    """Everything after `start`, each stage on its own, as the tasks of Airflow do it."""
+    job = pipeline.resume(house.config, run_id)
+    try:
+        pipeline.prepare(job)
+        chunks = list(pipeline.validate(job, list(pipeline.extract(job, Window()))))
+        for name in job.destinations:
+            for chunk in chunks:
+                pipeline.load(job, name, pipeline.transform(job, name, chunk))
+    except SourceError as error:
+        return pipeline.finish(job, stopped=str(error))
+    return pipeline.finish(job)
+
+
+FIRST = [order(1), order(2, occurred_at="broken"), order(3)]
+SECOND = {
+    "the same": (FIRST, ""),
+    "rows added at the end": ([*FIRST, order(4), order(5)], ""),
+    "another row": ([order(10), *FIRST[1:]], "no longer what this run has read"),
+    "a row put right": ([FIRST[0], order(2), FIRST[2]], "no longer what this run has read"),
+    "a row fewer": (FIRST[:2], "no longer what this run has read"),
+    "no rows": ([], "no longer what this run has read"),
+}
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 3])
+@pytest.mark.parametrize(("rows", "refused"), SECOND.values(), ids=SECOND)
+def test_a_run_that_reads_its_source_again_takes_no_row_for_another(
+    house: House, rows: list[dict[str, str]], refused: str, chunk_rows: int
+) -> None:
+    """Somebody clears `extract` and what follows, and meanwhile the file is another."""
+    house.to, house.import_settings = ["webflow_optimize"], {"chunk_rows": chunk_rows}
+    house.write(FIRST)
+    job = pipeline.start(house.config, "orders")
+    job.ledger.close()
+    first = through_the_stages(house, job.run.run_id)
+    house.write(rows)
+    again = through_the_stages(house, job.run.run_id)
+    assert first.by_status("webflow_optimize") == {"delivered": 2, "rejected": 1}
+    if refused:
+        assert refused in again.run.stop_detail
+        assert "Clear the DAG run from `start`" in again.run.stop_detail
+        assert (again.rows, again.counts) == (first.rows, first.counts)
+    else:
+        assert again.by_status("webflow_optimize") == {"delivered": len(rows) - 1, "rejected": 1}
+    anew = house.run()
+    good = sum(row["occurred_at"] != "broken" for row in rows)
+    assert sum(anew.by_status("webflow_optimize").get(status, 0) for status in ("delivered", "duplicate")) == good
+
+
+def test_a_run_without_results_reads_whatever_is_there_now(house: House) -> None:
+    house.to = ["webflow_optimize"]
+    house.write(FIRST)
+    job = pipeline.start(house.config, "orders")
+    with job.ledger:
+        assert [chunk.rows for chunk in pipeline.extract(job, Window())] == [3]
+    house.write([order(7)])
+    assert through_the_stages(house, job.run.run_id).by_status("webflow_optimize") == {"delivered": 1}
+
+
 def test_a_missing_source_stops_the_run_with_a_sentence(house: House) -> None:
     report = house.run()
     assert report.exit_code == 2
@@ -442,8 +516,6 @@ def test_an_unknown_destination_is_refused_before_anything_happens(house: House)
 
 
 def test_the_csv_reader_streams(house: House) -> None:
-    from etl.sources.base import Window
-
     with (house.folder / "orders.csv").open("w", newline="") as file:
         out = csv.writer(file)
         out.writerow(["event_id", "event_name", "occurred_at"])
