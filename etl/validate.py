@@ -141,7 +141,7 @@ def conversions(frame: pd.DataFrame, rules: Rules, seen: Seen) -> tuple[pd.DataF
     good = good.drop(columns=[*conversion.JUDGED, "occurred_at"])
     good = good.astype({"occurred_at_ms": "int64"})
     # One hash per row of what the source said: a later row under the same event_id can be told to differ.
-    content = [name for name in source.columns if name != "event_id"]
+    content = sorted(name for name in source.columns if name != "event_id")  # whatever the order of the columns
     hashes = pd.util.hash_pandas_object(source.loc[good.index, content], index=False).to_numpy()
     good["fingerprint"] = (hashes >> np.uint64(1)).astype(np.int64)
     return good, noted(typed, told)

@@ -16,7 +16,7 @@ import pytest
 @contextmanager
 def server() -> Iterator[str]:
     """Runs while the block does; its URL. Raises RuntimeError, with the end of its log, if it died meanwhile."""
-    # Not below pytest's folder: the server is another user, and each new session of pytest closes that folder to others.
+    # Not below pytest's folder: the server is another user, and each new session of pytest closes that to others.
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")  # the package that brings the server warns about directories
