@@ -7,6 +7,7 @@ on PostgreSQL, moments in UTC on MySQL and MariaDB, and ISO 8601 text (2026-11-2
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ _DRIVERS = {
     **dict.fromkeys(("postgres", "postgresql"), "postgresql+psycopg"),
     **dict.fromkeys(("mysql", "mariadb"), "mysql+pymysql"),
 }
+_PLACES = ("host", "port", "service", "unix_socket", "options")
+"""Parts of a URL's query that say which database it is; the others say how it is talked to."""
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?")
 _MYSQL_TIMESTAMP = 7  # the protocol's type for a moment; DATETIME, which has no zone, is 12
@@ -121,7 +124,7 @@ class SqlSource(Source):
 
     def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:
         """See `Source.frames`; the order is the query's own, or that of the cursor column."""
-        reached = self.position and _Position.of(self.position, self.settings.cursor)
+        reached = self.position and _Position.of(self.position, self.settings.cursor, self._what())
         with self._sentences(), self._connected() as connection:
             statement, values = self._statement(window, reached or None, connection.dialect.name)
             result = connection.execute(statement, values)
@@ -152,7 +155,14 @@ class SqlSource(Source):
             raise SourceError(
                 f"{self.describe()}: cursor.column: {cursor.column} is not among the columns that are read."
             )
-        return _Mark(cursor, places[0], reached, datetime.now(UTC))
+        return _Mark(cursor, self._what(), places[0], reached, datetime.now(UTC))
+
+    def _what(self) -> str:
+        """What is read, whoever reads it, as a digest: another table, query or database has another position."""
+        url = self._url()
+        database = [url.get_backend_name(), url.host, url.port, url.database, *map(url.query.get, _PLACES)]
+        words = [*database, self.settings.table, " ".join(self.settings.query.split())]
+        return hashlib.sha256(orjson.dumps(words)).hexdigest()[:16]
 
     def _statement(self, window: Window, reached: _Position | None, dialect: str) -> tuple[Any, dict[str, Any]]:
         rows = self._rows()
@@ -347,24 +357,25 @@ def _before_all(moment: datetime, like: str) -> str:
 class _Position:
     """A value of the cursor column: a number, a moment, or text that the database compares as such."""
 
-    def __init__(self, cursor: CursorSettings, value: int | datetime | str) -> None:
+    def __init__(self, cursor: CursorSettings, what: str, value: int | datetime | str) -> None:
         self.cursor = cursor
+        self.what = what
         self.value = value
 
     @classmethod
-    def of(cls, text: str, cursor: CursorSettings | None) -> _Position | None:
-        """Read back what `text` wrote; None when that was said of another column."""
+    def of(cls, text: str, cursor: CursorSettings | None, what: str) -> _Position | None:
+        """Read back what `text` wrote; None when that was said of another column, or of another table or query."""
         said: Mapping[str, Any] = orjson.loads(text)
-        if cursor is None or said["column"] != cursor.column:
+        if cursor is None or (said["column"], said.get("of")) != (cursor.column, what):
             return None
         read: Callable[[str], int | datetime | str] = _KINDS[said["kind"]]
-        return cls(cursor, read(said["value"]))
+        return cls(cursor, what, read(said["value"]))
 
     def text(self) -> str:
         """To be kept in the ledger."""
         kind = {int: "int", datetime: "time", str: "text"}[type(self.value)]
         value = self.value.isoformat() if isinstance(self.value, datetime) else str(self.value)
-        return orjson.dumps({"column": self.cursor.column, "kind": kind, "value": value}).decode()
+        return orjson.dumps({"of": self.what, "column": self.cursor.column, "kind": kind, "value": value}).decode()
 
     def since(self) -> int | datetime | str:
         """Where the next run begins: the overlap before this. Raises SourceError when that cannot be said."""
@@ -390,8 +401,9 @@ class _Mark:
     Never later than the clock, or one row from the future would hide all that come until then.
     """
 
-    def __init__(self, cursor: CursorSettings, place: int, reached: _Position | None, now: datetime) -> None:
+    def __init__(self, cursor: CursorSettings, what: str, place: int, reached: _Position | None, now: datetime) -> None:
         self._cursor = cursor
+        self._what = what
         self._place = place
         self._now = now
         self._value = reached.value if reached else None
@@ -405,7 +417,7 @@ class _Mark:
 
     def text(self) -> str | None:
         """Where to go on; None when no row had a value."""
-        return None if self._value is None else _Position(self._cursor, self._value).text()
+        return None if self._value is None else _Position(self._cursor, self._what, self._value).text()
 
     def _later(self, value: Any) -> int | datetime | str:
         if isinstance(value, Decimal) and value == value.to_integral_value():
