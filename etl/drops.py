@@ -7,6 +7,9 @@ sighted                it may still be growing; `sha256` is then of its name, si
 taken ─► sending ─► delivered ─► done         everything was sent ─► moved to processed, receipts written
       └► spoilt ─► put_aside                  nothing was sent ─► moved to quarantine; may be tried again
 
+What is done and is dropped again is answered from the ledger. Where the ledger can answer no more, or rows failed and
+are no longer staged for `conversions retry`, it is taken anew: what was delivered is a duplicate, the rest is sent.
+
 What lies in ``dryrun/`` inside the inbox is treated the same on a ledger that is thrown away, and never sent.
 """
 
@@ -36,6 +39,7 @@ from etl.pipeline import Job, wall_clock
 from etl.receipts import Asked, Mended, Story
 from etl.report import Report
 from etl.sources.base import Source, Window
+from etl.staging import Staging
 
 log = logging.getLogger("conversions")
 
@@ -277,12 +281,12 @@ def _plain(name: str) -> str:
 
 def _handle(config: Config, where: Box, ledger: Ledger, file: Dropped, copy: Copy, clock: Clock) -> Outcome:
     known = ledger.file(where.import_name, copy.sha256)
-    if known is not None and known.state == DONE:
+    if known is not None and known.state == DONE and not _to_take_anew(config, ledger, known):
         return _repeated(config, where, ledger, file, copy, known, clock)
     if known is not None and _in_hand(ledger, known):
         return Outcome(file, "busy", f"{file.name} is being worked on by another process.")
     mine = FileInfo(where.import_name, copy.sha256, file.path, file.size, TAKEN, None, now_ms())
-    if known is not None and known.state in (TAKEN, SENDING):
+    if known is not None and known.state in (TAKEN, SENDING) and known.run_id and ledger.find_run(known.run_id):
         mine = replace(mine, state=known.state, run_id=known.run_id)
     if not ledger.take_file(mine, known):
         return Outcome(file, "busy", f"{file.name} is being worked on by another process.")
@@ -313,6 +317,28 @@ def _in_hand(ledger: Ledger, known: FileInfo) -> bool:
     if known.run_id is None:
         return known.seen_at_ms + LEASE_MS > now_ms()
     return ledger.is_alive(known.run_id)
+
+
+def _to_take_anew(config: Config, ledger: Ledger, known: FileInfo) -> bool:
+    """True when the ledger has forgotten rows of an imported file, or when no retry can send those that failed."""
+    assert known.run_id is not None
+    run = ledger.find_run(known.run_id)
+    if run is None or _is_forgotten(ledger, run.run_no):
+        return True
+    if Staging(config.staging_url, run.run_id).chunks("conversions"):
+        return False
+    to = config.an_import(known.import_name).to
+    sure = [name for name in to if config.destination(name).facts.repeatable]
+    left = {Status.FAILED: to, Status.UNKNOWN: sure}
+    return any(
+        ledger.count_letters(statuses=[status], run_id=run.run_id, destinations=names) for status, names in left.items()
+    )
+
+
+def _is_forgotten(ledger: Ledger, run_no: int) -> bool:
+    """True when rows of a run have been deleted because of their age."""
+    known = ledger.counts(run_no)
+    return any(sum(known[name].values()) != rows for name, rows in ledger.offered(run_no).items())
 
 
 def _job(config: Config, ledger: Ledger, mine: FileInfo, file: Dropped, copy: Copy, clock: Clock) -> Job:
@@ -568,10 +594,13 @@ def _hash(where: Box, path: str) -> str | None:
 def _finish_left(config: Config, where: Box, ledger: Ledger, clock: Clock) -> None:
     """Move and answer the files whose import ended before that was done."""
     for info in ledger.files(where.import_name, [DELIVERED, SPOILT]):
-        assert info.run_id is not None
-        name = ledger.run(info.run_id).source
+        run = ledger.find_run(info.run_id or "")
+        if run is None:  # forgotten by age; what still lies in the inbox is taken anew
+            ledger.forget_files(where.import_name, [info.sha256])
+            continue
+        name = run.source
         if PurePosixPath(info.path).parent == PurePosixPath(where.inbox):  # its place was not chosen yet
-            info = replace(info, path=_free(where, name, good=info.state == DELIVERED, run_id=info.run_id))
+            info = replace(info, path=_free(where, name, good=info.state == DELIVERED, run_id=run.run_id))
             ledger.mark_file(info)
         _settle(config, where, ledger, info, f"{where.inbox}/{name}", clock)
 
@@ -581,7 +610,7 @@ def _tell_again(config: Config, where: Box, ledger: Ledger, clock: Clock) -> Non
     for info in ledger.files_retried(where.import_name, [DONE]):
         began, name = now_ms(), PurePosixPath(info.path).name
         try:
-            told = _told_again(config, where, info, clock)
+            told = _told_again(config, where, ledger, info, clock)
         except (ConfigError, SourceError) as error:  # the settings are others by now; it stays so
             told = str(error)
         except ImporterError as error:
@@ -594,16 +623,18 @@ def _tell_again(config: Config, where: Box, ledger: Ledger, clock: Clock) -> Non
         ledger.mark_file(replace(info, done_at_ms=began))
 
 
-def _told_again(config: Config, where: Box, info: FileInfo, clock: Clock) -> str:
+def _told_again(config: Config, where: Box, ledger: Ledger, info: FileInfo, clock: Clock) -> str:
     """Write one file's receipts anew; why that cannot be, if so."""
+    forgotten = "the ledger has forgotten some of its rows by age."
     assert info.run_id is not None
+    if ledger.find_run(info.run_id) is None:
+        return forgotten
     job = replace(pipeline.resume(config, info.run_id), clock=clock)
     with closing(job.ledger), _at_hand(where, info, None) as found:
         if found is None or found.sha256 != info.sha256:
             return f"the file is no longer at {info.path}; `conversions results` has the news."
-        known = job.ledger.counts(job.run.run_no)
-        if any(sum(known[name].values()) != rows for name, rows in job.ledger.offered(job.run.run_no).items()):
-            return "the ledger has forgotten some of its rows by age."
+        if _is_forgotten(job.ledger, job.run.run_no):
+            return forgotten
         source = _source(config, where.import_name, found.path, job.run.source)
         for _ in source.frames(Window(), job.settings.chunk_rows):  # it must be readable still, to its end
             continue

@@ -426,17 +426,24 @@ def _again(job: Job, name: str, letters: Letters, *, insist: bool) -> None:
 
 
 def _never_staged(job: Job, rows: int) -> str:
+    again = "file and drop it again" if _dropped(job) else f"source and run `conversions run {job.run.import_name}`"
     return (
         f"{rows:,} of the rows of run {job.staging.run_id} were turned away before any destination was asked, and "
-        f"cannot be sent as they are: correct them in the source and run `conversions run {job.run.import_name}`."
+        f"cannot be sent as they are: correct them in the {again}."
     )
 
 
 def _gone(job: Job, rows: int) -> str:
-    return (
-        f"The staged rows of run {job.staging.run_id} are gone, {rows:,} of them needed: "
-        f"`conversions run {job.run.import_name}` reads the source again and sends what is missing."
-    )
+    again = f"`conversions run {job.run.import_name}` reads the source again and sends"
+    if file := _dropped(job):
+        again = f"dropping {file} again, its content unchanged, sends"
+    return f"The staged rows of run {job.staging.run_id} are gone, {rows:,} of them needed: {again} what is missing."
+
+
+def _dropped(job: Job) -> str:
+    """The name of the dropped file that a retry's rows come from; empty when they come from elsewhere."""
+    first = job.ledger.first_run(job.staging.run_id)
+    return first.source if first.kind == "drop" else ""
 
 
 # -- pieces

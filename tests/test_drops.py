@@ -8,6 +8,7 @@ import html
 import io
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from etl import config, drops, pipeline, receipts
 from etl.cli import app
 from etl.drops import Outcome
 from etl.errors import ConfigError
+from etl.ledger import Ledger
 from tests.conftest import House, order
 from tests.sources import test_messy as messy
 
@@ -646,6 +648,111 @@ def test_receipts_stay_as_they_were_where_the_file_is_gone_and_that_is_said_once
     folder.round(after_s=0)
     assert "its receipts stay as they were before the retry" in caplog.text
     assert folder.read("processed/orders.result.csv") == before
+    caplog.clear()
+    folder.round(after_s=0)
+    assert "receipts" not in caplog.text
+
+
+def unstaged(inbox: Inbox) -> None:
+    """Staged rows are deleted after a fortnight."""
+    for run in (inbox.house.folder / "staging").glob("2*"):
+        shutil.rmtree(run)
+
+
+def test_rows_that_failed_and_are_no_longer_staged_are_sent_when_the_file_is_dropped_again(folder: Inbox) -> None:
+    rows = [order(1), order(2), bad(3)]
+    down(folder, rows)
+    folder.drop("still staged.csv", rows)
+    assert folder.round()["still staged.csv"].state == "repeated"
+    unstaged(folder)
+    (gone,) = pipeline.retry(folder.config)
+    assert "dropping orders.csv again, its content unchanged, sends what is missing" in gone.run.stop_detail
+    folder.drop("again.csv", rows)
+    again = folder.round()["again.csv"]
+    assert again.state == "processed"
+    assert again.report is not None
+    assert again.report.by_status("converge") == {"delivered": 2, "rejected": 1}
+    assert again.report.by_status("webflow_optimize") == {"duplicate": 2, "rejected": 1}
+    assert [row["converge status"] for row in folder.table("processed/again.result.csv")] == [
+        "delivered",
+        "delivered",
+        "rejected",
+    ]
+    assert pipeline.retry(folder.config) == []
+    unstaged(folder)
+    folder.drop("third.csv", rows)
+    assert folder.round()["third.csv"].state == "repeated"
+    assert folder.received() == ["order-1", "order-2"]
+
+
+def test_rows_that_a_retry_cannot_send_as_they_are_are_to_be_corrected_in_the_file(folder: Inbox) -> None:
+    down(folder, [order(1), order(2), bad(3)])
+    (again,) = pipeline.retry(folder.config, statuses=["rejected"])
+    assert again.run.stop_detail.endswith("correct them in the file and drop it again.")
+
+
+def forgotten(inbox: Inbox) -> None:
+    """What a year later is left in the ledger, when another file has been dropped since."""
+    inbox.drop("later.csv", [order(99)])
+    inbox.round()
+    inbox.house.sql("UPDATE runs SET started_at_ms = 1")
+    with Ledger(inbox.config.ledger_url).open() as ledger:
+        ledger.prune(2)
+
+
+@pytest.mark.parametrize("of_all", [True, False], ids=["the whole run", "some of its rows"])
+def test_content_that_the_ledger_has_forgotten_is_taken_anew_and_nothing_is_sent_twice(
+    folder: Inbox, of_all: bool
+) -> None:
+    folder.settings = {"settle_seconds": 0}
+    folder.drop("first.csv", [order(1)])
+    folder.round()
+    rows = [order(1, order_id="another"), *([] if of_all else [order(2)])]
+    folder.drop("second.csv", rows)
+    folder.round()
+    forgotten(folder)
+    for name in ("third.csv", "fourth.csv"):
+        folder.drop(name, rows)
+        assert folder.round()[name].state == ("processed" if name == "third.csv" else "repeated")
+        told = folder.table(f"processed/{name.removesuffix('.csv')}.result.csv")
+        assert [row["converge status"] for row in told] == ["duplicate"] * len(rows)
+    assert folder.names() == []
+    assert len(folder.received()) == len(rows) + 1
+    assert folder.house.sandbox.counts()["converge"]["repeats"] == 0
+
+
+@pytest.mark.parametrize("step", ["_import", "_move"])
+def test_a_file_whose_cut_off_run_was_forgotten_is_taken_anew(
+    folder: Inbox, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.settings = {"settle_seconds": 0}
+    folder.drop("first.csv", [order(1)])
+    folder.round()
+    folder.drop("cut off.csv", [order(1, order_id="another")])
+
+    def dies(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"etl.drops.{step}", dies)
+        with pytest.raises(Killed):
+            folder.round()
+    run_no = folder.house.sql("SELECT max(run_no) FROM runs")[0][0]
+    for table in ("entries", "run_destinations", "runs"):
+        folder.house.sql(f"DELETE FROM {table} WHERE run_no = {run_no}")
+    assert folder.round()["cut off.csv"].exit_code == 0
+    assert folder.names() == []
+    assert folder.received() == ["order-1"]
+
+
+def test_a_retry_of_a_forgotten_run_leaves_the_receipts_and_is_told_once(
+    folder: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    down(folder, [order(1), order(2), bad(3)])
+    pipeline.retry(folder.config)
+    folder.house.sql("DELETE FROM runs WHERE kind = 'drop'")
+    folder.round(after_s=0)
+    assert "the ledger has forgotten some of its rows by age" in caplog.text
     caplog.clear()
     folder.round(after_s=0)
     assert "receipts" not in caplog.text

@@ -59,11 +59,15 @@ class Runs(Database):
     @lasting
     def run(self, run_id: str) -> RunInfo:
         """A run by its id; raises LedgerError when there is none."""
-        with self._reading() as connection:
-            row = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).mappings().first()
-        if row is None:
+        found = self.find_run(run_id)
+        if found is None:
             raise LedgerError(f"There is no run {run_id} in this ledger; `conversions results --run all` lists them.")
-        return _run_info(row)
+        return found
+
+    def find_run(self, run_id: str) -> RunInfo | None:
+        """A run by its id; None when there is none, or none any more."""
+        found = self._runs_where(runs.c.run_id == run_id)
+        return found[0] if found else None
 
     def retries(self, run_id: str) -> list[RunInfo]:
         """The ended runs that sent again what a run had left, oldest first."""
