@@ -60,6 +60,13 @@ class DropSettings(BaseModel):
             raise ValueError("inbox, processed and quarantine must be three places")
         return self
 
+    @property
+    def places(self) -> list[str]:
+        """Where files are taken from and put, as written; the inbox first."""
+        inbox = self.inbox.rstrip("/")
+        aside = {"processed": self.processed, "quarantine": self.quarantine}
+        return [inbox, f"{inbox}/dryrun", *(given or f"{inbox}/{name}" for name, given in aside.items())]
+
 
 class LocaleSettings(BaseModel):
     """How a source writes its numbers: ``1.234,50`` is ``{decimal: ",", thousands: "."}``."""
@@ -339,7 +346,25 @@ def load(path: str | Path | None = None, secret: Secret | None = None) -> Config
         for place, destination in enumerate(settings.to):
             if destination not in config.file.destinations:
                 raise ConfigError(f"imports.{name}.to.{place}: there is no destination {destination!r} in this file.")
+    _judge_inboxes(config)
     return config
+
+
+def _judge_inboxes(config: Config) -> None:
+    """A file, and the answers beside it, are for one import; of two that look into one folder one would see nothing."""
+    drops = {name: settings.drop for name, settings in config.imports.items() if settings.drop is not None}
+    places = {name: [_place(config, place) for place in drop.places] for name, drop in drops.items()}
+    for name, (inbox, *_) in places.items():
+        for other in (each for each in drops if each != name and inbox in places[each]):
+            raise ConfigError(
+                f"imports.{name}.drop.inbox: imports.{other}.drop takes or puts its files there; "
+                "every import needs an inbox of its own."
+            )
+
+
+def _place(config: Config, path: str) -> str:
+    """A location such that two ways to write it are equal."""
+    return path.rstrip("/") if "://" in path else os.path.normpath(config.local(path))
 
 
 class _TwiceError(yaml.YAMLError):

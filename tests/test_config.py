@@ -104,6 +104,22 @@ def judged(tmp_path: Path, text: str, **secrets: str) -> config.Config:
                 "%H:%M": "%H:%M leaves out the day",
             }.items()
         ),
+        *(
+            pytest.param(
+                "imports:\n",
+                f"imports:\n  shop: {{drop: {{inbox: in/box/, processed: done}}, to: [converge]}}\n"
+                f"  web: {{drop: '{inbox}', to: [converge]}}\n",
+                f"imports.{name}.drop.inbox: imports.{other}.drop takes or puts its files there; every import needs",
+                id=f"inbox of another: {inbox}",
+            )
+            for inbox, name, other in (
+                ("in/box", "shop", "web"),
+                ("./in/../in/box", "shop", "web"),
+                ("in/box/dryrun", "web", "shop"),
+                ("in/box/quarantine", "web", "shop"),
+                ("done/", "web", "shop"),
+            )
+        ),
         pytest.param("type: csv, ", "", "imports.orders.source: needs a `type`", id="no type"),
         pytest.param("type: csv", "type: xls", "imports.orders.source.type: must be one of csv", id="unknown source"),
         pytest.param("imports:", "import:", "import: is not a known key (did you mean imports?)", id="top level"),
