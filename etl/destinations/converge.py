@@ -132,7 +132,7 @@ class Converge(Destination):
         self._aliases(out, conversions)
         self._properties(out, conversions)
         profile = zip(cells(conversions, "profile_properties"), _records(conversions, PROFILE_NAMES), strict=True)
-        out["profile_properties"] = [_extended(*_read(text), added) for text, added in profile]
+        out["profile_properties"] = [_extended(*_read(text, added), added) for text, added in profile]
         return out
 
     def _aliases(self, out: pd.DataFrame, own: pd.DataFrame) -> None:
@@ -160,7 +160,7 @@ class Converge(Destination):
     def _described(self, name: str, text: str | None, added: dict[str, Any], aliases: list[str]) -> tuple[bytes, Said]:
         if self.settings.sales_channel:
             added.setdefault("$sales_channel_type", self.settings.sales_channel)
-        text, given = _read(text)
+        text, given = _read(text, added)
         told = [] if self.settings.spec_check == "off" else list(schema.findings(name, added, given, aliases))
         return _extended(text, given, added), (told[0][0], " ".join(said for _, said in told)) if told else None
 
@@ -239,17 +239,20 @@ Said = tuple[str, str] | None
 """Reason code and sentences, or nothing."""
 
 
-def _read(text: str | None) -> tuple[str, Mapping[str, Any]]:
+def _read(text: str | None, added: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """A JSON object as text and as read; the text is what is sent, so that its numbers keep their digits.
 
-    Totals written as text (``"42.00"``) become numbers, which is what the spec wants.
+    Totals written as text (``"42.00"``) become numbers, which is what the spec wants. A null makes room for what is to
+    be ``added`` in its place.
     """
     if text is None:
         return "{}", {}
     given = orjson.loads(text)
-    if not any(isinstance(given.get(name), str) for name in schema.NUMBERS):
+    quoted = any(isinstance(given.get(name), str) for name in schema.NUMBERS)
+    if not quoted and all(given.get(name, "") is not None for name in added):
         return text, given
     exact = json.loads(text, parse_float=orjson.Fragment, parse_int=orjson.Fragment)
+    exact = {name: value for name, value in exact.items() if value is not None or name not in added}
     exact |= {name: _number_or_text(exact[name]) for name in schema.NUMBERS if isinstance(exact.get(name), str)}
     return orjson.dumps(exact).decode(), exact
 

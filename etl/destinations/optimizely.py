@@ -441,6 +441,7 @@ def _rows(own: pd.DataFrame, names: Sequence[str]) -> Iterable[tuple[Any, ...]]:
 def _told(
     properties: Mapping[str, Any], extra: Mapping[str, Any], canonical: Mapping[str, Any]
 ) -> tuple[str | None, str | None, bool]:
+    properties = {name: value for name, value in properties.items() if value is not None}
     tags = _flat({**extra, **properties}, canonical)
     inside = orjson.dumps(tags, default=str)[1:-1].decode()
     return inside or None, _value(tags.get("value")), "revenue" in properties

@@ -92,6 +92,13 @@ def test_columns_with_types_keep_them_in_the_tags() -> None:
     assert second["tags"] == {"heavy": False}
 
 
+def test_a_null_property_is_none() -> None:
+    own = frame(properties=['{"stock": null, "revenue": null, "size": 2}'], stock=["7"])
+    (event,) = events(vendor().items(vendor().columns(own)))
+    assert event["tags"] == {"stock": "7", "size": 2}
+    assert vendor().columns(own)["note"].isna().all()
+
+
 def test_a_property_that_needs_more_than_64_bits_keeps_its_digits() -> None:
     digits = "9" * 40
     (event,) = events(vendor().items(vendor().columns(frame(properties=[f'{{"n": {digits}}}']))))
