@@ -157,6 +157,11 @@ def _listed(where: Box, below: str) -> list[Dropped]:
             if not below and "file" in where.fs.protocol:
                 raise SourceError(f"imports.{where.import_name}.drop.inbox: there is no folder {folder}.")
             return []
+        if not below and where.fs.isfile(folder):
+            raise SourceError(
+                f"imports.{where.import_name}.drop.inbox: {folder} is a file; name the folder that files "
+                "are dropped into."
+            )
         entries = where.fs.ls(folder, detail=True)
     names = {entry["name"].rstrip("/"): entry for entry in entries if entry["type"] == "file"}
     return [

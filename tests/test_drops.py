@@ -886,6 +886,24 @@ def test_the_command_waits_for_what_is_still_growing(folder: Inbox) -> None:
     assert "a.csv: processed" in conversions(folder, "drops").stdout
 
 
+def test_an_inbox_that_is_a_file_is_refused(inbox: Inbox) -> None:
+    inbox.drop("orders.csv", [order(1)])
+    inbox.url = f"{inbox.url.rstrip('/')}/orders.csv"
+    told = conversions(inbox, "drops")
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert "imports.orders.drop.inbox: " in told.stderr
+    assert "orders.csv is a file; name the folder that files are dropped into." in told.stderr
+
+
+def test_a_bucket_that_marks_its_folders_with_empty_files_is_no_file(inbox: Inbox) -> None:
+    inbox.settings = {"settle_seconds": 0}
+    if "s3" in inbox.fs.protocol:
+        inbox.fs.touch(f"{inbox.root}/")
+    inbox.drop("orders.csv", [order(1)])
+    assert inbox.round()["orders.csv"].state == "processed"
+    assert inbox.round() == {}
+
+
 def test_without_any_drop_the_command_says_so(house: House) -> None:
     told = CliRunner().invoke(app, ["--config", str(house.config.path), "drops"])
     assert told.exit_code == 2
