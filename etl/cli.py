@@ -500,6 +500,9 @@ def drops(
 
 def _tell_drop(outcome: Outcome) -> None:
     """One file in a line, and its destinations in one each."""
+    if outcome.state == "updated":
+        _out(f"{outcome.file.name}: {outcome.sentence}\n")
+        return
     place = f" → {outcome.place}" if outcome.place else ""
     _out(f"{outcome.file.name}: {outcome.state}{place}\n")
     if outcome.report is not None and outcome.state != "tried":

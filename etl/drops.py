@@ -71,7 +71,11 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file. ``state``: processed, quarantined, tried, repeated or busy (another process has it)."""
+    """What became of one file.
+
+    ``state``: processed, quarantined, tried, repeated, busy (another process has it), left (where it is) or updated
+    (it was processed before; its receipts were to be brought up to date).
+    """
 
     file: Dropped
     state: str
@@ -131,10 +135,14 @@ def box(config: Config, import_name: str) -> Box:
 
 @dataclass(frozen=True)
 class Look:
-    """What an inbox holds now: files to be handled, and files that may still be growing."""
+    """What an inbox holds now: files to be handled, and files that may still be growing.
+
+    ``updated``: files of earlier rounds whose rows were sent again since, and what became of their receipts.
+    """
 
     ready: list[Dropped]
     growing: list[Dropped]
+    updated: list[Outcome]
 
 
 def look(config: Config, import_name: str, clock: Clock = wall_clock) -> Look:
@@ -142,10 +150,10 @@ def look(config: Config, import_name: str, clock: Clock = wall_clock) -> Look:
     where = box(config, import_name)
     with Ledger(config.ledger_url).open() as ledger:
         _finish_left(config, where, ledger, clock)
-        _tell_again(config, where, ledger, clock)
+        updated = _tell_again(config, where, ledger, clock)
         found = _listed(where, DRY_RUN) + _listed(where, "")
         resting = _resting(where, ledger, found, clock())
-    return Look(resting, [file for file in found if file not in resting])
+    return Look(resting, [file for file in found if file not in resting], updated)
 
 
 def _listed(where: Box, below: str) -> list[Dropped]:
@@ -221,6 +229,7 @@ def once(config: Config, names: Sequence[str], clock: Clock = wall_clock) -> tup
     for name in names:
         seen = look(config, name, clock)
         growing += seen.growing
+        outcomes += seen.updated
         for file in seen.ready:
             try:
                 outcomes.append(handle(config, file, clock))
@@ -610,22 +619,24 @@ def _finish_left(config: Config, where: Box, ledger: Ledger, clock: Clock) -> No
         _settle(config, where, ledger, info, f"{where.inbox}/{name}", clock)
 
 
-def _tell_again(config: Config, where: Box, ledger: Ledger, clock: Clock) -> None:
+def _tell_again(config: Config, where: Box, ledger: Ledger, clock: Clock) -> list[Outcome]:
     """Write the receipts anew of files whose rows were sent again since: what they say is true no more."""
+    outcomes = []
     for info in ledger.files_retried(where.import_name, [DONE]):
-        began, name = now_ms(), PurePosixPath(info.path).name
+        began, file = now_ms(), Dropped(where.import_name, info.path, info.bytes, "", None, dry_run=False)
         try:
-            told = _told_again(config, where, ledger, info, clock)
+            why = _told_again(config, where, ledger, info, clock)
         except (ConfigError, SourceError) as error:  # the settings are others by now; it stays so
-            told = str(error)
+            why = str(error)
         except ImporterError as error:
-            log.warning("%s: its receipts are still those from before the retry: %s", name, error)
-            continue
-        if told:
-            log.warning("%s: its receipts stay as they were before the retry: %s", name, told)
-        else:
-            log.info("%s: its rows were sent again; its receipts say so", name)
+            why, began = str(error), info.done_at_ms or 0  # the next round tries again
+        sentence = "its rows were sent again, and its receipts say so now."
+        if why:
+            sentence = f"its receipts stay as they were before the retry: {why}"
+        log.log(logging.WARNING if why else logging.INFO, "%s: %s", file.name, sentence)
+        outcomes.append(Outcome(file, "updated", sentence, info.path))
         ledger.mark_file(replace(info, done_at_ms=began))
+    return outcomes
 
 
 def _told_again(config: Config, where: Box, ledger: Ledger, info: FileInfo, clock: Clock) -> str:
@@ -653,7 +664,7 @@ def _repeated(
     """The same content again, whatever its name: nothing is sent; the receipts say when and as what it was."""
     assert known.run_id is not None
     run = ledger.run(known.run_id)
-    at = datetime.fromtimestamp((known.done_at_ms or run.started_at_ms) / 1000, UTC)
+    at = datetime.fromtimestamp(run.started_at_ms / 1000, UTC)
     why = f"Nothing was sent: this content was already imported on {at:%d %b %Y at %H:%M} UTC as {run.source}."
     fresh = f"{datetime.fromtimestamp(clock() / 1000, UTC):%Y%m%dT%H%M%S}-{_sighting(file)[:6]}"
     place = _free(where, file.name, good=True, run_id=fresh)

@@ -369,6 +369,7 @@ def page(story: Story, tally: Tally, fix_name: str, remarks: Sequence[str] = ())
         tone=_tone(story, tally),
         todo=to_do(story, tally, fix_name),
         groups=groups,
+        anew=bool(story.retries) and story.kind != "repeated",
         columns=[s for s in MEANINGS if story.kind != "unusable" and any(c[s] for c in tally.statuses.values())],
         meanings=MEANINGS,
         at=_moment(story.at_ms, story.timezone),

@@ -582,7 +582,7 @@ def test_after_a_retry_the_next_round_brings_the_receipts_up_to_date(inbox: Inbo
     half_corrected = inbox.read("processed/orders.fix.csv") + "half corrected"
     inbox.drop("orders.fix.csv", half_corrected, below="processed")
     (again,) = pipeline.retry(inbox.config)
-    assert inbox.round(after_s=0) == {}
+    assert inbox.round(after_s=0)["orders.csv"].state == "updated"
     told = inbox.table("processed/orders.result.csv")
     assert [row["converge status"] for row in told] == ["delivered", "delivered", "rejected"]
     assert [{name: row[name] for name in rows[0]} for row in told] == rows
@@ -595,7 +595,7 @@ def test_after_a_retry_the_next_round_brings_the_receipts_up_to_date(inbox: Inbo
     assert inbox.read("processed/orders.fix.csv") == half_corrected, "its sender is at work on it"
     assert len(inbox.names("processed")) == 4
     inbox.drop("orders.summary.html", "as it is", below="processed")
-    inbox.round(after_s=0)
+    assert inbox.round(after_s=0) == {}
     assert inbox.read("processed/orders.summary.html") == "as it is", "told once"
 
 
@@ -651,6 +651,26 @@ def test_receipts_stay_as_they_were_where_the_file_is_gone_and_that_is_said_once
     caplog.clear()
     folder.round(after_s=0)
     assert "receipts" not in caplog.text
+
+
+def test_a_copy_that_is_dropped_after_a_retry_is_answered_with_what_is_true_by_then(folder: Inbox) -> None:
+    rows = [order(1), order(2), bad(3)]
+    down(folder, rows)
+    long_ago = pipeline.wall_clock() - 3 * 86_400_000
+    folder.house.sql(f"UPDATE runs SET started_at_ms = {long_ago}, finished_at_ms = {long_ago + 1}")
+    folder.house.sql(f"UPDATE files SET done_at_ms = {long_ago + 2} WHERE state = 'done'")
+    pipeline.retry(folder.config)
+    folder.drop("copy.csv", rows)
+    outcome = folder.round()["copy.csv"]
+    then = datetime.fromtimestamp(long_ago / 1000, UTC)
+    assert outcome.sentence == (
+        f"Nothing was sent: this content was already imported on {then:%d %b %Y at %H:%M} UTC as orders.csv."
+    )
+    told = folder.table("processed/copy.result.csv")
+    assert [row["converge status"] for row in told] == ["delivered", "delivered", "rejected"]
+    page = folder.read("processed/copy.summary.html")
+    assert "Brought up to date" not in page, "it is new"
+    assert "Sent again by run" in page
 
 
 def unstaged(inbox: Inbox) -> None:
@@ -853,6 +873,24 @@ def test_the_command_says_what_became_of_each_file_and_its_exit_code_is_the_wors
     assert told.exit_code == 2
     assert "c.csv: quarantined" in told.stdout
     assert "no column for event_id" in told.stderr
+
+
+def test_the_command_says_that_receipts_were_brought_up_to_date(folder: Inbox) -> None:
+    down(folder, [order(1), order(2), bad(3)])
+    pipeline.retry(folder.config)
+    told = conversions(folder, "drops")
+    assert (told.exit_code, told.stdout) == (0, "orders.csv: its rows were sent again, and its receipts say so now.\n")
+    assert conversions(folder, "drops").stdout == "Nothing was dropped.\n"
+
+
+def test_the_command_says_why_receipts_were_not_brought_up_to_date(folder: Inbox) -> None:
+    down(folder, [order(1), order(2), bad(3)])
+    pipeline.retry(folder.config)
+    (Path(folder.root) / "processed/orders.csv").unlink()
+    told = conversions(folder, "drops")
+    assert told.exit_code == 0
+    assert "orders.csv: its receipts stay as they were before the retry: the file is no longer at" in told.stdout
+    assert "Nothing was dropped" not in told.stdout
 
 
 def test_a_file_with_a_header_and_no_rows_is_answered_in_one_sentence(folder: Inbox) -> None:
