@@ -11,6 +11,7 @@ import pandas as pd
 import etl.transform
 import etl.validate
 from etl.destinations.base import Destination
+from etl.load import by_age
 from etl.model import Checked, Item, Noted, Request, Status, Verdict
 from etl.staging import items_of
 
@@ -55,12 +56,13 @@ def destinations(
 def _build(destination: Destination, tally: _Tally, good: pd.DataFrame, now_ms: int) -> None:
     table, noted = etl.transform.items(good, destination)
     tally.note(noted)
-    items = items_of(table)
-    late = [item for item in items if item.expires_at_ms is not None and now_ms > item.expires_at_ms]
-    reason, detail = destination.facts.expired
-    tally.note([(i.row_number, i.event_id, i.event_name, Verdict(Status.REJECTED, reason, detail)) for i in late])
-    gone = {item.row_number for item in late}
-    ready = [item for item in items if item.row_number not in gone]
+    ready, late, early = by_age(items_of(table), now_ms)
+    facts = destination.facts
+    for items, verdict in (
+        (late, Verdict(Status.REJECTED, *facts.expired)),
+        (early, Verdict(Status.FAILED, *facts.early)),
+    ):
+        tally.note([(item.row_number, item.event_id, item.event_name, verdict) for item in items])
     tally.counts.update(("ready", reason) for reason in _remarks(destination, ready, now_ms))
     if tally.request is None and ready:
         payloads = [item.payload for item in ready[: destination.limits.items]]

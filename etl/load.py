@@ -68,7 +68,7 @@ class Loader:
                 if transport.leaving.is_set():
                     raise Interrupted("The run was ended; the next one sends what is missing.")
                 won = await asyncio.to_thread(self._claim, wave)
-                fresh, _ = _by_age(won, self.clock())
+                fresh, _, _ = by_age(won, self.clock())
                 if fresh and not knocked and not self.stop:
                     knocked = True
                     await self._knock(line, fresh[0])
@@ -93,7 +93,7 @@ class Loader:
             beating.cancel()
 
     def _look_back(self, items: Sequence[Item]) -> None:
-        _, late = _by_age(items, self.clock())
+        _, late, _ = by_age(items, self.clock())
         if late:
             events = [item.event_id for item in late]
             self.undelivered |= self.ledger.failed_before(self.run_no, self.destination.name, events)
@@ -127,9 +127,11 @@ class Loader:
         """Send one batch to its last word; more than one `Sent` where it was halved or partly expired."""
         async with line.slots:
             at = self.clock()
-            fresh, late = _by_age(batch, at)
+            fresh, late, early = by_age(batch, at)
             verdicts = [expired(self.destination, self.undelivered.get(item.event_id)) for item in late]
             done = [Sent(late, verdicts, 0, 0)] if late else []
+            if early:
+                done.append(_unsent(early, Verdict(Status.FAILED, *self.destination.facts.early)))
             if self.stop or transport.leaving.is_set():
                 return [*done, _unsent(fresh, self._failed())]
             request = self.destination.request([item.payload for item in fresh]) if fresh else None
@@ -247,12 +249,14 @@ def _waves(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
         yield items[start : start + size]
 
 
-def _by_age(items: Sequence[Item], at: int) -> tuple[list[Item], list[Item]]:
-    """Those the vendor still takes at this moment, and those it does not."""
-    fresh = [item for item in items if item.expires_at_ms is None or at <= item.expires_at_ms]
-    if len(fresh) == len(items):
-        return fresh, []
-    return fresh, [item for item in items if item.expires_at_ms is not None and at > item.expires_at_ms]
+def by_age(items: Sequence[Item], at: int) -> tuple[list[Item], list[Item], list[Item]]:
+    """Those the vendor takes at this moment, those it no longer does, and those it does not take yet."""
+    late = [item for item in items if item.expires_at_ms is not None and at > item.expires_at_ms]
+    early = [item for item in items if item.ready_at_ms is not None and at < item.ready_at_ms]
+    if not late and not early:
+        return list(items), late, early
+    other = {item.row_number for item in (*late, *early)}
+    return [item for item in items if item.row_number not in other], late, early
 
 
 def _unsent(items: Sequence[Item], verdict: Verdict) -> Sent:

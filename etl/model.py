@@ -89,7 +89,8 @@ class Item(NamedTuple):
     """One conversion in one vendor's words, ready for the wire. A tuple: millions of them are made.
 
     ``row_number`` is for people, ``event_id`` the key's second half, ``payload`` bytes encoded once. ``expires_at_ms``
-    (epoch ms) is the last moment the vendor takes it, if there is one; after ``stale_at_ms`` it goes with a remark.
+    (epoch ms) is the last moment the vendor takes it, if there is one, and ``ready_at_ms`` the first; after
+    ``stale_at_ms`` it goes with a remark.
     ``note`` (code) and ``note_detail`` (sentence) travel into the result when delivered.
     """
 
@@ -100,6 +101,7 @@ class Item(NamedTuple):
     fingerprint: int = 0
     expires_at_ms: int | None = None
     stale_at_ms: int | None = None
+    ready_at_ms: int | None = None
     note: str = ""
     note_detail: str = ""
 

@@ -28,6 +28,7 @@ _KINDS: dict[str, pa.DataType] = {
     "fingerprint": pa.int64(),
     "expires_at_ms": pa.int64(),
     "stale_at_ms": pa.int64(),
+    "ready_at_ms": pa.int64(),
     "note": pa.string(),
     "note_detail": pa.string(),
 }

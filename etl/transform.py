@@ -10,6 +10,9 @@ from etl.model import Noted, Status, Verdict
 from etl.staging import ITEMS
 from schemas.rules import problems
 
+MOMENTS = ("expires_at_ms", "stale_at_ms", "ready_at_ms")
+"""Columns of moments that a destination may give its rows, see `model.Item`."""
+
 PHONE = Verdict(
     Status.REJECTED,
     "phone_not_international",
@@ -47,7 +50,7 @@ def _table(good: pd.DataFrame, conversions: pd.DataFrame, payloads: list[bytes])
         "event_name": own["event_name"],
         "payload": payloads,
         "fingerprint": own["fingerprint"],
-        **{n: cells(good, n) if n in good.columns else nothing for n in ("expires_at_ms", "stale_at_ms")},
+        **{n: cells(good, n) if n in good.columns else nothing for n in MOMENTS},
         **{n: good[n].fillna("") if n in good.columns else [""] * len(good) for n in ("note", "note_detail")},
     }
     return pa.table({name: pa.array(values, ITEMS.field(name).type) for name, values in columns.items()}, schema=ITEMS)

@@ -270,6 +270,24 @@ def test_webflow_takes_exactly_seven_days_at_the_moment_of_sending(house: House)
     )
 
 
+def test_webflow_gets_nothing_that_is_still_to_come(house: House) -> None:
+    """Within `max_skew_minutes` a clock may be wrong; the vendor ignores what is later than its own."""
+    moment = datetime.now(UTC).replace(microsecond=0)
+    now = [int(moment.timestamp() * 1000)]
+    house.to = ["webflow_optimize", "converge"]
+    house.write([order(1, occurred_at=(moment + timedelta(minutes=4)).isoformat()), order(2)])
+    checked = pipeline.check(house.config, "orders", clock=lambda: now[0])
+    assert checked["webflow_optimize"].counts == {("failed", "not_yet"): 1, ("ready", ""): 1}
+    report = house.run(clock=lambda: now[0])
+    assert report.by_status("converge") == {"delivered": 2}
+    assert report.counts["webflow_optimize"] == {("failed", "not_yet"): 1, ("delivered", ""): 1}
+    (early,) = house.retry(clock=lambda: now[0] + 239_999)
+    assert early.by_status("webflow_optimize") == {"failed": 1}
+    (again,) = house.retry(clock=lambda: now[0] + 240_000)
+    assert again.by_status("webflow_optimize") == {"delivered": 1}
+    assert house.sandbox.counts()["webflow_optimize"]["requests"] == 2
+
+
 def test_a_poison_row_stands_alone_and_the_others_go(house: House) -> None:
     house.to = ["kameleoon"]
     house.write([order(number) for number in range(60)])

@@ -101,7 +101,7 @@ class Facts:
     under the same key once, so an unanswered request may be sent again. ``all_or_nothing``: a refused request counted
     none of its items, so it may be halved. ``hints``: HTTP status -> what a person should do about it. ``expired`` and
     ``stale``: reason code and sentence for an item sent after ``expires_at_ms`` (it is rejected) or ``stale_at_ms`` (it
-    goes, with a remark).
+    goes, with a remark); ``early``: for one that would be sent before ``ready_at_ms`` (it is failed, to go next time).
     """
 
     title: str
@@ -117,6 +117,11 @@ class Facts:
     patience: Patience = field(default_factory=Patience)
     expired: tuple[str, str] = ("too_old", "The vendor no longer takes a conversion this old.")
     stale: tuple[str, str] = ("stale", "The vendor may ignore a conversion this old.")
+    early: tuple[str, str] = (
+        "not_yet",
+        "Not sent: occurred_at lies ahead of the clock, and the vendor ignores what is in the future. The next run "
+        "sends it, or `conversions retry`.",
+    )
 
 
 class Destination:
@@ -213,8 +218,8 @@ class Destination:
 
         ``conversions`` has the canonical columns and ``occurred_at_ms``; index = row number. The answer keeps the index
         and ``event_id``, ``event_name``. Optional columns that the house reads: ``skip`` (reason code, null = wanted)
-        and ``skip_detail``; ``expires_at_ms`` and ``stale_at_ms`` (nullable Int64, see `Facts`); ``note`` and
-        ``note_detail`` (reason code and sentence of a remark on a row that is good).
+        and ``skip_detail``; ``expires_at_ms``, ``stale_at_ms`` and ``ready_at_ms`` (nullable Int64, see `Facts`);
+        ``note`` and ``note_detail`` (reason code and sentence of a remark on a row that is good).
         """
         raise NotImplementedError
 

@@ -111,6 +111,7 @@ class WebflowOptimize(Destination):
         self._value(out, own["revenue"])
         out["expires_at_ms"] = own["occurred_at_ms"] + settings.max_age_days * DAY_MS
         out["stale_at_ms"] = own["occurred_at_ms"] + 2 * DAY_MS
+        out["ready_at_ms"] = own["occurred_at_ms"]
         return out
 
     def _faults(self, user: pd.Series[str]) -> pd.Series[str]:

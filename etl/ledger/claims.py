@@ -296,7 +296,7 @@ def _claims(run_no: int, destination: str, items: Sequence[Item], at: int) -> li
     status, reason = _IN_FLIGHT.status.value, _IN_FLIGHT.reason
     return [
         (run_no, destination, row_number, event_id, event_name, status, reason, "", 1, fingerprint, at)
-        for row_number, event_id, event_name, _, fingerprint, _, _, _, _ in items
+        for row_number, event_id, event_name, _, fingerprint, _, _, _, _, _ in items
     ]
 
 
