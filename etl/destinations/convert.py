@@ -305,14 +305,15 @@ def _parsed(body: bytes) -> Mapping[str, Any]:
 
 def _goals(config: Mapping[str, Any]) -> dict[str, str]:
     """Every name, key and id that leads to exactly one goal; an id outweighs a key, a key a name."""
-    goals = [goal for goal in config["goals"] if isinstance(goal, dict) and goal.get("id") is not None]
+    goals = [goal for goal in config["goals"] if isinstance(goal, dict) and isinstance(goal.get("id"), str | int)]
     found = {text: id_ for field in ("name", "key") for text, id_ in _unambiguous(goals, field)}
     return found | {str(goal["id"]): str(goal["id"]) for goal in goals}
 
 
 def _unambiguous(goals: list[dict[str, Any]], field: str) -> Iterator[tuple[str, str]]:
-    seen = Counter(goal.get(field) for goal in goals)
-    return ((goal[field], str(goal["id"])) for goal in goals if goal.get(field) and seen[goal[field]] == 1)
+    named = [(goal[field], str(goal["id"])) for goal in goals if isinstance(goal.get(field), str) and goal[field]]
+    seen = Counter(name for name, _ in named)
+    return ((name, id_) for name, id_ in named if seen[name] == 1)
 
 
 def _doubt(body: bytes) -> Verdict | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,6 +86,18 @@ def test_the_api_key_never_goes_to_the_list_of_goals(settings: dict[str, Any], a
     assert vendor(**settings).prepare(fetch) == {"goals": {"Seven": "7", "7": "7"}}
     assert asked[0].get("Authorization") == authorization
     assert asked[0]["User-Agent"].startswith("ConvertAgent/")
+
+
+def test_goals_of_an_unknown_shape_are_left_out() -> None:
+    odd = [
+        {"id": 1, "name": ["x"]},
+        {"id": 2, "key": {"a": 1}},
+        {"id": [3], "name": "no id"},
+        {"id": {}, "key": "none"},
+    ]
+    listed = json.dumps({"goals": [*odd, {"id": "4", "name": "Four", "key": "four"}]}).encode()
+    found = vendor(goals_url="https://goals.example/config").prepare(lambda url, headers: listed)
+    assert found == {"goals": {"1": "1", "2": "2", "4": "4", "Four": "4", "four": "4"}}
 
 
 # -- time
