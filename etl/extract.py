@@ -20,7 +20,9 @@ def frames(source: Source, window: Window, columns: Mapping[str, str], chunk_row
     required column is missing, with a ``columns:`` block to start from.
     """
     for frame in source.frames(window, chunk_rows):
-        yield _renamed(frame, columns, source.describe())
+        renamed = _renamed(frame, columns, source.describe())
+        if len(renamed):
+            yield renamed
 
 
 def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> pd.DataFrame:

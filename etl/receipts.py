@@ -211,8 +211,6 @@ def write(
                 header = names
                 rows_out.writerow([*map(harmless, names), *_added(destinations)])
                 fix_out.writerow([PROBLEM, *map(protected, names)])
-            if frame.empty:
-                continue
             told = asked.words(int(frame.index[0]), int(frame.index[-1]))
             for number, cells, words in _told(frame, names, told):
                 rows_out.writerow([*map(harmless, cells), *(harmless(part) for word in words for part in word)])
@@ -233,7 +231,7 @@ def write(
 
 def _as_far_as_it_goes(source: Source, chunk_rows: int) -> Iterator[pd.DataFrame]:
     try:
-        yield from source.frames(Window(), chunk_rows)
+        yield from (frame for frame in source.frames(Window(), chunk_rows) if len(frame))
     except SourceError:
         return
 

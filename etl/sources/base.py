@@ -76,6 +76,8 @@ class Source:
     def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:
         """The rows in order, at most ``chunk_rows`` at a time, columns as the source names them.
 
+        A file without rows is a frame without rows, so that its columns can be judged.
+
         Text where the source had text; the index is the row number, counted from 1 through the whole source. A column
         ``damage`` (text, mostly null) may say, as ``reason: sentence``, that a row could not be read as a row. Raises
         SourceError when the source cannot be read.

@@ -17,7 +17,7 @@ from typing import IO, Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from etl import dialect
 from etl.addresses import shown
@@ -50,7 +50,7 @@ class CsvSettings(SourceSettings):
     ``delimiter`` and ``encoding`` are needed only where the file does not show them.
     """
 
-    path: str
+    path: str = Field(min_length=1)
     delimiter: str | None = None
     encoding: str | None = None
     storage: StorageSettings = StorageSettings()
@@ -114,10 +114,13 @@ class CsvSource(Source):
                 del sample
                 rows = _Rows(text, shown, place.name)
                 table = _Table(place.name, rows.header(), watched)
+                began = first
                 while (part := rows.take(chunk_rows)) is not None:
                     if part:
                         yield table.frame(part, first)
                         first += len(part)
+                if first == began:
+                    yield table.frame([], first)
 
 
 class _Watched(io.RawIOBase):
@@ -264,7 +267,8 @@ class _Table:
         if set(map(len, rows)) != {width} or set(map(type, rows)) != {list}:
             damage = [_ragged(row, width) for row in rows]
             rows = [(row + [""] * width)[:width] for row in rows]
-        columns = dict(zip(self.names, map(_Column, zip(*rows, strict=True)), strict=True))
+        cells = zip(*rows, strict=True) if rows else [()] * width
+        columns = dict(zip(self.names, map(_Column, cells), strict=True))
         for column in columns.values():
             column.note(damage, self._watched)
         empty = [name for name in self._unnamed if not any(map(str.strip, columns[name].cells))]

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from etl import typed
 from etl.addresses import shown
@@ -32,7 +33,7 @@ _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 class ParquetSettings(SourceSettings):
     """``{type: parquet, path: …}``: a path, glob or folder; ``{start:%Y-%m-%d}`` and ``{end:…}`` take the window."""
 
-    path: str
+    path: str = Field(min_length=1)
     storage: StorageSettings = StorageSettings()
 
 
@@ -67,10 +68,9 @@ class ParquetSource(Source):
                 own = typed.names([*file.schema_arrow.names, *partition], place.name)
                 columns = columns or own
                 _same(columns, own, place.name)
-                for batch in file.iter_batches(min(chunk_rows, 65_536), use_threads=False):
-                    table = pa.Table.from_batches([batch])
+                for table in _batches(file, chunk_rows):
                     for name, value in partition.items():
-                        table = table.append_column(name, pa.repeat(pa.scalar(value, pa.large_string()), len(batch)))
+                        table = table.append_column(name, pa.repeat(pa.scalar(value, pa.large_string()), len(table)))
                     yield table.rename_columns(own).select(columns)
 
     def _files(self, window: Window) -> list[Place]:
@@ -89,6 +89,13 @@ class ParquetSource(Source):
         pairs = [found for folder in folders if (found := _PARTITION.fullmatch(folder))]
         values = {unquote(found["name"]): unquote(found["value"]) for found in pairs}
         return {name: None if value == _HIVE_NULL else value for name, value in values.items() if name not in own}
+
+
+def _batches(file: Any, chunk_rows: int) -> Iterator[pa.Table]:
+    if not file.metadata.num_rows:
+        yield file.schema_arrow.empty_table()
+    for batch in file.iter_batches(min(chunk_rows, 65_536), use_threads=False):
+        yield pa.Table.from_batches([batch])
 
 
 @contextmanager

@@ -409,6 +409,25 @@ PROPOSALS = {
 }
 
 
+@pytest.mark.parametrize("chunk_rows", [1, 100])
+def test_a_header_without_rows_is_judged_like_any_other(tmp_path: Path, chunk_rows: int) -> None:
+    (tmp_path / "1.csv").write_text("event_id,event_name,occurred_at\n")
+    (tmp_path / "2.csv").write_text("event_id,event_name,occurred_at\na,b,c\n\nd,e,f\n")
+    frames = extract.frames(source(f"{tmp_path}/"), Window(), {}, chunk_rows)
+    assert pd.concat(list(frames))["event_id"].to_list() == ["a", "d"]
+    (tmp_path / "3.csv").write_text("foo,bar\n\n")
+    frames = extract.frames(source(f"{tmp_path}/"), Window(), {}, chunk_rows)
+    with pytest.raises(SourceError, match="no column for event_id, event_name, occurred_at"):
+        list(frames)
+
+
+def test_a_file_that_a_wrong_encoding_made_one_line_of_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    file.write_text(text_of([HEADER, *ROWS]), encoding="utf-8")
+    with pytest.raises(SourceError, match="no column for"):
+        list(extract.frames(source(file, encoding="cp037", delimiter=","), Window(), {}, 100))
+
+
 @pytest.mark.parametrize("name", PROPOSALS)
 def test_an_unknown_header_is_answered_with_a_block_to_paste(tmp_path: Path, name: str) -> None:
     header, columns, block = PROPOSALS[name]

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from etl import extract
 from etl.errors import SourceError
 from etl.sources.base import Source, StorageSettings, Window
 from etl.sources.parquet import ParquetSettings, ParquetSource
@@ -213,6 +214,14 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), tmp_path / "a.parquet")
     with pytest.raises(SourceError, match=r"a\.parquet: a is the name of more than one column"):
         read(source(tmp_path, "a.parquet"))
+
+
+def test_columns_without_rows_are_judged_like_any_other(tmp_path: Path) -> None:
+    write(tmp_path / "1.parquet", event_id=pa.array([], pa.string()), event_name=[], occurred_at=[])
+    assert list(extract.frames(source(tmp_path, "1.parquet"), Window(), {}, 100)) == []
+    write(tmp_path / "2.parquet", foo=pa.array([], pa.string()))
+    with pytest.raises(SourceError, match="no column for event_id"):
+        list(extract.frames(source(tmp_path, "2.parquet"), Window(), {}, 100))
 
 
 def test_no_file_is_a_sentence(tmp_path: Path) -> None:
