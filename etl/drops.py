@@ -15,7 +15,6 @@ What lies in ``dryrun/`` inside the inbox is treated the same on a ledger that i
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import logging
 import re
@@ -28,15 +27,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
-from croniter import CroniterBadCronError, croniter
 
-from etl import files, load, pipeline, receipts
+from etl import answers, files, load, pipeline, receipts
 from etl.config import Config, DropSettings
 from etl.errors import ConfigError, ImporterError, SourceError, trace
-from etl.ledger import LEASE_MS, FileInfo, Ledger, RunInfo, now_ms
+from etl.ledger import LEASE_MS, FileInfo, Ledger, now_ms
 from etl.model import Chunk, Item, Status, Verdict
 from etl.pipeline import Job, wall_clock
-from etl.receipts import Asked, Mended, Story
+from etl.receipts import Mended
 from etl.report import Report
 from etl.sources.base import Source, Window
 from etl.staging import Staging
@@ -49,7 +47,6 @@ Clock = Callable[[], int]
 DRY_RUN = "dryrun"
 SIGHTED, TAKEN, SENDING, DELIVERED, DONE = "sighted", "taken", "sending", "delivered", "done"
 SPOILT, PUT_ASIDE = "spoilt", "put_aside"
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -694,119 +691,14 @@ def _receive(
     trial: bool = False,
     told_at_ms: int | None = None,
 ) -> None:
-    """Write the receipts of a file beside its place.
-
-    ``told_at_ms``: when they were last written, if they were. The sender may have begun to correct its fix.csv, so that
-    one is left alone; rows that a retry turned away get one of their own.
-    """
+    """Write the receipts of a file beside its place; see `etl.answers`."""
     if not where.settings.receipts:
         return
-    assert job.source is not None
-    folder = copy.path.parent.parent / "receipts"
-    folder.mkdir(exist_ok=True)
-    at = job.clock()
-    stem, _ = _parts(PurePosixPath(place).name)
-    retries = job.ledger.retries(job.run.run_id)
-    turned_away = [run for run in retries if _turned_away(job, run)] if told_at_ms is not None else []
-    fix = f"{stem}.{turned_away[-1].run_id}" if turned_away else stem
-    story = Story(
-        kind=kind,
-        file=name or job.run.source,
-        import_name=where.import_name,
-        run_id="" if trial else job.run.run_id,
-        at_ms=at,
-        next_run_ms=next_run(job.settings.schedule, at, where.import_name),
-        timezone=job.settings.timezone or "UTC",
-        why=why,
-        stops=_stops(job, retries),
-        first_at_ms=job.run.started_at_ms,
-        retries=[run.run_id for run in retries],
-    )
+    folder, _, moved = place.rpartition("/")
     source = _source(job.config, job.run.import_name, copy.path, job.run.source)
-    for path in receipts.write(
-        folder, stem, source, job.settings.chunk_rows, _asked(job, retries), story, _delimiter(copy.path), fix
-    ):
-        if told_at_ms is not None and path.name == f"{fix}.fix.csv" and not _is_new(turned_away, told_at_ms):
-            continue
-        where.fs.makedirs(place.rpartition("/")[0], exist_ok=True)
-        where.fs.put_file(str(path), f"{place.rpartition('/')[0]}/{path.name}")
-
-
-def _turned_away(job: Job, retry: RunInfo) -> bool:
-    """True when a retry ended with rows that their sender can correct."""
-    late = {name: job.config.destination(name).facts.expired[0] for name in job.destinations}
-    return any(
-        status in receipts.TO_CORRECT and reason != late[name]
-        for name, counts in job.ledger.counts(retry.run_no).items()
-        for status, reason in counts
+    answered = answers.write(
+        job, source, copy.path, _parts(moved)[0], kind, why, name=name, trial=trial, told_at_ms=told_at_ms
     )
-
-
-def _is_new(turned_away: Sequence[RunInfo], told_at_ms: int) -> bool:
-    return bool(turned_away) and (turned_away[-1].finished_at_ms or 0) >= told_at_ms
-
-
-def _stops(job: Job, retries: Sequence[RunInfo]) -> dict[str, str]:
-    """Why destinations stopped when they were last tried; not those that went on since."""
-    stops: dict[str, str] = {}
-    for run in (job.run, *retries):
-        found = job.ledger.stops(run.run_no)
-        for name in job.ledger.destinations(run.run_no):
-            stops.pop(name, None)
-            if name in found:
-                stops[name] = found[name].detail
-    return stops
-
-
-def _delimiter(path: Path) -> str:
-    """What stands between the file's columns, so that its receipts open in the same program."""
-    try:
-        with files.opened(files.find(str(path))[0]) as file:
-            line = file.readline(1 << 16).decode("utf-8", errors="replace").replace("\r", " ")
-    except SourceError:
-        return ","
-    counts = {mark: len(next(csv.reader([line], delimiter=mark), [])) for mark in ",;\t|"}
-    return max(counts, key=lambda mark: counts[mark])
-
-
-def _asked(job: Job, retries: Sequence[RunInfo]) -> Asked:
-    names = job.destinations
-    runs = [job.run.run_no, *(run.run_no for run in retries)]
-    chunks = {chunk.index: chunk for chunk in job.staging.chunks("conversions")}
-    prepared = [name for name in names if job.staging.noted(f"lookup-{job.run.run_id}-{name}") is not None]
-
-    def words(first: int, last: int) -> dict[str, dict[int, receipts.Word]]:
-        found = job.ledger.words(runs, names, first, last)
-        return {name: {row: _shown(word) for row, word in rows.items()} for name, rows in found.items()}
-
-    ageless: set[str] = set()
-
-    def expiries(index: int) -> dict[str, dict[int, int]]:
-        if index not in chunks or (frame := job.staging.frame(chunks[index])).empty:
-            return {}
-        found: dict[str, dict[int, int]] = {}
-        for name in (each for each in prepared if each not in ageless):
-            columns = job.destination(name).columns(frame)
-            if "expires_at_ms" not in columns.columns:
-                ageless.add(name)
-            else:
-                known = columns["expires_at_ms"].dropna().astype("int64")
-                found[name] = dict(zip(known.index.tolist(), known.tolist(), strict=True))
-        return found
-
-    return Asked(words, expiries, {name: job.config.destination(name).facts.expired[0] for name in names})
-
-
-def _shown(word: receipts.Word) -> receipts.Word:
-    return (receipts.READY, "", word[2]) if word[1] == "dry_run" else word
-
-
-def next_run(schedule: str | None, at_ms: int, import_name: str) -> int:
-    """When somebody looks next, epoch ms: as the import's schedule says, else a day from now."""
-    if schedule is None:
-        return at_ms + DAY_MS
-    try:
-        following = croniter(schedule, datetime.fromtimestamp(at_ms / 1000, UTC)).get_next(datetime)
-    except CroniterBadCronError as error:
-        raise ConfigError(f"imports.{import_name}.schedule: {schedule!r} is not a cron schedule: {error}") from None
-    return int(following.timestamp() * 1000)
+    for path in answered:
+        where.fs.makedirs(folder, exist_ok=True)
+        where.fs.put_file(str(path), f"{folder}/{path.name}")

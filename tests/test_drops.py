@@ -599,7 +599,7 @@ def test_after_a_retry_the_next_round_brings_the_receipts_up_to_date(inbox: Inbo
     assert inbox.read("processed/orders.summary.html") == "as it is", "told once"
 
 
-@pytest.mark.parametrize("step", ["pipeline.resume", "receipts.write", "_stops"])
+@pytest.mark.parametrize("step", ["pipeline.resume", "receipts.write", "answers._stops"])
 def test_a_crash_while_receipts_are_brought_up_to_date_is_made_good_by_the_next_round(
     folder: Inbox, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ FLOORS: dict[str, float] = {
     "etl.pipeline": 5,
     "etl.sample": 5,
     "etl.receipts": 4,
+    "etl.answers": 5.5,
     "etl.drops": 6,
     "etl.show": 6,
     "etl.export": 6,
