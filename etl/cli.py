@@ -162,7 +162,10 @@ def _moment(text: str) -> datetime:
         at = datetime.fromisoformat(text.strip())
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not an ISO 8601 time such as 2026-11-20T21:00:00Z.") from None
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    try:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except OverflowError:
+        raise typer.BadParameter(f"{text!r} is beyond the years 1 to 9999 in UTC.") from None
 
 
 Format = Literal["table", "csv", "json", "parquet"]
@@ -300,6 +303,8 @@ def check(
             metavar="IMPORT|FILE", help="An import, or a CSV file with canonical columns.", show_default=False
         ),
     ],
+    start: From = None,
+    end: Until = None,
     to: To = None,
     at: Annotated[
         datetime | None,
@@ -311,7 +316,8 @@ def check(
     Shows the rows that would not go, with reasons, and the first request of each destination (secrets masked).
     """
     is_file = what.lower().endswith(".csv") or Path(what).is_file()
-    return _check(ctx.obj.load(), None if is_file else what, file=what if is_file else None, to=_listed(to), at=at)
+    name, file = (None, what) if is_file else (what, None)
+    return _check(ctx.obj.load(), name, file=file, window=_window(start, end), to=_listed(to), at=at)
 
 
 def _check(
@@ -697,7 +703,7 @@ def sandbox(
     try:
         serve(port, faults)
     except FaultError as error:
-        _say(f"--faults {faults}: {error}")
+        _say(f"--faults {error}")
         return STOPPED
     except OSError as error:
         _say(f"Port {port} cannot be opened: {error.strerror or error}. Another one: --port 0.")

@@ -147,7 +147,7 @@ class ImportSettings(BaseModel):
         if value is not None:
             try:
                 ZoneInfo(value)
-            except (ZoneInfoNotFoundError, ValueError):
+            except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: Europe alone is a folder
                 raise ValueError(f"{value} is not a time zone such as Europe/Berlin") from None
         return value
 
@@ -183,7 +183,7 @@ class _File(BaseModel):
 
     ledger: str = "sqlite:///var/ledger.db"
     staging: str = "var/staging"
-    keep_staged_days: int = Field(default=14, ge=1)
+    keep_staged_days: int = Field(default=14, ge=1, le=36_500)
     """Staged rows hold people's data: every run first deletes those of runs begun longer ago than this."""
     destinations: dict[str, dict[str, Any]] = {}
     imports: dict[str, ImportSettings] = {}
@@ -226,11 +226,18 @@ class Config:
     @cached_property
     def staging_url(self) -> str:
         """Where stages hand files over: an absolute path or an fsspec URL."""
-        return self.location(self._filled(self.file.staging, "staging"))
+        from etl.files import file_system
+
+        url = self.location(self._filled(self.file.staging, "staging"))
+        file_system(url, "staging")
+        return url
 
     def local(self, path: str) -> Path:
         """A path as meant by the file: absolute, or from the folder of imports.yaml."""
-        return (self.path.parent / Path(path).expanduser()).absolute()
+        try:
+            return (self.path.parent / Path(path).expanduser()).absolute()
+        except RuntimeError:
+            raise ConfigError(f"{path}: nobody of that name has a home folder here; write the whole path.") from None
 
     def location(self, path: str) -> str:
         """Like `local`, but URLs such as s3://… stay as they are."""

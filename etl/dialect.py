@@ -66,13 +66,18 @@ class Dialect:
     remark: str = ""
 
 
+_OF_HOSTS = ("idna", "punycode")  # codecs for the names of hosts, which no file is written in
+
+
 def known_codec(name: str) -> str:
     """The name, if Python can decode text by it; ValueError otherwise."""
     try:
         "".encode(name)
-    except LookupError:
-        raise ValueError(f"{name} is not an encoding such as utf-8, utf-16 or windows-1252") from None
-    return name
+        if codecs.lookup(name).name not in _OF_HOSTS:
+            return name
+    except (LookupError, UnicodeError):
+        pass
+    raise ValueError(f"{name} is not an encoding such as utf-8, utf-16 or windows-1252")
 
 
 def find(sample: bytes, name: str, encoding: str | None, delimiter: str | None) -> Dialect:

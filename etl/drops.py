@@ -26,8 +26,6 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
-
 from etl import answers, files, load, pipeline, receipts
 from etl.config import Config, DropSettings
 from etl.errors import ConfigError, ImporterError, SourceError, trace
@@ -114,13 +112,13 @@ def box(config: Config, import_name: str) -> Box:
         raise ConfigError(f"imports.{import_name}.drop: is missing; this import takes no dropped files.")
     drop = settings.drop
     inbox = config.filled_location(drop.inbox, f"imports.{import_name}.drop.inbox")
-    fs, root = fsspec.core.url_to_fs(inbox, **config.storage(import_name))
+    fs, root = files.file_system(inbox, f"imports.{import_name}.drop.inbox", config.storage(import_name))
     root = root.rstrip("/")
     places = {"processed": f"{root}/processed", "quarantine": f"{root}/quarantine"}
     for name, given in (("processed", drop.processed), ("quarantine", drop.quarantine)):
         if given:
             where = f"imports.{import_name}.drop.{name}"
-            other, place = fsspec.core.url_to_fs(config.filled_location(given, where), **config.storage(import_name))
+            other, place = files.file_system(config.filled_location(given, where), where, config.storage(import_name))
             if other.protocol != fs.protocol:
                 raise ConfigError(f"{where}: must be on the same kind of storage as the inbox.")
             places[name] = place.rstrip("/")

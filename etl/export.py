@@ -32,11 +32,19 @@ def target(out: Path | None) -> Iterator[BinaryIO]:
         final = out.resolve()
         part = final.with_name(f".{final.name}.{os.getpid()}.part")
         try:
-            with part.open("wb") as file:
+            with _created(part, out) as file:
                 yield file
             part.replace(final)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _created(part: Path, out: Path) -> BinaryIO:
+    try:
+        return part.open("wb")
+    except OSError as error:
+        error.filename = str(out)  # the name that a person gave
+        raise
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import zstandard
 from botocore.exceptions import BotoCoreError
 
 from etl.addresses import shown
-from etl.errors import SourceError
+from etl.errors import ConfigError, SourceError
 
 LOGS = [logging.getLogger(name) for name in ("fsspec", "s3fs", "botocore", "aiobotocore")]
 for _log in LOGS:
@@ -70,13 +70,25 @@ def windowed(path: str, start: datetime | None, end: datetime | None, what: str)
     return _END_OF_WINDOW.sub(filled, path)
 
 
+def file_system(url: str, where: str, options: Mapping[str, Any] | None = None) -> tuple[Any, str]:
+    """The file system of a path or URL, and the path there. Raises ConfigError, which names ``where`` it is written."""
+    protocol = f"{url.partition('://')[0]}://"
+    try:
+        fs, path = fsspec.core.url_to_fs(url, **(options or {}))
+    except ImportError:
+        raise ConfigError(f"{where}: what reads {protocol} is not installed here; use a path or s3://.") from None
+    except ValueError:
+        raise ConfigError(f"{where}: {protocol} is no place that can be read; use a path or s3://.") from None
+    return fs, path
+
+
 def find(pattern: str, options: Mapping[str, Any] | None = None, told: str = "") -> list[Place]:
     """The files that a path, a glob or a folder (``…/``, everything below it) names, in order of their names.
 
     What programs leave beside data (.DS_Store, _SUCCESS) is none of it, unless it is named. ``told``: the pattern as
     people may be told of it.
     """
-    fs, path = fsspec.core.url_to_fs(pattern, **(options or {}))
+    fs, path = file_system(pattern, "source.path", options)
     with sentences(shown(told or pattern)):
         kind = _kind(fs, path)
         if kind == "file":  # a name such as "orders [1].csv" means itself

@@ -10,14 +10,16 @@ import re
 from collections.abc import MutableMapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import fsspec
 import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from botocore.exceptions import BotoCoreError
 
+from etl.errors import ImporterError
 from etl.model import Chunk, Item
 
 _KINDS: dict[str, pa.DataType] = {
@@ -116,7 +118,7 @@ def clear(url: str, before: datetime) -> list[str]:
     A run's folder is its id, which begins with the time (UTC) it began. Whatever is named otherwise is left alone.
     """
     fs, root = fsspec.core.url_to_fs(url)
-    if not fs.exists(root):
+    if not _is_there(fs, root):
         return []
     names = sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in fs.ls(root, detail=False))
     old = [name for name in names if _RUN_ID.fullmatch(name) and name[:15] < f"{before:%Y%m%dT%H%M%S}"]
@@ -127,8 +129,18 @@ def clear(url: str, before: datetime) -> list[str]:
 
 def cache(url: str) -> MutableMapping[str, bytes]:
     """Small things kept between runs beside the staged ones (looked-up datafiles)."""
-    mapper: MutableMapping[str, bytes] = fsspec.get_mapper(f"{url.rstrip('/')}/cache")
-    return mapper
+    mapper: Any = fsspec.get_mapper(f"{url.rstrip('/')}/cache")
+    _is_there(mapper.fs, mapper.root)
+    return cast("MutableMapping[str, bytes]", mapper)
+
+
+def _is_there(fs: Any, path: str) -> bool:
+    try:
+        return bool(fs.exists(path))
+    except BotoCoreError as error:
+        raise ImporterError(  # no ConfigError: it may pass, so Airflow shall repeat the task
+            f"staging: the bucket cannot be reached ({type(error).__name__}): check credentials and endpoint."
+        ) from None
 
 
 def items_of(table: pa.Table) -> list[Item]:

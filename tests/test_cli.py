@@ -398,6 +398,18 @@ def edited(house: House, change: Any) -> Path:
     return path
 
 
+def top(**settings: Any) -> Any:
+    return lambda raw: raw.update(settings)
+
+
+def source(**settings: Any) -> Any:
+    return lambda raw: raw["imports"]["orders"]["source"].update(settings)
+
+
+def an_import(**settings: Any) -> Any:
+    return lambda raw: raw["imports"]["orders"].update(settings)
+
+
 @pytest.mark.parametrize(
     ("change", "words", "sentence"),
     [
@@ -432,10 +444,63 @@ def edited(house: House, change: Any) -> Path:
         (lambda raw: None, ["check", "missing.csv"], "missing.csv"),
         (lambda raw: raw.update(ledger="mysql://x"), ["results"], "ledger: mysql is not supported"),
         (lambda raw: None, ["results", "--format", "parquet"], "--format parquet needs --out FILE."),
-        (lambda raw: None, ["results", "--out", "no/such/folder/r.csv"], "No such file or directory"),
+        (
+            lambda raw: None,
+            ["results", "--out", "no/such/r.csv"],
+            "conversions: no/such/r.csv: No such file or directory.",
+        ),
+        (
+            source(path="foo://x"),
+            ["run", "orders"],
+            "source.path: foo:// is no place that can be read; use a path or s3://",
+        ),
+        (source(path="gs://x"), ["run", "orders"], "source.path: what reads gs:// is not installed here"),
+        (source(path="~nobody-at-all/x.csv"), ["run", "orders"], "nobody of that name has a home folder here"),
+        (source(path=""), ["run", "orders"], "imports.orders.source.path: String should have at least 1 character."),
+        (source(encoding="idna"), ["run", "orders"], "imports.orders.source.encoding: idna is not an encoding such as"),
+        (source(encoding="punycode"), ["run", "orders"], "encoding: punycode is not an encoding such as"),
+        (top(staging="foo://x"), ["run", "orders"], "staging: foo:// is no place that can be read"),
+        (top(staging="gs://x"), ["check", "orders"], "staging: what reads gs:// is not installed here"),
+        (
+            top(staging="s3://x"),
+            ["check", "orders"],
+            "staging: the bucket cannot be reached (NoCredentialsError): check",
+        ),
+        (top(staging="s3://x"), ["run", "orders"], "staging: the bucket cannot be reached (NoCredentialsError): check"),
+        (top(keep_staged_days=10**6), ["results"], "keep_staged_days: Input should be less than or equal to 36500."),
+        (top(ledger="postgresql://u:p@h:abc/d"), ["results"], "ledger: not a SQLAlchemy URL such as"),
+        (top(ledger="postgresql+nope://u:p@h/d"), ["results"], "ledger: the driver nope cannot be used here"),
+        (
+            top(ledger="postgresql+asyncpg://u:p@h/d"),
+            ["results"],
+            "driver asyncpg cannot be used here; write postgresql://",
+        ),
+        (top(ledger="sqlite+aiosqlite:///x.db"), ["results"], "driver aiosqlite cannot be used here; write sqlite://"),
+        (top(ledger="sqlite://"), ["run", "orders"], "ledger: a database in memory forgets what was delivered"),
+        (
+            an_import(drop="foo://x"),
+            ["drops", "--once"],
+            "imports.orders.drop.inbox: foo:// is no place that can be read",
+        ),
+        (
+            an_import(timezone="Europe"),
+            ["run", "orders"],
+            "imports.orders.timezone: Europe is not a time zone such as Europe/Berlin",
+        ),
+        (lambda raw: None, ["run", "orders", "--from", "0001-01-01T00:00:00+14:00"], "beyond the years 1 to 9999"),
+        (lambda raw: None, ["run", "orders", "--until", "9999-12-31T23:59:59-14:00"], "beyond the years 1 to 9999"),
+        (lambda raw: None, ["sandbox", "--faults", "none.yaml"], "--faults none.yaml: No such file or directory"),
+        (lambda raw: None, ["sandbox", "--faults", "."], "--faults .: Is a directory"),
     ],
 )
-def test_errors_are_one_sentence(house: House, change: Any, words: list[str], sentence: str) -> None:
+def test_errors_are_one_sentence(
+    house: House, monkeypatch: pytest.MonkeyPatch, change: Any, words: list[str], sentence: str
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(house.folder / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     result = CliRunner().invoke(app, ["--config", str(edited(house, change)), *words])
     assert result.exit_code == STOPPED
     told = result.output if words[0] == "ping" else result.stderr

@@ -147,13 +147,17 @@ def _alembic(connection: sa.Connection) -> alembic.config.Config:
 def _engine(url: str) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
         raise LedgerError("ledger: not a SQLAlchemy URL such as sqlite:///var/ledger.db") from None
-    if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed)
-    if parsed.get_backend_name() != "postgresql":
-        raise LedgerError(f"ledger: {parsed.get_backend_name()} is not supported; use SQLite or PostgreSQL")
-    return sa.create_engine(parsed, pool_pre_ping=True)
+    kind = parsed.get_backend_name()
+    if kind not in ("sqlite", "postgresql"):
+        raise LedgerError(f"ledger: {kind} is not supported; use SQLite or PostgreSQL")
+    try:
+        if not parsed.get_dialect().is_async:
+            return _sqlite(parsed) if kind == "sqlite" else sa.create_engine(parsed, pool_pre_ping=True)
+    except (sa.exc.NoSuchModuleError, ImportError):
+        pass
+    raise LedgerError(f"ledger: the driver {parsed.get_driver_name()} cannot be used here; write {kind}://")
 
 
 def _write_ahead(dbapi: Any) -> None:
@@ -170,8 +174,11 @@ def _write_ahead(dbapi: Any) -> None:
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:
-    if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    if url.database in (None, "", ":memory:"):
+        raise LedgerError(
+            "ledger: a database in memory forgets what was delivered; name a file: sqlite:///var/ledger.db"
+        )
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url, connect_args={"timeout": 60})
 
     @sa.event.listens_for(engine, "connect")

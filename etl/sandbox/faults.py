@@ -128,10 +128,12 @@ def faults_from(value: Any) -> list[Fault]:
 
 
 def faults_in(path: Path) -> list[Fault]:
-    """The faults of a YAML file. Raises FaultError; OSError where there is no such file."""
+    """The faults of a YAML file. Raises FaultError."""
     try:
         return faults_from(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, FaultError) as error:
+    except OSError as error:
+        raise FaultError(f"{path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, FaultError) as error:
         raise FaultError(f"{path}: {error}") from error
 
 
