@@ -16,6 +16,7 @@ from etl import config, pipeline
 from etl.errors import SumMismatch
 from etl.ledger import Ledger, now_ms
 from etl.letters import Letters
+from etl.report import Report
 from tests.conftest import House, order
 
 
@@ -44,6 +45,11 @@ def pruned(house: House, run_id: str) -> None:
         ledger.prune(now_ms() - 1_000_000)
 
 
+def statuses(reports: list[Report]) -> list[dict[str, int]]:
+    """Fewest first: runs of one second are sent again in any order."""
+    return sorted((report.by_status("webflow_optimize") for report in reports), key=lambda rows: sum(rows.values()))
+
+
 def chunk(first: int, end: int) -> pd.DataFrame:
     return pd.DataFrame({"event_id": "x"}, index=range(first, end))
 
@@ -70,7 +76,7 @@ def test_rows_of_an_import_that_was_renamed_go(house: House) -> None:
     failing(house, "webflow_optimize", numbers=(3,))
     renamed = edited(house, lambda raw: raw["imports"].update(shop=raw["imports"].pop("orders")))
     reports = pipeline.retry(renamed)
-    assert [report.by_status("webflow_optimize") for report in reports] == [{"delivered": 2}, {"delivered": 1}]
+    assert statuses(reports) == [{"delivered": 1}, {"delivered": 2}]
     assert [report.exit_code for report in reports] == [0, 0]
 
 
@@ -82,14 +88,14 @@ def test_a_run_that_was_pruned_holds_no_other_up(house: House) -> None:
     failing(house, "webflow_optimize", numbers=(3,))
     pruned(house, first)
     reports = house.retry()
-    assert [report.by_status("webflow_optimize") for report in reports] == [{"delivered": 2}, {"delivered": 1}]
+    assert statuses(reports) == [{"delivered": 1}, {"delivered": 2}]
 
 
 def test_staged_rows_that_are_gone_hold_no_other_run_up(house: House) -> None:
     first = failing(house, "webflow_optimize")
     failing(house, "webflow_optimize", numbers=(3,))
     shutil.rmtree(house.folder / "staging" / first)
-    gone, sent = house.retry()
+    gone, sent = sorted(house.retry(), key=lambda report: report.run.retry_of != first)
     assert "are gone, 2 of them needed" in gone.run.stop_detail
     assert gone.rows == {"webflow_optimize": 0}
     assert sent.by_status("webflow_optimize") == {"delivered": 1}
