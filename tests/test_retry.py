@@ -11,8 +11,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from etl import config, pipeline
+from etl.cli import app
 from etl.errors import SumMismatch
 from etl.ledger import Ledger, now_ms
 from etl.letters import Letters
@@ -69,6 +71,20 @@ def test_a_destination_that_is_no_more_is_told_and_the_others_go(house: House) -
     reports = pipeline.retry(edited(house, without), tell=told.append)
     assert [report.by_status("webflow_optimize") for report in reports] == [{"delivered": 2}]
     assert told == ["converge is no longer in imports.yaml: 2 rows that it did not take stay as they are."]
+
+
+def test_what_stays_is_not_called_nothing(house: House) -> None:
+    failing(house, "converge")
+
+    def without(raw: dict[str, Any]) -> None:
+        del raw["destinations"]["converge"]
+        raw["imports"]["orders"]["to"] = ["webflow_optimize"]
+
+    told = CliRunner().invoke(app, ["--config", str(edited(house, without).path), "retry"])
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert told.stderr == (
+        "conversions: converge is no longer in imports.yaml: 2 rows that it did not take stay as they are.\n"
+    )
 
 
 def test_rows_of_an_import_that_was_renamed_go(house: House) -> None:
