@@ -114,7 +114,8 @@ class Loader:
         """The first reason to stop is the one that stays."""
         if self.stop is None:
             title = self.destination.facts.title
-            self.stop = Stop(stopped.reason, f"{title} stopped: {str(stopped).rstrip('.')}.")
+            told = str(stopped)
+            self.stop = Stop(stopped.reason, f"{title} stopped: {told}{'' if told.endswith(('.', '?')) else '.'}")
             await asyncio.to_thread(self.ledger.stop_destination, self.run_no, self.destination.name, self.stop)
         return self.stop
 
