@@ -687,6 +687,7 @@ def test_rows_that_failed_and_are_no_longer_staged_are_sent_when_the_file_is_dro
     unstaged(folder)
     (gone,) = pipeline.retry(folder.config)
     assert "dropping orders.csv again, its content unchanged, sends what is missing" in gone.run.stop_detail
+    assert folder.round() == {}, "a retry that sent nothing brings nothing up to date"
     folder.drop("again.csv", rows)
     again = folder.round()["again.csv"]
     assert again.state == "processed"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 
 from etl.ledger.database import Database, parts
-from etl.ledger.tables import files, runs
+from etl.ledger.tables import entries, files, runs
 from etl.ledger.values import FileInfo
 
 
@@ -26,7 +26,9 @@ class Files(Database):
     def files_retried(self, import_name: str, states: Iterable[str]) -> list[FileInfo]:
         """Of the files in one of these states those whose rows were sent again since they were last answered."""
         since = sa.select(runs.c.run_no).where(
-            runs.c.retry_of == files.c.run_id, runs.c.finished_at_ms >= files.c.done_at_ms
+            runs.c.retry_of == files.c.run_id,
+            runs.c.finished_at_ms >= files.c.done_at_ms,
+            sa.exists().where(entries.c.run_no == runs.c.run_no),
         )
         return self._files_where(
             files.c.import_name == import_name, files.c.state.in_(list(states)), since.correlate(files).exists()

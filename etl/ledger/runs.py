@@ -70,8 +70,9 @@ class Runs(Database):
         return found[0] if found else None
 
     def retries(self, run_id: str) -> list[RunInfo]:
-        """The ended runs that sent again what a run had left, oldest first."""
-        return self._runs_where((runs.c.retry_of == run_id) & runs.c.finished_at_ms.is_not(None))
+        """The ended runs that sent again what a run had left, oldest first; not those that found nothing staged."""
+        some = sa.exists().where(entries.c.run_no == runs.c.run_no)
+        return self._runs_where((runs.c.retry_of == run_id) & runs.c.finished_at_ms.is_not(None) & some)
 
     def first_run(self, run_id: str) -> RunInfo:
         """A run or, when it has been pruned, the oldest of those that repeated it. Raises LedgerError."""
