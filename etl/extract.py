@@ -50,7 +50,7 @@ def _found(there: Sequence[str], columns: Mapping[str, str], source: str) -> dic
             name = _named(aside(wanted, ()), there, source)
         if name is None:
             raise SourceError(
-                f"{source}: columns.{canonical}: {wanted} — the source has no such column; it has {', '.join(there)}."
+                f"{source}: columns.{canonical}: {wanted} — the source has no such column; it has {_list(there)}."
             )
         found[canonical] = name
     taken = set(found.values())
@@ -83,8 +83,14 @@ def _proposal(there: Sequence[str], columns: Mapping[str, str], found: Mapping[s
             lines.append(f"  {canonical}: {_quoted(guess)}")
             free = [name for name in free if name != guess]
         elif canonical in REQUIRED and canonical not in found:
-            lines.append(f"  {canonical}: ???   # one of: {', '.join(free) or 'none is left'}")
+            lines.append(f"  {canonical}: ???   # one of: {_list(free) or 'none is left'}")
     return "\n".join(lines)
+
+
+def _list(names: Sequence[str]) -> str:
+    """The names, as far as anybody reads: a file in the wrong encoding may have one as long as itself."""
+    short = [name if len(name) <= 60 else f"{name[:59]}…" for name in names[:40]]
+    return ", ".join(short) + (f" and {len(names) - 40} more" if len(names) > 40 else "")
 
 
 def _quoted(name: str) -> str:

@@ -127,7 +127,7 @@ def test_a_sum_that_differs_is_told_when_the_others_have_gone(house: House, monk
         return {**real(self, run_no), **({"webflow_optimize": 7} if len(asked) == 1 else {})}
 
     monkeypatch.setattr(Ledger, "offered", offered)
-    with pytest.raises(SumMismatch, match="7 rows read, [12] results"):
+    with pytest.raises(SumMismatch, match=r"7 rows read, [12] results"):
         house.retry()
     assert counts(house, "webflow_optimize") == 3
 
