@@ -155,6 +155,7 @@ def _wrong_for_all(now: datetime) -> list[Changed]:
         ("demo-missing-occurred-at", ORDER, {"occurred_at": ""}),
         ("demo-not-a-currency", ORDER, {"currency": "pounds"}),
         ("demo-properties-not-a-json-object", ORDER, {"properties": "{coupon: AUTUMN}"}),
+        ("demo-properties-nested-too-deep", ORDER, {"properties": '{"coupon": ' + "[" * 100 + "]" * 100 + "}"}),
         ("demo-in-the-future", ORDER, {"occurred_at": _iso(now + timedelta(days=365))}),
     ]
 

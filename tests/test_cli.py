@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 import yaml
+from s3fs import S3FileSystem
 from typer.testing import CliRunner, Result
 
 from etl import destinations
@@ -507,6 +508,7 @@ def test_errors_are_one_sentence(
     assert sentence in told
     assert told.count("\n") == 1
     assert "Traceback" not in result.output
+    S3FileSystem.clear_instance_cache()  # the one without credentials
 
 
 def test_no_imports_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

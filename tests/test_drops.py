@@ -136,6 +136,7 @@ def inbox(request: pytest.FixtureRequest, house: House, monkeypatch: pytest.Monk
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     fs = fsspec.filesystem("s3", skip_instance_cache=True)
+    type(fs).clear_instance_cache()  # one that was made in another environment knows other credentials
     bucket = re.sub(r"[^a-z0-9]+", "-", f"b-{house.folder.name.lower()}")[:60]
     fs.mkdir(bucket)
     return Inbox(house, f"s3://{bucket}/inbox/", fs)

@@ -101,7 +101,7 @@ def codes(schema: pa.DataFrameSchema) -> set[str]:
 
 def all_codes(config: Config) -> set[str]:
     """Every reason that these settings know."""
-    found = codes(conversion.SCHEMA) | NOT_IN_SCHEMAS
+    found = codes(conversion.SCHEMA) | codes(conversion.ONCE) | NOT_IN_SCHEMAS
     for name in config.destination_names:
         lookup = {"goals": {}} if name == "convert" and "goals_url" in config.file.destinations[name] else {}
         destination = config.destination(name, lookup)
