@@ -434,7 +434,7 @@ def retry(
     ] = None,
 ) -> int:
     """Send dead letters again: rows that failed, and unknown ones where the vendor counts a repeat once."""
-    from etl import pipeline, show
+    from etl import dead_letters, show
 
     config = ctx.obj.load()
     asked = _statuses(status)
@@ -443,10 +443,10 @@ def retry(
         with _ledger(config) as ledger:
             ledger.run(run_id)
     insist = asked is not None and Status.UNKNOWN in asked
-    left_out = {} if asked is not None else pipeline.doubtful(config, **chosen)  # type: ignore[arg-type]
+    left_out = {} if asked is not None else dead_letters.doubtful(config, **chosen)  # type: ignore[arg-type]
     stays: list[str] = []
     with show.progress(show.paper(stderr=True)) as shown, _ending_in_order(shown) as (progress, code):
-        again = pipeline.retry(
+        again = dead_letters.retry(
             config,
             **chosen,  # type: ignore[arg-type]
             statuses=asked or ("failed", "unknown"),

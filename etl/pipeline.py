@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from queue import SimpleQueue
-from typing import Any
 
 import etl.check
 import etl.extract
@@ -24,14 +23,13 @@ import etl.validate
 from etl import report, transport, tuning
 from etl.config import Config, ImportSettings
 from etl.destinations.base import USER_AGENT, Destination
-from etl.errors import ConfigError, ImporterError, LookupFailed, SourceError, SumMismatch
+from etl.errors import ConfigError, ImporterError, LookupFailed, SourceError
 from etl.ledger import ELSEWHERE, Ledger, RunInfo, Stop
-from etl.letters import Letters
 from etl.load import Loader
 from etl.model import Checked, Chunk, Item, Noted, Status
 from etl.report import Report
 from etl.sources.base import Source, Window
-from etl.staging import Staging, cache, clear, items_of
+from etl.staging import Staging, cache, clear
 
 log = logging.getLogger("conversions")
 
@@ -151,7 +149,7 @@ def prepare(job: Job) -> None:
             stop = Stop(error.reason, f"{destination.facts.title} stopped before anything was sent: {error}")
             job.ledger.stop_destination(job.run.run_no, name, stop)
 
-    _side_by_side(look_up, job.destinations)
+    side_by_side(look_up, job.destinations)
 
 
 def extract(job: Job, window: Window) -> Iterator[Chunk]:
@@ -205,7 +203,7 @@ def validate(job: Job, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:
             rules = etl.validate.Rules.of(settings, job.clock())
             good, noted = etl.validate.conversions(job.staging.frame(chunk), rules, seen)
-            _note(job, job.destinations, noted)
+            note(job, job.destinations, noted)
             yield job.staging.write("conversions", chunk.index, good)
 
 
@@ -216,13 +214,13 @@ def transform(job: Job, name: str, chunk: Chunk) -> Chunk:
     if name in job.ledger.stops(job.run.run_no):
         return job.staging.write(f"items/{name}", chunk.index, etl.transform.unsent(frame))
     table, noted = etl.transform.items(frame, destination)
-    _note(job, [name], noted)
+    note(job, [name], noted)
     return job.staging.write(f"items/{name}", chunk.index, table)
 
 
 def load(job: Job, name: str, chunk: Chunk) -> None:
     """Deliver one chunk of items to its destination; every item ends in the ledger."""
-    _load(job, name, job.staging.items(chunk), insist=False)
+    deliver_items(job, name, job.staging.items(chunk), insist=False)
 
 
 def deliver(job: Job, chunks: Iterable[Chunk]) -> None:
@@ -242,7 +240,7 @@ def deliver(job: Job, chunks: Iterable[Chunk]) -> None:
             for queue in queues.values():
                 queue.put(None)
 
-    _side_by_side(serve, job.destinations, meanwhile=feed)
+    side_by_side(serve, job.destinations, meanwhile=feed)
 
 
 def deliver_staged(job: Job, staged: Mapping[str, Sequence[Chunk]]) -> None:
@@ -252,7 +250,7 @@ def deliver_staged(job: Job, staged: Mapping[str, Sequence[Chunk]]) -> None:
         for chunk in staged[name]:
             load(job, name, chunk)
 
-    _side_by_side(serve, list(staged))
+    side_by_side(serve, list(staged))
 
 
 def finish(job: Job, stopped: str = "") -> Report:
@@ -318,134 +316,6 @@ def check(
     return etl.check.destinations(frames, rules, chosen, stopped)
 
 
-# -- again
-
-
-def retry(
-    config: Config,
-    *,
-    import_name: str | None = None,
-    run_id: str | None = None,
-    to: Sequence[str] | None = None,
-    statuses: Sequence[str] = ("failed", "unknown"),
-    insist: bool = False,
-    clock: Callable[[], int] = wall_clock,
-    progress: Progress = lambda name, rows: None,
-    tell: Callable[[str], None] = log.warning,
-) -> list[Report]:
-    """Send dead letters again, from the staged conversions of the runs they belong to; one new run for each of those.
-
-    What may have been accepted is sent again only where the vendor counts a repeat once, or when a person ``insist``s.
-    Rows of a destination that is no longer in imports.yaml stay as they are; ``tell`` gets a sentence about them.
-    Raises ConfigError when there is no such import or destination.
-    """
-    reports: list[Report] = []
-    broken: list[SumMismatch] = []
-    with _opened(config) as ledger:
-        _judge_names(config, ledger, import_name, to)
-        words: dict[str, Any] = {"statuses": statuses, "import_name": import_name, "run_id": run_id}
-        names = _still_there(config, ledger.count_letters(**words, destinations=to), tell)
-        unsure = [] if insist else [name for name in names if not config.destination(name).facts.repeatable]
-        with Letters(ledger.letters(**words, destinations=names, unsure=unsure)) as letters:
-            for origin in letters.runs:
-                job = Job(config, _retry_run(ledger, origin, letters.runs[origin]), ledger, clock, progress)
-                try:
-                    reports.append(_retried(job, letters, insist=insist))
-                except SumMismatch as error:  # told at the end: the letters of other runs do not wait for it
-                    broken.append(error)
-    if broken:
-        raise broken[0]
-    return reports
-
-
-def doubtful(
-    config: Config, *, import_name: str | None = None, run_id: str | None = None, to: Sequence[str] | None = None
-) -> dict[str, int]:
-    """Rows per destination that may have been accepted and that `retry` sends again only if a person insists."""
-    with Ledger(config.ledger_url).open() as ledger:
-        unsure = ledger.count_letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
-    there = {name: rows for name, rows in unsure.items() if name in config.destination_names}
-    return {name: rows for name, rows in there.items() if not config.destination(name).facts.repeatable}
-
-
-def _judge_names(config: Config, ledger: Ledger, import_name: str | None, to: Sequence[str] | None) -> None:
-    """An import that has been renamed or left out since may still have letters."""
-    if import_name is not None and not ledger.latest_runs(import_name):
-        config.an_import(import_name)
-    for name in to or ():
-        config.destination(name)
-
-
-def _still_there(config: Config, rows: Mapping[str, int], tell: Callable[[str], None]) -> list[str]:
-    for name in rows.keys() - set(config.destination_names):
-        tell(f"{name} is no longer in {config.path.name}: {rows[name]:,} rows that it did not take stay as they are.")
-    return [name for name in config.destination_names if name in rows]
-
-
-def _retry_run(ledger: Ledger, origin: str, rows: Mapping[str, int]) -> RunInfo:
-    first = ledger.first_run(origin)
-    opened = ledger.open_run(
-        kind="retry",
-        import_name=first.import_name,
-        source=first.source,
-        destinations=list(rows),
-        window_ms=(first.window_start_ms, first.window_end_ms),
-        retry_of=origin,
-    )
-    ledger.rows_read(opened.run_no, rows)
-    return opened
-
-
-def _retried(job: Job, letters: Letters, *, insist: bool) -> Report:
-    try:
-        prepare(job)
-        _side_by_side(lambda name: _again(job, name, letters, insist=insist), job.destinations)
-    except ImporterError as error:
-        return finish(job, stopped=str(error))
-    return finish(job)
-
-
-def _again(job: Job, name: str, letters: Letters, *, insist: bool) -> None:
-    chunks = job.staging.chunks("conversions")
-    no_notes: Noted = []
-    found = 0
-    for chunk in chunks:
-        frame = letters.among(job.staging.run_id, name, job.staging.frame(chunk))
-        found += len(frame)
-        if frame.empty:
-            continue
-        if name in job.ledger.stops(job.run.run_no):
-            table, noted = etl.transform.unsent(frame), no_notes
-        else:
-            table, noted = etl.transform.items(frame, job.destination(name))
-        _note(job, [name], noted)
-        _load(job, name, items_of(table), insist)
-    if missing := letters.runs[job.staging.run_id][name] - found:
-        job.ledger.rows_read(job.run.run_no, {name: found})
-        raise SourceError(_never_staged(job, missing) if chunks else _gone(job, missing))
-
-
-def _never_staged(job: Job, rows: int) -> str:
-    again = "file and drop it again" if _dropped(job) else f"source and run `conversions run {job.run.import_name}`"
-    return (
-        f"{rows:,} of the rows of run {job.staging.run_id} were turned away before any destination was asked, and "
-        f"cannot be sent as they are: correct them in the {again}."
-    )
-
-
-def _gone(job: Job, rows: int) -> str:
-    again = f"`conversions run {job.run.import_name}` reads the source again and sends"
-    if file := _dropped(job):
-        again = f"dropping {file} again, its content unchanged, sends"
-    return f"The staged rows of run {job.staging.run_id} are gone, {rows:,} of them needed: {again} what is missing."
-
-
-def _dropped(job: Job) -> str:
-    """The name of the dropped file that a retry's rows come from; empty when they come from elsewhere."""
-    first = job.ledger.first_run(job.staging.run_id)
-    return first.source if first.kind == "drop" else ""
-
-
 # -- pieces
 
 
@@ -470,7 +340,8 @@ def _judge_window(config: Config, import_name: str, window: Window | None) -> No
         )
 
 
-def _opened(config: Config) -> Ledger:
+def opened(config: Config) -> Ledger:
+    """The ledger, with the process ready to stream."""
     tuning.for_streaming()
     return Ledger(config.ledger_url).open()
 
@@ -478,7 +349,7 @@ def _opened(config: Config) -> Ledger:
 @contextmanager
 def _handed_on(config: Config) -> Iterator[Ledger]:
     """The ledger for a job, which closes it at its end; closed here when it comes to no job."""
-    ledger = _opened(config)
+    ledger = opened(config)
     try:
         yield ledger
     except BaseException:
@@ -486,7 +357,8 @@ def _handed_on(config: Config) -> Iterator[Ledger]:
         raise
 
 
-def _load(job: Job, name: str, items: Sequence[Item], insist: bool) -> None:
+def deliver_items(job: Job, name: str, items: Sequence[Item], insist: bool) -> None:
+    """Bring items to their last word; ``insist``: a person wants even those that may have been accepted sent again."""
     began = time.monotonic()
     loader = Loader(
         job.destination(name),
@@ -500,7 +372,8 @@ def _load(job: Job, name: str, items: Sequence[Item], insist: bool) -> None:
     log.info("%s: %d items in %.1f s%s", name, len(items), time.monotonic() - began, ", stopped" if loader.stop else "")
 
 
-def _note(job: Job, names: Sequence[str], noted: Noted) -> None:
+def note(job: Job, names: Sequence[str], noted: Noted) -> None:
+    """Write down what is never sent, for each of these destinations."""
     job.ledger.note(job.run.run_no, names, noted)
     for name in names:
         job.progress(name, len(noted))
@@ -516,7 +389,7 @@ def _chosen(config: Config, configured: Sequence[str], wanted: Sequence[str] | N
     return list(wanted)
 
 
-def _side_by_side(
+def side_by_side(
     work: Callable[[str], None], names: Sequence[str], meanwhile: Callable[[], None] = lambda: None
 ) -> None:
     """Run ``work`` for every name in a thread of its own; all finish before the first error is raised."""

@@ -20,7 +20,7 @@ import fsspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from etl import config, drops, pipeline, receipts
+from etl import config, dead_letters, drops, pipeline, receipts
 from etl.cli import app
 from etl.drops import Outcome
 from etl.errors import ConfigError
@@ -226,7 +226,7 @@ def test_it_is_the_same_on_every_ledger(house: House, ledger_url: str) -> None:
     folder.drop("d.csv", [order(4)])
     folder.round()
     folder.house.sandbox.clear_faults()
-    pipeline.retry(folder.config)
+    dead_letters.retry(folder.config)
     folder.round()
     assert [row["converge status"] for row in folder.table("processed/d.result.csv")] == ["delivered"]
 
@@ -562,7 +562,7 @@ def test_a_vendor_that_is_down_keeps_the_file_and_retry_sends_it(folder: Inbox) 
     assert "Where delivery stopped" in page
     assert "orders.fix.csv" not in folder.names("processed"), "there is nothing that its sender could correct"
     folder.house.sandbox.clear_faults()
-    (again,) = pipeline.retry(folder.config)
+    (again,) = dead_letters.retry(folder.config)
     assert again.by_status("converge") == {"delivered": 2}
 
 
@@ -582,7 +582,7 @@ def test_after_a_retry_the_next_round_brings_the_receipts_up_to_date(inbox: Inbo
     down(inbox, rows)
     half_corrected = inbox.read("processed/orders.fix.csv") + "half corrected"
     inbox.drop("orders.fix.csv", half_corrected, below="processed")
-    (again,) = pipeline.retry(inbox.config)
+    (again,) = dead_letters.retry(inbox.config)
     assert inbox.round(after_s=0)["orders.csv"].state == "updated"
     told = inbox.table("processed/orders.result.csv")
     assert [row["converge status"] for row in told] == ["delivered", "delivered", "rejected"]
@@ -605,7 +605,7 @@ def test_a_crash_while_receipts_are_brought_up_to_date_is_made_good_by_the_next_
     folder: Inbox, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     down(folder, [order(1), order(2), bad(3)])
-    pipeline.retry(folder.config)
+    dead_letters.retry(folder.config)
 
     def dies(*_: object, **__: object) -> None:
         raise Killed
@@ -623,7 +623,7 @@ def test_a_crash_while_receipts_are_brought_up_to_date_is_made_good_by_the_next_
 def test_rows_that_a_retry_turns_away_are_to_be_corrected_in_a_file_of_their_own(folder: Inbox) -> None:
     down(folder, [order(1), order(2), bad(3)])
     folder.house.sandbox.fault(vendor="converge", status=400, times=1)
-    (again,) = pipeline.retry(folder.config)
+    (again,) = dead_letters.retry(folder.config)
     folder.round(after_s=0)
     assert again.by_status("converge") == {"delivered": 1, "refused": 1}
     fix = f"orders.{again.run.run_id}.fix.csv"
@@ -639,7 +639,7 @@ def test_receipts_stay_as_they_were_where_the_file_is_gone_and_that_is_said_once
 ) -> None:
     down(folder, [order(1), order(2), bad(3)])
     before = folder.read("processed/orders.result.csv")
-    pipeline.retry(folder.config)
+    dead_letters.retry(folder.config)
     if gone == "moved away":
         (Path(folder.root) / "processed/orders.csv").unlink()
     elif gone == "another file":
@@ -660,7 +660,7 @@ def test_a_copy_that_is_dropped_after_a_retry_is_answered_with_what_is_true_by_t
     long_ago = pipeline.wall_clock() - 3 * 86_400_000
     folder.house.sql(f"UPDATE runs SET started_at_ms = {long_ago}, finished_at_ms = {long_ago + 1}")
     folder.house.sql(f"UPDATE files SET done_at_ms = {long_ago + 2} WHERE state = 'done'")
-    pipeline.retry(folder.config)
+    dead_letters.retry(folder.config)
     folder.drop("copy.csv", rows)
     outcome = folder.round()["copy.csv"]
     then = datetime.fromtimestamp(long_ago / 1000, UTC)
@@ -686,7 +686,7 @@ def test_rows_that_failed_and_are_no_longer_staged_are_sent_when_the_file_is_dro
     folder.drop("still staged.csv", rows)
     assert folder.round()["still staged.csv"].state == "repeated"
     unstaged(folder)
-    (gone,) = pipeline.retry(folder.config)
+    (gone,) = dead_letters.retry(folder.config)
     assert "dropping orders.csv again, its content unchanged, sends what is missing" in gone.run.stop_detail
     assert folder.round() == {}, "a retry that sent nothing brings nothing up to date"
     folder.drop("again.csv", rows)
@@ -700,7 +700,7 @@ def test_rows_that_failed_and_are_no_longer_staged_are_sent_when_the_file_is_dro
         "delivered",
         "rejected",
     ]
-    assert pipeline.retry(folder.config) == []
+    assert dead_letters.retry(folder.config) == []
     unstaged(folder)
     folder.drop("third.csv", rows)
     assert folder.round()["third.csv"].state == "repeated"
@@ -709,7 +709,7 @@ def test_rows_that_failed_and_are_no_longer_staged_are_sent_when_the_file_is_dro
 
 def test_rows_that_a_retry_cannot_send_as_they_are_are_to_be_corrected_in_the_file(folder: Inbox) -> None:
     down(folder, [order(1), order(2), bad(3)])
-    (again,) = pipeline.retry(folder.config, statuses=["rejected"])
+    (again,) = dead_letters.retry(folder.config, statuses=["rejected"])
     assert again.run.stop_detail.endswith("correct them in the file and drop it again.")
 
 
@@ -771,7 +771,7 @@ def test_a_retry_of_a_forgotten_run_leaves_the_receipts_and_is_told_once(
     folder: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     down(folder, [order(1), order(2), bad(3)])
-    pipeline.retry(folder.config)
+    dead_letters.retry(folder.config)
     folder.house.sql("DELETE FROM runs WHERE kind = 'drop'")
     folder.round(after_s=0)
     assert "the ledger has forgotten some of its rows by age" in caplog.text
@@ -879,7 +879,7 @@ def test_the_command_says_what_became_of_each_file_and_its_exit_code_is_the_wors
 
 def test_the_command_says_that_receipts_were_brought_up_to_date(folder: Inbox) -> None:
     down(folder, [order(1), order(2), bad(3)])
-    pipeline.retry(folder.config)
+    dead_letters.retry(folder.config)
     told = conversions(folder, "drops")
     assert (told.exit_code, told.stdout) == (0, "orders.csv: its rows were sent again, and its receipts say so now.\n")
     assert conversions(folder, "drops").stdout == "Nothing was dropped.\n"
@@ -887,7 +887,7 @@ def test_the_command_says_that_receipts_were_brought_up_to_date(folder: Inbox) -
 
 def test_the_command_says_why_receipts_were_not_brought_up_to_date(folder: Inbox) -> None:
     down(folder, [order(1), order(2), bad(3)])
-    pipeline.retry(folder.config)
+    dead_letters.retry(folder.config)
     (Path(folder.root) / "processed/orders.csv").unlink()
     told = conversions(folder, "drops")
     assert told.exit_code == 0

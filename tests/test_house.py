@@ -28,7 +28,6 @@ FLOORS: dict[str, float] = {
     "etl.ledger": 1,
     "etl.staging": 1,
     "etl.transport": 1,
-    "etl.letters": 1,
     "etl.config": 2,  # imports.yaml is judged with the settings models of sources and destinations
     "etl.extract": 3,
     "etl.validate": 3,
@@ -40,6 +39,7 @@ FLOORS: dict[str, float] = {
     "etl.sample": 5,
     "etl.receipts": 4,
     "etl.answers": 5.5,
+    "etl.dead_letters": 5.5,
     "etl.drops": 6,
     "etl.show": 6,
     "etl.export": 6,

@@ -13,11 +13,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from etl import config, pipeline
+from etl import config, dead_letters
 from etl.cli import app
+from etl.dead_letters import Letters
 from etl.errors import SumMismatch
 from etl.ledger import Ledger, now_ms
-from etl.letters import Letters
 from etl.report import Report
 from tests.conftest import House, order
 
@@ -68,7 +68,7 @@ def test_a_destination_that_is_no_more_is_told_and_the_others_go(house: House) -
         del raw["destinations"]["converge"]
         raw["imports"]["orders"]["to"] = ["webflow_optimize"]
 
-    reports = pipeline.retry(edited(house, without), tell=told.append)
+    reports = dead_letters.retry(edited(house, without), tell=told.append)
     assert [report.by_status("webflow_optimize") for report in reports] == [{"delivered": 2}]
     assert told == ["converge is no longer in imports.yaml: 2 rows that it did not take stay as they are."]
 
@@ -91,7 +91,7 @@ def test_rows_of_an_import_that_was_renamed_go(house: House) -> None:
     failing(house, "webflow_optimize")
     failing(house, "webflow_optimize", numbers=(3,))
     renamed = edited(house, lambda raw: raw["imports"].update(shop=raw["imports"].pop("orders")))
-    reports = pipeline.retry(renamed)
+    reports = dead_letters.retry(renamed)
     assert statuses(reports) == [{"delivered": 1}, {"delivered": 2}]
     assert [report.exit_code for report in reports] == [0, 0]
 

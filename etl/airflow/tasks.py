@@ -18,7 +18,7 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from etl import config, drops, pipeline
+from etl import config, dead_letters, drops, pipeline
 from etl.airflow import secrets
 from etl.errors import ConfigError, ImporterError, SourceError, SumMismatch, trace
 from etl.ledger import Stop
@@ -140,7 +140,7 @@ def handle(file: Path, dropped: dict[str, Any]) -> None:
 def retry(file: Path, destination: str, import_name: str | None, statuses: list[str]) -> dict[str, int]:
     """Send one destination's dead letters again, never insisting; rows per status after it."""
     with _failing_for_good():
-        reports = pipeline.retry(_config(file), import_name=import_name, to=[destination], statuses=statuses)
+        reports = dead_letters.retry(_config(file), import_name=import_name, to=[destination], statuses=statuses)
     counts: dict[str, int] = {}
     for report in reports:
         log.info("%s: %s", report.run.import_name, line(report, destination))

@@ -1,0 +1,179 @@
+"""Dead letters: rows that no vendor has taken yet, sent again from the staged conversions of their runs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+import etl.transform
+from etl import pipeline
+from etl.config import Config
+from etl.errors import ImporterError, SourceError, SumMismatch
+from etl.ledger import Ledger, RunInfo
+from etl.model import Noted
+from etl.pipeline import Job, Progress, log, wall_clock
+from etl.report import Report
+from etl.staging import items_of
+
+
+def retry(
+    config: Config,
+    *,
+    import_name: str | None = None,
+    run_id: str | None = None,
+    to: Sequence[str] | None = None,
+    statuses: Sequence[str] = ("failed", "unknown"),
+    insist: bool = False,
+    clock: Callable[[], int] = wall_clock,
+    progress: Progress = lambda name, rows: None,
+    tell: Callable[[str], None] = log.warning,
+) -> list[Report]:
+    """Send dead letters again, from the staged conversions of the runs they belong to; one new run for each of those.
+
+    What may have been accepted is sent again only where the vendor counts a repeat once, or when a person ``insist``s.
+    Rows of a destination that is no longer in imports.yaml stay as they are; ``tell`` gets a sentence about them.
+    Raises ConfigError when there is no such import or destination.
+    """
+    reports: list[Report] = []
+    broken: list[SumMismatch] = []
+    with pipeline.opened(config) as ledger:
+        _judge_names(config, ledger, import_name, to)
+        words: dict[str, Any] = {"statuses": statuses, "import_name": import_name, "run_id": run_id}
+        names = _still_there(config, ledger.count_letters(**words, destinations=to), tell)
+        unsure = [] if insist else [name for name in names if not config.destination(name).facts.repeatable]
+        with Letters(ledger.letters(**words, destinations=names, unsure=unsure)) as letters:
+            for origin in letters.runs:
+                job = Job(config, _retry_run(ledger, origin, letters.runs[origin]), ledger, clock, progress)
+                try:
+                    reports.append(_retried(job, letters, insist=insist))
+                except SumMismatch as error:  # told at the end: the letters of other runs do not wait for it
+                    broken.append(error)
+    if broken:
+        raise broken[0]
+    return reports
+
+
+def doubtful(
+    config: Config, *, import_name: str | None = None, run_id: str | None = None, to: Sequence[str] | None = None
+) -> dict[str, int]:
+    """Rows per destination that may have been accepted and that `retry` sends again only if a person insists."""
+    with Ledger(config.ledger_url).open() as ledger:
+        unsure = ledger.count_letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
+    there = {name: rows for name, rows in unsure.items() if name in config.destination_names}
+    return {name: rows for name, rows in there.items() if not config.destination(name).facts.repeatable}
+
+
+def _judge_names(config: Config, ledger: Ledger, import_name: str | None, to: Sequence[str] | None) -> None:
+    """An import that has been renamed or left out since may still have letters."""
+    if import_name is not None and not ledger.latest_runs(import_name):
+        config.an_import(import_name)
+    for name in to or ():
+        config.destination(name)
+
+
+def _still_there(config: Config, rows: Mapping[str, int], tell: Callable[[str], None]) -> list[str]:
+    for name in rows.keys() - set(config.destination_names):
+        tell(f"{name} is no longer in {config.path.name}: {rows[name]:,} rows that it did not take stay as they are.")
+    return [name for name in config.destination_names if name in rows]
+
+
+def _retry_run(ledger: Ledger, origin: str, rows: Mapping[str, int]) -> RunInfo:
+    first = ledger.first_run(origin)
+    opened = ledger.open_run(
+        kind="retry",
+        import_name=first.import_name,
+        source=first.source,
+        destinations=list(rows),
+        window_ms=(first.window_start_ms, first.window_end_ms),
+        retry_of=origin,
+    )
+    ledger.rows_read(opened.run_no, rows)
+    return opened
+
+
+def _retried(job: Job, letters: Letters, *, insist: bool) -> Report:
+    try:
+        pipeline.prepare(job)
+        pipeline.side_by_side(lambda name: _again(job, name, letters, insist=insist), job.destinations)
+    except ImporterError as error:
+        return pipeline.finish(job, stopped=str(error))
+    return pipeline.finish(job)
+
+
+def _again(job: Job, name: str, letters: Letters, *, insist: bool) -> None:
+    chunks = job.staging.chunks("conversions")
+    no_notes: Noted = []
+    found = 0
+    for chunk in chunks:
+        frame = letters.among(job.staging.run_id, name, job.staging.frame(chunk))
+        found += len(frame)
+        if frame.empty:
+            continue
+        if name in job.ledger.stops(job.run.run_no):
+            table, noted = etl.transform.unsent(frame), no_notes
+        else:
+            table, noted = etl.transform.items(frame, job.destination(name))
+        pipeline.note(job, [name], noted)
+        pipeline.deliver_items(job, name, items_of(table), insist)
+    if missing := letters.runs[job.staging.run_id][name] - found:
+        job.ledger.rows_read(job.run.run_no, {name: found})
+        raise SourceError(_never_staged(job, missing) if chunks else _gone(job, missing))
+
+
+def _never_staged(job: Job, rows: int) -> str:
+    again = "file and drop it again" if _dropped(job) else f"source and run `conversions run {job.run.import_name}`"
+    return (
+        f"{rows:,} of the rows of run {job.staging.run_id} were turned away before any destination was asked, and "
+        f"cannot be sent as they are: correct them in the {again}."
+    )
+
+
+def _gone(job: Job, rows: int) -> str:
+    again = f"`conversions run {job.run.import_name}` reads the source again and sends"
+    if file := _dropped(job):
+        again = f"dropping {file} again, its content unchanged, sends"
+    return f"The staged rows of run {job.staging.run_id} are gone, {rows:,} of them needed: {again} what is missing."
+
+
+def _dropped(job: Job) -> str:
+    """The name of the dropped file that a retry's rows come from; empty when they come from elsewhere."""
+    first = job.ledger.first_run(job.staging.run_id)
+    return first.source if first.kind == "drop" else ""
+
+
+class Letters:
+    """Row numbers per import run and destination, ascending; 8 bytes each, in a temporary file.
+
+    ``found``: (run, destination, row numbers) in order, as `Ledger.letters` gives them. ``runs`` counts them: run ->
+    destination -> rows.
+    """
+
+    def __init__(self, found: Iterable[tuple[str, str, Sequence[int]]]) -> None:
+        self.runs: dict[str, dict[str, int]] = {}
+        self._starts: dict[tuple[str, str], int] = {}
+        self._file = tempfile.TemporaryFile(prefix="conversions-")  # noqa: SIM115 (closed by __exit__)
+        for run, destination, numbers in found:
+            self._starts.setdefault((run, destination), self._file.tell())
+            rows = self.runs.setdefault(run, {})
+            rows[destination] = rows.get(destination, 0) + len(numbers)
+            self._file.write(np.array(numbers, np.int64).tobytes())
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def among(self, run: str, destination: str, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a chunk (index = row number, ascending) that are to be sent again."""
+        if frame.empty:
+            return frame
+        size = self.runs[run][destination]
+        numbers = np.memmap(self._file, np.int64, "r", self._starts[run, destination], (size,))
+        first, end = np.searchsorted(numbers, [frame.index[0], frame.index[-1] + 1])
+        return frame[frame.index.isin(numbers[first:end])]
