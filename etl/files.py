@@ -93,16 +93,21 @@ def find(pattern: str, options: Mapping[str, Any] | None = None, told: str = "")
         kind = _kind(fs, path)
         if kind == "file":  # a name such as "orders [1].csv" means itself
             return [Place(fs, path, told)]
-        if _magic(path):
-            found = [one for one, info in fs.glob(path, detail=True).items() if info["type"] == "file"]
-        else:
-            found = fs.find(path) if kind else []
-    return [Place(fs, one) for one in sorted(found) if not _hidden(one, path)]
+        if kind or not _magic(path):
+            return _visible(fs, fs.find(path) if kind else [])
+        found = [one for one, info in fs.glob(path, detail=True).items() if _is_file(fs, one, info)]
+    return _visible(fs, found, named=PurePosixPath(path).name)
 
 
-def _hidden(path: str, pattern: str) -> bool:
-    mark = PurePosixPath(path).name[0]
-    return mark in "._" and not PurePosixPath(pattern).name.startswith(mark)
+def _visible(fs: Any, paths: list[str], named: str = "") -> list[Place]:
+    """The files in order, without hidden ones, which a pattern ``named`` like them asks for."""
+    marks = [mark for mark in "._" if not named.startswith(mark)]
+    return [Place(fs, path) for path in sorted(paths) if PurePosixPath(path).name[0] not in marks]
+
+
+def _is_file(fs: Any, path: str, info: Mapping[str, Any]) -> bool:
+    """A link in a listing is told as a link; what it leads to may be a file."""
+    return info["type"] == "file" or (bool(info.get("islink")) and _kind(fs, path) == "file")
 
 
 def _kind(fs: Any, path: str) -> str | None:
@@ -114,6 +119,10 @@ def _kind(fs: Any, path: str) -> str | None:
         return str(fs.info(path)["type"])
     except (FileNotFoundError, ValueError):  # ValueError: a path that none can have
         return None
+    except PermissionError:
+        if _magic(path):  # who may list a part of a bucket may not ask for what is not there; the listing will tell
+            return None
+        raise
 
 
 def _magic(path: str) -> bool:

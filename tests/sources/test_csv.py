@@ -14,6 +14,7 @@ import fsspec
 import pandas as pd
 import pytest
 import zstandard
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -172,6 +173,44 @@ def test_what_programs_leave_in_a_folder_is_no_source(tmp_path: Path) -> None:
     (tmp_path / "_orders.csv").write_text("a\n2\n")
     for path in (tmp_path / "_orders.csv", tmp_path / "_*.csv"):
         assert cells(read(path)) == [["2"]]
+
+
+def test_a_folder_of_any_name_and_links_to_files_are_read(tmp_path: Path) -> None:
+    """Links are how a container's volumes and a `latest.csv` look."""
+    folder = tmp_path / "_exports"
+    folder.mkdir()
+    (tmp_path / "store.csv").write_text("a\n1\n")
+    (folder / "latest.csv").symlink_to(tmp_path / "store.csv")
+    (folder / "whole.csv").write_text("a\n2\n")
+    (folder / "_SUCCESS").write_bytes(b"")
+    for path in (f"{folder}/", folder / "*", folder / "*.csv", f"{tmp_path}/_*/*.csv"):
+        assert cells(read(path)) == [["1"], ["2"]]
+    (folder / "broken.csv").symlink_to(tmp_path / "gone.csv")
+    assert cells(read(folder / "[lw]*.csv")) == [["1"], ["2"]]
+
+
+class _OfPrefixes(MemoryFileSystem):
+    """A bucket whose reader may list folders, and is refused where he asks for what is not there."""
+
+    protocol = "prefixes"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.replace("prefixes://", "memory://")))
+
+    def info(self, path: str, **options: Any) -> Any:
+        try:
+            return super().info(path, **options)
+        except FileNotFoundError:
+            raise PermissionError("Forbidden") from None
+
+
+def test_who_may_only_list_may_use_a_pattern() -> None:
+    fsspec.register_implementation("prefixes", _OfPrefixes, clobber=True)
+    fsspec.filesystem("memory").pipe("/exports/orders.csv", b"a\n1\n")
+    assert cells(read("prefixes://exports/*.csv")) == [["1"]]
+    with pytest.raises(SourceError, match=r"other\.csv: access was refused; check the credentials"):
+        read("prefixes://exports/other.csv")
 
 
 @pytest.mark.parametrize("path", ["${PLACE}/orders.csv", "folder/${FILE}"], ids=["in a folder", "in a name"])
