@@ -47,7 +47,7 @@ def nights(tmp_path: Path, victims: Victims) -> Iterator[Nights]:
         crm = Crm(house, Database("sqlite", f"sqlite:///{tmp_path}/crm.db"))
         house.to = ["convert", "optimizely", "converge", "kameleoon", "webflow_optimize"]
         crm.follow("changed", "12m")
-        house.import_settings["chunk_rows"] = 3
+        house.import_settings["chunk_rows"] = 6
         nights = Nights(house, victims, rows_per_night=8)
         nights.crm = crm
         yield nights
