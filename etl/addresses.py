@@ -18,4 +18,12 @@ def is_public(value: str) -> bool:
     if value.startswith(("http://", "https://")):
         url = urlsplit(value)
         return not (url.username or url.password or url.query) and url.path in ("", "/")
-    return value.startswith(("/", ".")) and Path(value).exists()
+    return value.startswith(("/", ".")) and exists(Path(value))
+
+
+def exists(path: Path) -> bool:
+    """True when something is there; a key taken for a path may be too long for one."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

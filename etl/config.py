@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from etl.addresses import is_public
+from etl.addresses import exists, is_public
 from etl.errors import ConfigError
 from schemas.columns import COLUMNS
 
@@ -34,6 +34,8 @@ Secret = Callable[[str], str | None]
 
 T = TypeVar("T", bound=BaseModel)
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+_UP_TO_HOST = re.compile(r"[a-z]+://[\w.-]+(:\d+)?")
+_AFTER_HOST = re.compile(r"(:\d+)?([/?#]|$)")
 
 
 class DropSettings(BaseModel):
@@ -262,7 +264,13 @@ class Config:
         """What is filled into addresses of a destination (``endpoint`` and the like) and is more than a host."""
         written = [value for value in self.file.destinations[destination].values() if isinstance(value, str)]
         found = [part for value in written if "://" in self._filled(value, "") for part in _REFERENCE.finditer(value)]
-        return [value for value in (self._secret(part, "") for part in found) if value and not is_public(value)]
+        filled = [(self._secret(part, ""), part) for part in found]
+        return [value for value, part in filled if value and not is_public(value) and not self._names_a_host(part)]
+
+    def _names_a_host(self, part: re.Match[str]) -> bool:
+        """True where a host, or its port, ends what stands between ``://`` and the path: what ends at @ is no host."""
+        before, after = (self._filled(text, "") for text in (part.string[: part.end()], part.string[part.end() :]))
+        return bool(_UP_TO_HOST.fullmatch(before) and _AFTER_HOST.match(after))
 
     def source(self, import_name: str) -> Source:
         """The source of an import, ready to be read."""
@@ -300,7 +308,8 @@ class Config:
             kind = sources.find(raw["type"])
         except KeyError:
             raise ConfigError(f"{where}.type: must be one of {', '.join(sources.types())}.") from None
-        return kind(_validated(kind.settings_model, raw, where), self.location, settings.get("path"))
+        validated = _validated(kind.settings_model, raw, where)
+        return kind(validated, self.location, self._told(settings["path"]) if "path" in settings else None)
 
     def check(self) -> None:
         """Judge everything: every destination and source, as if they were to be used. Raises ConfigError."""
@@ -318,6 +327,17 @@ class Config:
         if not isinstance(value, str):
             return value
         return _REFERENCE.sub(lambda found: self._secret(found, where), value)
+
+    def _told(self, path: str) -> str:
+        """The path as people may be told of it: filled in, but for ``${NAME}`` whose value may be a secret."""
+        return _REFERENCE.sub(self._told_part, path)
+
+    def _told_part(self, found: re.Match[str]) -> str:
+        value = self.secret(found["name"])
+        if not value:
+            return found["default"] or ""
+        is_place = is_public(value) or exists(self.path.parent / value)
+        return value if is_place else f"${{{found['name']}}}"
 
     def _secret(self, found: re.Match[str], where: str) -> str:
         known = self.secret(found["name"])

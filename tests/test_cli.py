@@ -197,6 +197,10 @@ def test_check_shows_reasons_and_first_requests_without_secrets(house: House) ->
         pytest.param("http://ada:${KEY}@gate.example/event", "http://ada:***@gate.example/event", id="password"),
         pytest.param("${GATE}/${KEY}/event", "http://gate.example/***/event", id="in a path"),
         pytest.param("${GATE:-http://other.example}/event", "http://gate.example/event", id="a host is no secret"),
+        pytest.param("http://${HOST}/event", "http://gate.example/event", id="a host alone"),
+        pytest.param("http://${HOST}:${PORT}/event", "http://gate.example:8443/event", id="a host and its port"),
+        pytest.param("http://${KEY}@gate.example/event", "http://***@gate.example/event", id="a user is no host"),
+        pytest.param("http://${KEY}:1@gate.example/event", "http://***:***@gate.example/event", id="nor with a port"),
     ],
 )
 def test_what_is_secret_in_an_endpoint_is_not_shown(
@@ -204,6 +208,8 @@ def test_what_is_secret_in_an_endpoint_is_not_shown(
 ) -> None:
     monkeypatch.setenv("KEY", "hush-hush")
     monkeypatch.setenv("GATE", "http://gate.example")
+    monkeypatch.setenv("HOST", "gate.example")
+    monkeypatch.setenv("PORT", "8443")
     house.overrides = {"webflow_optimize": {"endpoint": endpoint}}
     house.write([order(1)])
     told = conversions(house, "check", "orders", "--to", "webflow_optimize").output

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from etl import config
-from etl.errors import ConfigError
+from etl.errors import ConfigError, SourceError
+from etl.sources.base import Window
 
 GOOD = """
 destinations:
@@ -166,6 +167,36 @@ def test_defaults_and_places(tmp_path: Path) -> None:
     assert found.destination("converge").secrets() == ["standby"]
     assert found.ledger_url == f"sqlite:///{tmp_path}/var/ledger.db"
     assert found.staging_url == f"{tmp_path}/var/staging"
+
+
+@pytest.mark.parametrize(
+    ("path", "secrets", "told"),
+    [
+        pytest.param("${ORDERS:-o.csv}", {}, "o.csv", id="the default"),
+        pytest.param("${ORDERS:-o.csv}", {"ORDERS": "new/mine.csv"}, "new/mine.csv", id="a file that is there"),
+        pytest.param("${HERE}/new/mine.csv", {"HERE": "/"}, "//new/mine.csv", id="a folder that is there"),
+        pytest.param("${FEED}/o.csv", {"FEED": "http://feed.example"}, "http://feed.example/o.csv", id="a host"),
+        pytest.param("${ORDERS:-o.csv}", {"ORDERS": "hush-hush"}, "${ORDERS}", id="what may be a secret"),
+        pytest.param("in/${KEY}/${FILE:-o.csv}", {"KEY": "/hush" * 900}, "in/${KEY}/o.csv", id="too long for a path"),
+        pytest.param("${FEED:-http://feed.example/o.csv?key=hush}", {}, "http://feed.example/o.csv", id="a query"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_people_are_told_what_is_read_and_no_secret(
+    tmp_path: Path, kind: str, path: str, secrets: dict[str, str], told: str
+) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/mine.csv").touch()
+    text = GOOD.replace("type: csv, path: o.csv", f'type: {kind}, path: "{path}"')
+    assert judged(tmp_path, text, TOKEN="t", **secrets).source("orders").describe() == told
+
+
+def test_a_message_names_the_file_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").touch()
+    text = GOOD.replace("path: o.csv", 'path: "${ORDERS:-samples/o.csv}"')
+    source = judged(tmp_path, text, TOKEN="t", ORDERS=str(tmp_path / "mine.csv")).source("orders")
+    with pytest.raises(SourceError, match=r"^mine\.csv: the file is empty"):
+        list(source.frames(Window(), 10))
 
 
 def test_limits_never_pass_what_the_vendor_documents(tmp_path: Path) -> None:

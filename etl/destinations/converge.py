@@ -11,6 +11,7 @@ them; an alias that is constant or empty merges them for good.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -120,9 +121,16 @@ class Converge(Destination):
     def secrets(self) -> list[str]:
         """The token; of an old source, what follows the host in its URL: that takes the token's place."""
         url = urlsplit(self.endpoint)
+        path = url.path.strip("/")
         is_old = self.settings.allow_no_token or not url.path.endswith(STATIC_PATH)
-        parts = [url.path.strip("/"), url.query] if is_old else [url.query]
+        parts = [path, url.query] if is_old and not self._is_a_word(path) else [url.query]
         return [*super().secrets(), *filter(None, parts)]
+
+    def _is_a_word(self, path: str) -> bool:
+        """True for a path that guards nothing and stands in sentences too: ``converge``; beside a token, ``events``."""
+        if path in (self.name, self.settings.type):
+            return True
+        return self.settings.webhook_token is not None and re.fullmatch("[a-z]{1,11}", path) is not None
 
     def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
         """Name, moment, aliases and both objects of properties, these as JSON bytes ready to be embedded."""

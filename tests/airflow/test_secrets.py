@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from airflow_world import World
 
 TOKEN = "sandbox-converge-token"
+
+HARMLESS = """
+destinations:
+  converge: {webhook_token: a-token, endpoint: "https://gate.example/converge"}
+  webflow_optimize:
+    {customer_id: "1", api_key: an-api-key, user_domain: salesforce, endpoint: "https://${GATE}/webflow/${KEY}"}
+"""
 
 
 @pytest.fixture
@@ -126,6 +134,19 @@ def test_only_what_cannot_be_a_secret_is_shown(
     monkeypatch.setenv("A_VALUE", value)
     assert Secrets()("A_VALUE") == value
     assert bool(masked) == hidden
+
+
+def test_harmless_words_of_addresses_are_not_hidden(
+    airflow_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from etl import config
+    from etl.airflow.secrets import hide
+
+    masked: list[object] = []
+    monkeypatch.setattr("etl.airflow.secrets.mask_secret", masked.append)
+    (tmp_path / "imports.yaml").write_text(HARMLESS)
+    hide(config.load(tmp_path / "imports.yaml", {"GATE": "gate.example", "KEY": "hush-hush"}.get))
+    assert set(masked) == {"a-token", "an-api-key", "hush-hush"}
 
 
 def test_a_secret_that_nobody_has_fails_the_run_with_its_name(world: World, capsys: pytest.CaptureFixture[str]) -> None:

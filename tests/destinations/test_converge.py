@@ -61,6 +61,29 @@ def test_secret_url_of_an_old_source_is_masked_like_a_token() -> None:
     assert vendor().masked("X-Webhook-Token: not-for-logs") == "X-Webhook-Token: ***"
 
 
+@pytest.mark.parametrize(
+    ("settings", "secrets"),
+    [
+        pytest.param({"endpoint": "https://gw.example/converge"}, ["not-for-logs"], id="its own name"),
+        pytest.param({"endpoint": "https://gw.example/events"}, ["not-for-logs"], id="a word beside a token"),
+        pytest.param({"endpoint": "https://gw.example/k3y"}, ["not-for-logs", "k3y"], id="no word"),
+        pytest.param({"endpoint": OLD}, ["not-for-logs", "hooks/not-for-logs"], id="an old source with a token"),
+        pytest.param(
+            {"endpoint": "https://gw.example/converge", "webhook_token": None, "allow_no_token": True},
+            [],
+            id="its own name, no token",
+        ),
+        pytest.param(
+            {"endpoint": "https://gw.example/sesame", "webhook_token": None, "allow_no_token": True},
+            ["sesame"],
+            id="a word in the token's place",
+        ),
+    ],
+)
+def test_a_word_in_an_address_is_no_secret(settings: dict[str, Any], secrets: list[str]) -> None:
+    assert vendor(**settings).secrets() == secrets
+
+
 # -- properties
 
 
