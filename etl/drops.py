@@ -7,6 +7,9 @@ sighted                it may still be growing; `sha256` is then of its name, si
 taken ─► sending ─► delivered ─► done         everything was sent ─► moved to processed, receipts written
       └► spoilt ─► put_aside                  nothing was sent ─► moved to quarantine; may be tried again
 
+A run that was cut off goes on. Where the import's settings read the file otherwise by then, a new run takes its place;
+where they cannot read it and it is `sending`, it stays in the inbox, because part of it may have been sent.
+
 What is done and is dropped again is answered from the ledger. Where the ledger can answer no more, or rows failed and
 are no longer staged for `conversions retry`, it is taken anew: what was delivered is a duplicate, the rest is sent.
 
@@ -28,7 +31,7 @@ from typing import Any
 
 from etl import answers, files, load, pipeline, receipts
 from etl.config import Config, DropSettings
-from etl.errors import ConfigError, ImporterError, SourceError, trace
+from etl.errors import ConfigError, ImporterError, SourceChanged, SourceError, trace
 from etl.ledger import LEASE_MS, FileInfo, Ledger, now_ms
 from etl.model import Chunk, Item, Status, Verdict
 from etl.pipeline import Job, wall_clock
@@ -299,20 +302,37 @@ def _handle(config: Config, where: Box, ledger: Ledger, file: Dropped, copy: Cop
         mine = replace(mine, state=known.state, run_id=known.run_id)
     if not ledger.take_file(mine, known):
         return Outcome(file, "busy", f"{file.name} is being worked on by another process.")
-    job = _job(config, ledger, mine, file, copy, clock)
-    mine = ledger.mark_file(replace(mine, run_id=job.run.run_id))
-    with job.ledger:
-        try:
-            mine, report, why = _import(job, where, ledger, mine)
-        except BaseException as error:
-            ledger.finish_run(job.run.run_no, f"The run was ended by {type(error).__name__}.")
-            raise
+    mine, report, why = _in_a_run(config, where, ledger, mine, file, copy, clock)
     mine = ledger.mark_file(
-        replace(mine, path=_free(where, file.name, good=mine.state == DELIVERED, run_id=job.run.run_id))
+        replace(mine, path=_free(where, file.name, good=mine.state == DELIVERED, run_id=report.run.run_id))
     )
     _settle(config, where, ledger, mine, file.path, clock, copy=copy)
     state = "processed" if mine.state == DELIVERED else "quarantined"
     return Outcome(file, state, why or _nothing_in(report), mine.path, report)
+
+
+def _in_a_run(
+    config: Config, where: Box, ledger: Ledger, mine: FileInfo, file: Dropped, copy: Copy, clock: Clock
+) -> tuple[FileInfo, Report, str]:
+    """Import the file in the run that was cut off, or in a new one; what `_import` says."""
+    job = _job(config, ledger, mine, file, copy, clock)
+    mine = ledger.mark_file(replace(mine, run_id=job.run.run_id))
+    with job.ledger:
+        try:
+            return _import(job, where, ledger, mine)
+        except SourceChanged:  # the content is the same: the settings are others
+            ledger.finish_run(job.run.run_no, _READ_OTHERWISE)
+        except BaseException as error:
+            ledger.finish_run(job.run.run_no, f"The run was ended by {type(error).__name__}.")
+            raise
+    log.warning("%s: %s", file.name, _READ_OTHERWISE)
+    return _in_a_run(config, where, ledger, replace(mine, run_id=None), file, copy, clock)
+
+
+_READ_OTHERWISE = (
+    "The run was cut off, and by now the import's settings read the file otherwise: a new run takes its place, and "
+    "what was delivered is not sent again."
+)
 
 
 def _nothing_in(report: Report) -> str:
@@ -389,8 +409,12 @@ def _import(job: Job, where: Box, ledger: Ledger, mine: FileInfo) -> tuple[FileI
     try:
         pipeline.prepare(job)
         _judge(job, staged, ledger)
+    except SourceChanged:
+        raise
     except SourceError as error:
         why = str(error)
+        if mine.state == SENDING:
+            raise SourceError(f"{why} {_HALF_SENT}") from error
         _note_unsent(job, staged, "file_unusable", "Not sent: the file as a whole cannot be used.")
         report = pipeline.finish(job, stopped=why)
         return ledger.mark_file(replace(mine, state=SPOILT)), report, why
@@ -403,6 +427,12 @@ def _import(job: Job, where: Box, ledger: Ledger, mine: FileInfo) -> tuple[FileI
     pipeline.deliver_staged(job, staged)
     report = pipeline.finish(job)
     return ledger.mark_file(replace(mine, state=DELIVERED)), report, ""
+
+
+_HALF_SENT = (
+    "It could be read before, and part of it may have been sent: it stays where it is until the import's settings can "
+    "read it again."
+)
 
 
 def _judge(job: Job, staged: Mapping[str, list[Chunk]], ledger: Ledger) -> None:
@@ -625,6 +655,10 @@ def _tell_again(config: Config, where: Box, ledger: Ledger, clock: Clock) -> lis
             why = str(error)
         except ImporterError as error:
             why, began = str(error), info.done_at_ms or 0  # the next round tries again
+        except OSError as error:  # open in somebody's Excel, in cold storage, read-only: no reason to stop the others
+            told = (error.strerror or type(error).__name__).rstrip(".")
+            why = f"a file there is locked or out of reach ({told}); the next round tries again."
+            began = info.done_at_ms or 0
         sentence = "its rows were sent again, and its receipts say so now."
         if why:
             sentence = f"its receipts stay as they were before the retry: {why}"

@@ -3,6 +3,7 @@
 ImporterError
 ├── ConfigError          settings: carries the path of the key
 ├── SourceError          the source cannot be read
+│   └── SourceChanged    it can, and is not what this run has read and given results to
 ├── LookupFailed         a vendor's datafile or goals cannot be had; stops that destination
 ├── DestinationStopped   the vendor refuses everybody (401, 403, 404 …) or is down; stops that destination
 ├── Interrupted          a person or the system ended the run; what is recorded is true, the rest goes next time
@@ -25,6 +26,10 @@ class ConfigError(ImporterError):
 
 class SourceError(ImporterError):
     """A source that cannot be read at all."""
+
+
+class SourceChanged(SourceError):
+    """A run that reads its source again finds other rows, or the same ones cut or read otherwise."""
 
 
 class LookupFailed(ImporterError):

@@ -23,7 +23,7 @@ import etl.validate
 from etl import report, transport, tuning
 from etl.config import Config, ImportSettings
 from etl.destinations.base import USER_AGENT, Destination
-from etl.errors import ConfigError, ImporterError, LookupFailed, SourceError
+from etl.errors import ConfigError, ImporterError, LookupFailed, SourceChanged
 from etl.ledger import ELSEWHERE, Ledger, RunInfo, Stop
 from etl.load import Loader
 from etl.model import Checked, Chunk, Item, Noted, Status
@@ -155,7 +155,7 @@ def prepare(job: Job) -> None:
 def extract(job: Job, window: Window) -> Iterator[Chunk]:
     """Stage the source chunk by chunk, and note how many rows there were.
 
-    May be repeated in one run, over the same rows: results are found by row number. Raises SourceError for others.
+    May be repeated in one run, over the same rows: results are found by row number. Raises SourceChanged for others.
     """
     source = job.source or job.config.source(job.run.import_name)
     if source.incremental:
@@ -168,7 +168,7 @@ def extract(job: Job, window: Window) -> Iterator[Chunk]:
         for index, frame in enumerate(frames):
             if index < len(before) and not job.staging.is_same(before[index], frame):
                 rows = earlier
-                raise SourceError(_changed(source))
+                raise SourceChanged(_changed(source))
             chunk = job.staging.write("extracted", index, frame)
             rows += chunk.rows
             job.progress("read", chunk.rows)
@@ -176,7 +176,7 @@ def extract(job: Job, window: Window) -> Iterator[Chunk]:
             yield chunk
         if rows < earlier:
             rows = earlier
-            raise SourceError(_changed(source))
+            raise SourceChanged(_changed(source))
         if source.incremental:
             job.staging.note(POSITION, source.position)
     finally:

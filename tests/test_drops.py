@@ -25,6 +25,7 @@ from etl.cli import app
 from etl.drops import Outcome
 from etl.errors import ConfigError
 from etl.ledger import Ledger
+from etl.model import Chunk
 from tests.conftest import House, order
 from tests.sources import test_messy as messy
 
@@ -272,6 +273,80 @@ def test_a_crash_at_any_step_imports_nothing_twice_and_the_next_round_ends_it(
     assert [row["converge status"] for row in told] == ["delivered", "delivered", "rejected"]
     inbox.drop("again.csv", rows)
     assert inbox.round()["again.csv"].state == "repeated"
+
+
+def cut_off_while_sending(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of which two rows of five were sent when the process died."""
+    inbox.settings = {"settle_seconds": 0}
+    inbox.house.import_settings = {"chunk_rows": 2}
+    inbox.drop("orders.csv", [order(n) for n in range(1, 6)])
+    load = pipeline.load
+
+    def dies(job: pipeline.Job, name: str, chunk: Chunk) -> None:
+        if chunk.index == 1:
+            raise Killed
+        load(job, name, chunk)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("etl.pipeline.load", dies)
+        with pytest.raises(Killed):
+            inbox.round()
+    assert inbox.received() == ["order-1", "order-2"]
+
+
+OTHERWISE: dict[str, dict[str, Any]] = {
+    "larger chunks": {"chunk_rows": 3},
+    "smaller chunks": {"chunk_rows": 1},
+    "another column": {"columns": {"title": "order_id"}},
+}
+
+
+@pytest.mark.parametrize("settings", OTHERWISE.values(), ids=OTHERWISE)
+def test_a_file_cut_off_while_sending_is_sent_to_its_end_though_the_settings_read_it_otherwise_now(
+    inbox: Inbox, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off_while_sending(inbox, monkeypatch)
+    inbox.house.import_settings |= settings
+    outcome = inbox.round()["orders.csv"]
+    assert (outcome.state, outcome.exit_code) == ("processed", 0)
+    assert outcome.report is not None
+    assert outcome.report.by_status("converge") == {"delivered": 3, "duplicate": 2}
+    assert inbox.received() == [f"order-{n}" for n in range(1, 6)]
+    assert inbox.house.sandbox.counts()["converge"]["repeats"] == 0
+    assert (inbox.names(), inbox.names("quarantine")) == ([], [])
+    told = inbox.table("processed/orders.result.csv")
+    assert [row["converge status"] for row in told] == ["duplicate"] * 2 + ["delivered"] * 3
+    assert "Nothing was sent" not in inbox.read("processed/orders.summary.html")
+    ((stopped,),) = inbox.house.sql("SELECT stop_detail FROM runs ORDER BY run_no LIMIT 1")
+    assert "a new run takes its place" in stopped
+    assert inbox.round() == {}
+
+
+def test_a_file_cut_off_while_sending_is_never_put_aside_as_unsent(
+    folder: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off_while_sending(folder, monkeypatch)
+    folder.house.import_settings["columns"] = {"occurred_at": "user_id"}
+    assert folder.round()["orders.csv"].state == "processed"
+    assert folder.names("quarantine") == []
+    assert "Nothing was sent" not in folder.read("processed/orders.summary.html")
+
+
+def test_a_file_cut_off_while_sending_waits_for_settings_that_can_read_it(
+    folder: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off_while_sending(folder, monkeypatch)
+    folder.source = {"delimiter": ";"}
+    for _ in range(2):
+        outcome = folder.round()["orders.csv"]
+        assert (outcome.state, outcome.exit_code) == ("left", 2)
+        assert "no column for event_id" in outcome.sentence
+        assert "part of it may have been sent: it stays where it is" in outcome.sentence
+        assert folder.names() == ["orders.csv"]
+    folder.source = {}
+    assert folder.round()["orders.csv"].exit_code == 0
+    assert folder.received() == [f"order-{n}" for n in range(1, 6)]
+    assert [row["converge status"] for row in folder.table("processed/orders.result.csv")] == ["delivered"] * 5
 
 
 def test_a_trial_gets_the_same_answers_and_sends_nothing(inbox: Inbox) -> None:
@@ -652,6 +727,41 @@ def test_receipts_stay_as_they_were_where_the_file_is_gone_and_that_is_said_once
     caplog.clear()
     folder.round(after_s=0)
     assert "receipts" not in caplog.text
+
+
+@pytest.mark.parametrize(("verb", "locked"), [("put_file", "orders.result.csv"), ("open", "processed/orders.csv")])
+def test_receipts_that_cannot_be_written_for_now_block_no_other_file_and_are_tried_again(
+    folder: Inbox, verb: str, locked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has the result open in Excel; the file itself was moved to cold storage."""
+    down(folder, [order(1), order(2), bad(3)])
+    before = folder.read("processed/orders.result.csv")
+    dead_letters.retry(folder.config)
+    real = getattr(type(folder.fs), verb)
+
+    def refuses(self: Any, *words: Any, **more: Any) -> Any:
+        if any(str(word).endswith(locked) for word in words):
+            raise PermissionError(13, "Permission denied", locked)
+        return real(self, *words, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(folder.fs), verb, refuses)
+        for number in (7, 8):
+            folder.drop("new.csv", [order(number)])
+            outcomes = folder.round()
+            assert {name: outcome.state for name, outcome in outcomes.items()} == {
+                "orders.csv": "updated",
+                "new.csv": "processed",
+            }
+            assert outcomes["orders.csv"].sentence == (
+                "its receipts stay as they were before the retry: a file there is locked or out of reach "
+                "(Permission denied); the next round tries again."
+            )
+    assert folder.read("processed/orders.result.csv") == before
+    assert folder.round()["orders.csv"].sentence == "its rows were sent again, and its receipts say so now."
+    told = folder.table("processed/orders.result.csv")
+    assert [row["converge status"] for row in told] == ["delivered", "delivered", "rejected"]
+    assert folder.round() == {}
 
 
 def test_a_copy_that_is_dropped_after_a_retry_is_answered_with_what_is_true_by_then(folder: Inbox) -> None:
