@@ -641,7 +641,15 @@ def _finish_left(config: Config, where: Box, ledger: Ledger, clock: Clock) -> No
         if PurePosixPath(info.path).parent == PurePosixPath(where.inbox):  # its place was not chosen yet
             info = replace(info, path=_free(where, name, good=info.state == DELIVERED, run_id=run.run_id))
             ledger.mark_file(info)
-        _settle(config, where, ledger, info, f"{where.inbox}/{name}", clock)
+        try:
+            _settle(config, where, ledger, info, f"{where.inbox}/{name}", clock)
+        except files.OUT_OF_REACH as error:  # nothing more is sent of it; the next round moves and answers it
+            log.warning("%s: imported, but not moved yet: %s; the next round tries again.", name, _trouble(error))
+
+
+def _trouble(error: Exception) -> str:
+    told = (getattr(error, "strerror", "") or type(error).__name__).rstrip(".")
+    return f"a file there is locked or out of reach ({told})"
 
 
 def _tell_again(config: Config, where: Box, ledger: Ledger, clock: Clock) -> list[Outcome]:
@@ -655,10 +663,8 @@ def _tell_again(config: Config, where: Box, ledger: Ledger, clock: Clock) -> lis
             why = str(error)
         except ImporterError as error:
             why, began = str(error), info.done_at_ms or 0  # the next round tries again
-        except OSError as error:  # open in somebody's Excel, in cold storage, read-only: no reason to stop the others
-            told = (error.strerror or type(error).__name__).rstrip(".")
-            why = f"a file there is locked or out of reach ({told}); the next round tries again."
-            began = info.done_at_ms or 0
+        except files.OUT_OF_REACH as error:  # in somebody's Excel, in cold storage: no reason to stop the others
+            why, began = f"{_trouble(error)}; the next round tries again.", info.done_at_ms or 0
         sentence = "its rows were sent again, and its receipts say so now."
         if why:
             sentence = f"its receipts stay as they were before the retry: {why}"

@@ -29,6 +29,9 @@ LOGS = [logging.getLogger(name) for name in ("fsspec", "s3fs", "botocore", "aiob
 for _log in LOGS:
     _log.setLevel(logging.INFO)  # their DEBUG lines hold whole addresses, keys, and the bytes of files
 
+OUT_OF_REACH = (OSError, BotoCoreError)
+"""What file systems raise when a file is locked, refused or not to be had now."""
+
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _END_OF_WINDOW = re.compile(r"\{(?P<end>start|end)(?::(?P<format>[^{}]*))?\}")
 

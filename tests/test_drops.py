@@ -275,6 +275,27 @@ def test_a_crash_at_any_step_imports_nothing_twice_and_the_next_round_ends_it(
     assert inbox.round()["again.csv"].state == "repeated"
 
 
+def test_a_file_that_cannot_be_moved_for_now_blocks_no_other(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox.settings = {"settle_seconds": 0}
+    inbox.drop("orders.csv", [order(1)])
+    move = drops._move
+
+    def refuses(*what: Any) -> None:
+        if any("orders.csv" in str(one) for one in what):
+            raise PermissionError(13, "Permission denied")
+        move(*what)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("etl.drops._move", refuses)
+        assert inbox.round()["orders.csv"].state == "left"
+        inbox.drop("new.csv", [order(2)])
+        assert inbox.round()["new.csv"].state == "processed"
+        assert "orders.csv" in inbox.names()
+    inbox.round()
+    assert inbox.names() == []
+    assert inbox.received() == ["order-1", "order-2"]
+
+
 def cut_off_while_sending(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of which two rows of five were sent when the process died."""
     inbox.settings = {"settle_seconds": 0}
