@@ -213,11 +213,12 @@ def test_who_may_only_list_may_use_a_pattern() -> None:
         read("prefixes://exports/other.csv")
 
 
-@pytest.mark.parametrize("path", ["${PLACE}/orders.csv", "folder/${FILE}"], ids=["in a folder", "in a name"])
+@pytest.mark.parametrize("path", ["of-${PLACE}/orders.csv", "folder/${FILE}"], ids=["in a folder", "in a name"])
 def test_a_secret_in_a_path_is_told_nobody(house: House, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    folder = house.folder / ("k3y-folder" if "PLACE" in path else "folder")
+    """What is no path by itself; the name of a folder or a file that is there may be told."""
+    folder = house.folder / ("of-k3y-folder" if "PLACE" in path else "folder")
     file = folder / ("orders.csv" if "PLACE" in path else "k3y-file.csv")
-    monkeypatch.setenv("PLACE", str(folder))
+    monkeypatch.setenv("PLACE", "k3y-folder")
     monkeypatch.setenv("FILE", file.name)
     folder.mkdir()
     house.write([order(1)], str(file))
