@@ -552,7 +552,7 @@ def test_the_unexpected_is_one_sentence_and_a_traceback_on_request(
 
 def test_ctrl_c_ends_a_run_in_good_order(house: House) -> None:
     house.write([order(n) for n in range(400)])
-    house.sandbox.fault(vendor="converge", delay_ms=20)
+    house.sandbox.fault(vendor="converge", delay_ms=100)
     running = started("--config", str(house.config.path), "run", "orders", "--to", "converge")
     while not house.sandbox.counts()["converge"]["counted"]:
         assert running.poll() is None
