@@ -23,7 +23,7 @@ import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -648,8 +648,7 @@ def _finish_left(config: Config, where: Box, ledger: Ledger, clock: Clock) -> No
 
 
 def _trouble(error: Exception) -> str:
-    told = (getattr(error, "strerror", "") or type(error).__name__).rstrip(".")
-    return f"a file there is locked or out of reach ({told})"
+    return f"a file there is locked or out of reach ({files.trouble(error)})"
 
 
 def _tell_again(config: Config, where: Box, ledger: Ledger, clock: Clock) -> list[Outcome]:
@@ -681,7 +680,7 @@ def _told_again(config: Config, where: Box, ledger: Ledger, info: FileInfo, cloc
     if ledger.find_run(info.run_id) is None:
         return forgotten
     job = replace(pipeline.resume(config, info.run_id), clock=clock)
-    with closing(job.ledger), _at_hand(where, info, None) as found:
+    with job.ledger, _at_hand(where, info, None) as found:
         if found is None or found.sha256 != info.sha256:
             return f"the file is no longer at {info.path}; `conversions results` has the news."
         if _is_forgotten(job.ledger, job.run.run_no):

@@ -177,6 +177,11 @@ class _Zstd(io.RawIOBase):
         return count
 
 
+def trouble(error: Exception) -> str:
+    """What a file system says, in a word or two."""
+    return str(getattr(error, "strerror", None) or type(error).__name__).rstrip(".")
+
+
 @contextmanager
 def sentences(name: str) -> Iterator[None]:
     """Turn what a file system says into one sentence about the file."""
@@ -193,5 +198,4 @@ def sentences(name: str) -> Iterator[None]:
     except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError):
         raise SourceError(f"{name}: the compressed file is damaged or cut off.") from None
     except OSError as error:
-        told = (error.strerror or type(error).__name__).rstrip(".")
-        raise SourceError(f"{name}: cannot be read ({told}).") from None
+        raise SourceError(f"{name}: cannot be read ({trouble(error)}).") from None

@@ -29,6 +29,7 @@ WAVE_ROUNDS = 16
 """Rounds of full connections in one wave, where a doubtful row may simply be sent again; one round where it may not."""
 
 HEARTBEAT_S = LEASE_MS / 1000 / 10
+"""How often the lease of the run's claims is renewed while answers are awaited."""
 
 HALVED = frozenset({400, 413, 422})
 

@@ -12,33 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
-HEADER = (
-    "event_id",
-    "event_name",
-    "occurred_at",
-    "user_id",
-    "anonymous_id",
-    "email",
-    "phone",
-    "revenue",
-    "currency",
-    "order_id",
-    "quantity",
-    "aliases",
-    "properties",
-    "profile_properties",
-    "attributes",
-    "url",
-    "title",
-    "referrer",
-    "kameleoon_visitor_code",
-    "kameleoon_goal_id",
-    "convert_goal_id",
-    "webflow_user_id",
-    "webflow_user_domain",
-    "store",
-)
-"""Every canonical column, and an extra one. Written out here because reading them from the schema takes a second."""
+from schemas.columns import COLUMNS
+
+HEADER = (*COLUMNS, "store")
+"""Every canonical column, and an extra one."""
 
 ORDER, SIGNUP, FORM, PAGE, REFUND = "Order Completed", "Signed Up", "Form Submitted", "page", "Order Refunded"
 PATTERN = (ORDER, SIGNUP, ORDER, FORM, PAGE, ORDER, SIGNUP, ORDER, FORM, REFUND)

@@ -8,7 +8,11 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from etl.addresses import shown
+from etl.errors import SourceError
+from etl.files import Place, find, has_window, windowed
 
 
 class SourceSettings(BaseModel):
@@ -83,3 +87,34 @@ class Source:
         SourceError when the source cannot be read.
         """
         raise NotImplementedError
+
+
+class FileSettings(SourceSettings):
+    """``path``: a path, glob or folder, local or a URL; ``{start:%Y-%m-%d}`` and ``{end:…}`` take the window."""
+
+    path: str = Field(min_length=1)
+    storage: StorageSettings = StorageSettings()
+
+
+class FileSource(Source):
+    """A source that is files."""
+
+    settings: FileSettings
+
+    def describe(self) -> str:
+        """The path as configured."""
+        return shown(self.written or self.settings.path)
+
+    @property
+    def uses_window(self) -> bool:
+        """See `Source.uses_window`."""
+        return has_window(self.settings.path)
+
+    def files(self, window: Window) -> list[Place]:
+        """The files that the path names, in order of their names. Raises SourceError where there is none."""
+        pattern = windowed(self.location(self.settings.path), window.start, window.end, self.describe())
+        told = windowed(self.describe(), window.start, window.end, self.describe())
+        found = find(pattern, self.settings.storage.options(), told)
+        if not found:
+            raise SourceError(f"source: no file at {self.describe()}; check imports.….source.path.")
+        return found

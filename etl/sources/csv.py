@@ -17,13 +17,12 @@ from typing import IO, Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from etl import dialect
-from etl.addresses import shown
 from etl.errors import SourceError
-from etl.files import Place, find, has_window, opened, windowed
-from etl.sources.base import Source, SourceSettings, StorageSettings, Window
+from etl.files import Place, opened
+from etl.sources.base import FileSettings, FileSource, Window
 from schemas.columns import aside
 
 log = logging.getLogger("conversions.source")  # its warnings are shown without -v, too
@@ -44,16 +43,14 @@ _DAMAGED_TEXT = (
 _NUL = "nul_byte: The row holds NUL bytes: the file was damaged on its way; export it again."
 
 
-class CsvSettings(SourceSettings):
+class CsvSettings(FileSettings):
     """``{type: csv, path: …}``: a path, glob or folder, with ``{start:%Y-%m-%d}`` and ``{end:…}`` for the window.
 
     ``delimiter`` and ``encoding`` are needed only where the file does not show them.
     """
 
-    path: str = Field(min_length=1)
     delimiter: str | None = None
     encoding: str | None = None
-    storage: StorageSettings = StorageSettings()
 
     @field_validator("delimiter")
     @classmethod
@@ -69,36 +66,19 @@ class CsvSettings(SourceSettings):
         return None if value is None else dialect.known_codec(value)
 
 
-class CsvSource(Source):
+class CsvSource(FileSource):
     """CSV files with one header row each."""
 
     settings_model = CsvSettings
     settings: CsvSettings
 
-    def describe(self) -> str:
-        """The path as configured."""
-        return shown(self.written or self.settings.path)
-
-    @property
-    def uses_window(self) -> bool:
-        """See `Source.uses_window`."""
-        return has_window(self.settings.path)
-
     def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:
         """See `Source.frames`; files in order of their names, row numbers run on through all of them."""
         first = 1
-        for place in self._files(window):
+        for place in self.files(window):
             for frame in self._read(place, first, chunk_rows):
                 first += len(frame)
                 yield frame
-
-    def _files(self, window: Window) -> list[Place]:
-        pattern = windowed(self.location(self.settings.path), window.start, window.end, self.describe())
-        told = windowed(self.describe(), window.start, window.end, self.describe())
-        found = find(pattern, self.settings.storage.options(), told)
-        if not found:
-            raise SourceError(f"source: no file at {self.describe()}; check imports.….source.path.")
-        return found
 
     def _read(self, place: Place, first: int, chunk_rows: int) -> Iterator[pd.DataFrame]:
         with opened(place) as raw:

@@ -15,13 +15,11 @@ from urllib.parse import unquote
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field
 
 from etl import typed
-from etl.addresses import shown
 from etl.errors import SourceError
-from etl.files import Place, find, has_window, sentences, windowed
-from etl.sources.base import Source, SourceSettings, StorageSettings, Window
+from etl.files import Place, sentences
+from etl.sources.base import FileSettings, FileSource, Window
 
 BUFFER = 1024 * 1024
 """How much of a column is read at once, so that memory does not grow with a file's row groups."""
@@ -30,27 +28,15 @@ _PARTITION = re.compile(r"(?P<name>[^=/]+)=(?P<value>[^/]*)")
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
-class ParquetSettings(SourceSettings):
-    """``{type: parquet, path: …}``: a path, glob or folder; ``{start:%Y-%m-%d}`` and ``{end:…}`` take the window."""
-
-    path: str = Field(min_length=1)
-    storage: StorageSettings = StorageSettings()
+class ParquetSettings(FileSettings):
+    """``{type: parquet, path: …}``, see `FileSettings`."""
 
 
-class ParquetSource(Source):
+class ParquetSource(FileSource):
     """Parquet files that all have the same columns."""
 
     settings_model = ParquetSettings
     settings: ParquetSettings
-
-    def describe(self) -> str:
-        """The path as configured."""
-        return shown(self.written or self.settings.path)
-
-    @property
-    def uses_window(self) -> bool:
-        """See `Source.uses_window`."""
-        return has_window(self.settings.path)
 
     def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:
         """See `Source.frames`; files in order of their names, row numbers run on through all of them."""
@@ -62,7 +48,7 @@ class ParquetSource(Source):
     def _tables(self, window: Window, chunk_rows: int) -> Iterator[pa.Table]:
         """The batches of all files, with the columns of the first file in their order."""
         columns: list[str] | None = None
-        for place in self._files(window):
+        for place in self.files(window):
             with _opened(place) as file:
                 partition = self._partition(place, file.schema_arrow.names)
                 own = typed.names([*file.schema_arrow.names, *partition], place.name)
@@ -72,14 +58,6 @@ class ParquetSource(Source):
                     for name, value in partition.items():
                         table = table.append_column(name, pa.repeat(pa.scalar(value, pa.large_string()), len(table)))
                     yield table.rename_columns(own).select(columns)
-
-    def _files(self, window: Window) -> list[Place]:
-        pattern = windowed(self.location(self.settings.path), window.start, window.end, self.describe())
-        told = windowed(self.describe(), window.start, window.end, self.describe())
-        found = find(pattern, self.settings.storage.options(), told)
-        if not found:
-            raise SourceError(f"source: no file at {self.describe()}; check imports.….source.path.")
-        return found
 
     def _partition(self, place: Place, own: Sequence[str]) -> dict[str, str | None]:
         """The columns that a file's folders name; those that the file has itself stay as they are there."""
