@@ -44,10 +44,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 demo: install
-	@$(BIN)/python -m etl.airflow.demo
+	@$(BIN)/python -m etl.airflow.local.demo
 
 airflow: install
-	@exec $(BIN)/python -m etl.airflow.standalone
+	@exec $(BIN)/python -m etl.airflow.local.standalone
 
 lint: install
 	@$(BIN)/ruff check

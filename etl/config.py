@@ -14,19 +14,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from etl.addresses import exists, is_public
+from etl.columns import COLUMNS
 from etl.errors import ConfigError
-from schemas.columns import COLUMNS
-
-if TYPE_CHECKING:
-    from etl.destinations.base import Destination
-    from etl.sources import Source
+from etl.redact import exists, is_public
 
 FILE_VARIABLE = "CONVERSIONS_CONFIG"
 Secret = Callable[[str], str | None]
@@ -209,7 +205,7 @@ class Config:
         """The destinations by name, in the order of the file."""
         return list(self.file.destinations)
 
-    def an_import(self, name: str) -> ImportSettings:
+    def import_settings(self, name: str) -> ImportSettings:
         """The settings of one import; ConfigError when there is none of that name."""
         if name not in self.imports:
             known = ", ".join(self.imports) or "none"
@@ -219,7 +215,7 @@ class Config:
     @cached_property
     def ledger_url(self) -> str:
         """The ledger's URL with secrets filled in and a relative SQLite path made absolute."""
-        url = str(self._filled(self.file.ledger, "ledger"))
+        url = str(self.filled(self.file.ledger, "ledger"))
         prefix = "sqlite:///"
         if url.startswith(prefix) and not url.startswith(prefix + "/") and ":memory:" not in url:
             return prefix + str(self.local(url.removeprefix(prefix)))
@@ -228,11 +224,7 @@ class Config:
     @cached_property
     def staging_url(self) -> str:
         """Where stages hand files over: an absolute path or an fsspec URL."""
-        from etl.files import file_system
-
-        url = self.location(self._filled(self.file.staging, "staging"))
-        file_system(url, "staging")
-        return url
+        return self.location(self.filled(self.file.staging, "staging"))
 
     def local(self, path: str) -> Path:
         """A path as meant by the file: absolute, or from the folder of imports.yaml."""
@@ -245,94 +237,45 @@ class Config:
         """Like `local`, but URLs such as s3://… stay as they are."""
         return path if "://" in path else str(self.local(path))
 
-    def destination(self, name: str, lookup: Mapping[str, Any] | None = None) -> Destination:
-        """A destination with its secrets; ConfigError with the path of the key when something is wrong."""
-        from etl import destinations
-
+    def raw_destination(self, name: str) -> Mapping[str, Any]:
+        """A destination's entry with its secrets filled in, not judged yet; ConfigError when there is none of it."""
         if name not in self.file.destinations:
             known = ", ".join(self.file.destinations) or "none"
             raise ConfigError(f"destinations.{name}: there is no such destination (there is: {known}).")
-        where = f"destinations.{name}"
-        raw = self._filled({"type": name, **self.file.destinations[name]}, where)
-        try:
-            kind = destinations.find(raw["type"])
-        except KeyError:
-            raise ConfigError(f"{where}.type: must be one of {', '.join(destinations.types())}.") from None
-        return kind(name, _validated(kind.settings_model, raw, where), lookup, self._in_addresses(name))
+        filled: dict[str, Any] = self.filled({"type": name, **self.file.destinations[name]}, f"destinations.{name}")
+        return filled
 
-    def _in_addresses(self, destination: str) -> list[str]:
+    def secrets_in_addresses(self, destination: str) -> list[str]:
         """What is filled into addresses of a destination (``endpoint`` and the like) and is more than a host."""
         written = [value for value in self.file.destinations[destination].values() if isinstance(value, str)]
-        found = [part for value in written if "://" in self._filled(value, "") for part in _REFERENCE.finditer(value)]
+        found = [part for value in written if "://" in self.filled(value, "") for part in _REFERENCE.finditer(value)]
         filled = [(self._secret(part, ""), part) for part in found]
         return [value for value, part in filled if value and not is_public(value) and not self._names_a_host(part)]
 
     def _names_a_host(self, part: re.Match[str]) -> bool:
         """True where a host, or its port, ends what stands between ``://`` and the path: what ends at @ is no host."""
-        before, after = (self._filled(text, "") for text in (part.string[: part.end()], part.string[part.end() :]))
+        before, after = (self.filled(text, "") for text in (part.string[: part.end()], part.string[part.end() :]))
         return bool(_UP_TO_HOST.fullmatch(before) and _AFTER_HOST.match(after))
-
-    def source(self, import_name: str) -> Source:
-        """The source of an import, ready to be read."""
-        settings = self.an_import(import_name)
-        if settings.only_drops:
-            raise ConfigError(
-                f"imports.{import_name}.source.path: is missing; `conversions drops {import_name}` reads dropped files."
-            )
-        return self.a_source(settings.source, f"imports.{import_name}.source")
-
-    def one_file(self, import_name: str, path: str, **instead: Any) -> Source:
-        """The source that reads one local file as an import's settings say; ``instead`` replaces some (None: drops)."""
-        settings = {**self.an_import(import_name).source, **instead, "path": path}
-        kept = {key: value for key, value in settings.items() if value is not None and key != "storage"}
-        return self.a_source(kept, f"imports.{import_name}.source")
-
-    def storage(self, import_name: str) -> dict[str, Any]:
-        """How the file system of an import's drop is opened (fsspec options), as its source's ``storage`` says."""
-        from etl.sources.base import StorageSettings
-
-        where = f"imports.{import_name}.source.storage"
-        raw = self._filled(self.an_import(import_name).source.get("storage") or {}, where)
-        return _validated(StorageSettings, raw, where).options()
 
     def filled_location(self, path: str, where: str) -> str:
         """A location with its ``${VAR}`` filled in; ``where`` is the path of the key that errors name."""
-        return self.location(self._filled(path, where))
+        return self.location(self.filled(path, where))
 
-    def a_source(self, settings: Mapping[str, Any], where: str) -> Source:
-        """A source from its settings; ``where`` is the path of the key that errors name."""
-        from etl import sources
-
-        raw = self._filled(dict(settings), where)
-        try:
-            kind = sources.find(raw["type"])
-        except KeyError:
-            raise ConfigError(f"{where}.type: must be one of {', '.join(sources.types())}.") from None
-        validated = _validated(kind.settings_model, raw, where)
-        return kind(validated, self.location, self._told(settings["path"]) if "path" in settings else None)
-
-    def check(self) -> None:
-        """Judge everything: every destination and source, as if they were to be used. Raises ConfigError."""
-        for name in self.destination_names:
-            self.destination(name)
-        for name, settings in self.imports.items():
-            self.one_file(name, "any") if settings.only_drops else self.source(name)
-
-    def _filled(self, value: Any, where: str) -> Any:
+    def filled(self, value: Any, where: str) -> Any:
         """The value with every ``${NAME}`` and ``${NAME:-default}`` replaced."""
         if isinstance(value, dict):
-            return {key: self._filled(part, f"{where}.{key}") for key, part in value.items()}
+            return {key: self.filled(part, f"{where}.{key}") for key, part in value.items()}
         if isinstance(value, list):
-            return [self._filled(part, f"{where}.{place}") for place, part in enumerate(value)]
+            return [self.filled(part, f"{where}.{place}") for place, part in enumerate(value)]
         if not isinstance(value, str):
             return value
         return _REFERENCE.sub(lambda found: self._secret(found, where), value)
 
-    def _told(self, path: str) -> str:
+    def display_path(self, path: str) -> str:
         """The path as people may be told of it: filled in, but for ``${NAME}`` whose value may be a secret."""
-        return _REFERENCE.sub(self._told_part, path)
+        return _REFERENCE.sub(self._display_part, path)
 
-    def _told_part(self, found: re.Match[str]) -> str:
+    def _display_part(self, found: re.Match[str]) -> str:
         value = self.secret(found["name"])
         if not value:
             return found["default"] or ""
@@ -368,7 +311,7 @@ def load(path: str | Path | None = None, secret: Secret | None = None) -> Config
         raise ConfigError(f"{file.name} is not YAML: {_where_in_yaml(error)}.") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{file.name} is empty or not a mapping; see the README for an example.")
-    config = Config(file, _validated(_File, raw, ""), secret or os.environ.get)
+    config = Config(file, validated(_File, raw, ""), secret or os.environ.get)
     for name, settings in config.imports.items():
         for place, destination in enumerate(settings.to):
             if destination not in config.file.destinations:
@@ -421,7 +364,7 @@ def _where_in_yaml(error: yaml.YAMLError) -> str:
     return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else str(problem)
 
 
-def _validated(model: type[T], raw: Mapping[str, Any], where: str) -> T:
+def validated(model: type[T], raw: Mapping[str, Any], where: str) -> T:
     try:
         return model.model_validate(raw)
     except ValidationError as error:

@@ -33,8 +33,13 @@ class Verdict:
     detail: str = ""
 
 
-Noted = list[tuple[int, str, str, Verdict]]
-"""Rows whose way ends before the wire: (row number, event_id, event_name, verdict)."""
+class RowVerdict(NamedTuple):
+    """What is said of a row whose way ends before the wire."""
+
+    row_number: int
+    event_id: str
+    event_name: str
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long one request is tried: attempts and total time both bound it. Waits double, with jitter."""
 
     attempts: int = 5
@@ -91,7 +96,7 @@ class Item(NamedTuple):
     ``row_number`` is for people, ``event_id`` the key's second half, ``payload`` bytes encoded once. ``expires_at_ms``
     (epoch ms) is the last moment the vendor takes it, if there is one, and ``ready_at_ms`` the first; after
     ``stale_at_ms`` it goes with a remark.
-    ``note`` (code) and ``note_detail`` (sentence) travel into the result when delivered.
+    ``warning`` (code) and ``warning_detail`` (sentence) travel into the result when delivered.
     """
 
     row_number: int
@@ -102,8 +107,8 @@ class Item(NamedTuple):
     expires_at_ms: int | None = None
     stale_at_ms: int | None = None
     ready_at_ms: int | None = None
-    note: str = ""
-    note_detail: str = ""
+    warning: str = ""
+    warning_detail: str = ""
 
     def __repr__(self) -> str:
         """Without the payload, which is about a person."""
@@ -123,7 +128,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class Preview:
     """What a check of one destination found: nothing was sent and nothing written down.
 
     ``counts``: (status or ``ready``, reason) -> rows. ``noted``: the rows that would not go, the first ones of them.
@@ -132,6 +137,6 @@ class Checked:
 
     rows: int
     counts: Mapping[tuple[str, str], int]
-    noted: list[tuple[int, str, str, Verdict]]
+    noted: list[RowVerdict]
     request: Request | None
     stopped: str = ""

@@ -46,7 +46,7 @@ class Report:
 def of(ledger: Ledger, run: RunInfo) -> Report:
     """Count a run. Raises SumMismatch when rows read and statuses differ at any destination."""
     counts = ledger.counts(run.run_no)
-    offered = ledger.offered(run.run_no)
+    offered = ledger.rows_read(run.run_no)
     rows = {destination: offered.get(destination) or 0 for destination in counts}
     wrong = {name: sum(counts[name].values()) for name in counts if sum(counts[name].values()) != rows[name]}
     if wrong and not run.stop_detail:

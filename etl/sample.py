@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
-from schemas.columns import COLUMNS
+from etl.columns import COLUMNS
 
 HEADER = (*COLUMNS, "store")
 """Every canonical column, and an extra one."""

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from botocore.exceptions import BotoCoreError
 
 from etl.errors import ImporterError
+from etl.filesystem import file_system
 from etl.model import Chunk, Item
 
 _KINDS: dict[str, pa.DataType] = {
@@ -47,7 +48,7 @@ class Staging:
     def __init__(self, url: str, run_id: str) -> None:
         self.run_id = run_id
         self.root = f"{url.rstrip('/')}/{run_id}"
-        self._fs: fsspec.AbstractFileSystem = fsspec.core.url_to_fs(url)[0]
+        self._fs: fsspec.AbstractFileSystem = file_system(url, "staging")[0]
 
     def write(self, stage: str, index: int, rows: pd.DataFrame | pa.Table) -> Chunk:
         """Write one chunk of a stage, whole or not at all, and name it. A frame's index becomes ``row_number``."""
@@ -117,7 +118,7 @@ def clear(url: str, before: datetime) -> list[str]:
 
     A run's folder is its id, which begins with the time (UTC) it began. Whatever is named otherwise is left alone.
     """
-    fs, root = fsspec.core.url_to_fs(url)
+    fs, root = file_system(url, "staging")
     if not _is_there(fs, root):
         return []
     names = sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in fs.ls(root, detail=False))
@@ -129,6 +130,7 @@ def clear(url: str, before: datetime) -> list[str]:
 
 def cache(url: str) -> MutableMapping[str, bytes]:
     """Small things kept between runs beside the staged ones (looked-up datafiles)."""
+    file_system(url, "staging")
     mapper: Any = fsspec.get_mapper(f"{url.rstrip('/')}/cache")
     _is_there(mapper.fs, mapper.root)
     return cast("MutableMapping[str, bytes]", mapper)

@@ -14,8 +14,8 @@ import orjson
 import pandas as pd
 import pandera.pandas as pa
 
+from etl.columns import COLUMNS, DERIVED, REQUIRED
 from schemas.casts import DECIMAL_COMMA, POINT_OR_GROUPS, contains, date_formats, decimals, matches, nothing, times
-from schemas.columns import COLUMNS, DERIVED, REQUIRED
 from schemas.rules import optional, required, rule
 
 IDS = (
@@ -81,7 +81,7 @@ _TOTAL = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Spelling:
+class SourceFormat:
     """How a source writes what has no one form, as its import declares it; nothing here is ever guessed.
 
     ``decimal`` and ``thousands`` are the marks of its numbers (both empty: plain decimals), ``date_format`` a
@@ -108,11 +108,13 @@ def writes_commas(frame: pd.DataFrame) -> bool:
     )
 
 
-def cast(frame: pd.DataFrame, spelling: Spelling, *, now_ms: int, skew_ms: int, commas: bool = False) -> pd.DataFrame:
+def cast(
+    frame: pd.DataFrame, spelling: SourceFormat, *, now_ms: int, skew_ms: int, commas: bool = False
+) -> pd.DataFrame:
     """A frame of source columns (index = row number) made ready for `SCHEMA`.
 
     Blank text becomes null; missing canonical columns are added as null; ids keep their bytes. Adds ``occurred_at_ms``
-    (nullable Int64) and the columns of `JUDGED`, which hold what the casts found. ``commas``: the source has been seen
+    (nullable Int64) and the columns of `HELPER_COLUMNS`, what the casts found. ``commas``: the source has been seen
     to write decimal commas, so that without a declared locale nobody can tell what ``1.299`` means.
     """
     out = frame.copy(deep=False)
@@ -136,7 +138,7 @@ def cast(frame: pd.DataFrame, spelling: Spelling, *, now_ms: int, skew_ms: int, 
     return out
 
 
-JUDGED = (
+HELPER_COLUMNS = (
     "time_problem",
     "date_hint",
     "ahead",
@@ -149,7 +151,7 @@ JUDGED = (
 ``date_hint`` a setting to propose, the others names of columns or null."""
 
 
-def _plain_numbers(out: pd.DataFrame, spelling: Spelling) -> pd.DataFrame:
+def _plain_numbers(out: pd.DataFrame, spelling: SourceFormat) -> pd.DataFrame:
     wrong = nothing(out.index)
     for name in NUMBERS:
         out[name], odd = decimals(out[name], spelling.decimal, spelling.thousands)
@@ -169,7 +171,7 @@ def _is_text(column: pd.Series[Any]) -> bool:
     return isinstance(column.dtype, pd.StringDtype)
 
 
-def _spreadsheet_damage(out: pd.DataFrame, spelling: Spelling) -> tuple[pd.Series[str], pd.Series[str]]:
+def _spreadsheet_damage(out: pd.DataFrame, spelling: SourceFormat) -> tuple[pd.Series[str], pd.Series[str]]:
     """For each row the names of its rounded ids, and of its columns that hold formulas; null where there are none."""
     rounded = f"{_SCIENTIFIC}|{_ROUNDED}" if spelling.spreadsheet else _SCIENTIFIC
     ids, formulas = nothing(out.index), nothing(out.index)
@@ -206,7 +208,7 @@ def not_conversions(frame: pd.DataFrame) -> pd.Series[str]:
     ``frame`` is what `cast` made. Only a row without an id, a name or a time is ever called so.
     """
     told = nothing(frame.index)
-    short = frame[frame[list(REQUIRED)].isna().any(axis=1)].drop(columns=[*JUDGED, *DERIVED], errors="ignore")
+    short = frame[frame[list(REQUIRED)].isna().any(axis=1)].drop(columns=[*HELPER_COLUMNS, *DERIVED], errors="ignore")
     for row, cells in zip(short.index, short.itertuples(index=False), strict=True):
         given = [str(cell) for cell in cells if pd.notna(cell)]
         if not given:
@@ -322,7 +324,7 @@ SCHEMA = pa.DataFrameSchema(
 )
 """Judges the frame that `cast` made. Reason codes are the names of its checks."""
 
-ONCE = pa.DataFrameSchema(
+UNIQUE = pa.DataFrameSchema(
     {
         "first_row": optional(
             rule(

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from etl import config, dead_letters, pipeline
+from etl import config, pipeline, retry
 from etl.ledger import Ledger
 from etl.report import Report
 from etl.sandbox import Sandbox
@@ -118,7 +118,7 @@ class House:
 
     def retry(self, **options: Any) -> list[Report]:
         """Dead letters, again."""
-        return dead_letters.retry(self.config, **options)
+        return retry.retry(self.config, **options)
 
     def results(self, **options: Any) -> list[dict[str, Any]]:
         """The result table, all runs unless ``run_ids`` names some."""

@@ -413,7 +413,7 @@ def source(**settings: Any) -> Any:
     return lambda raw: raw["imports"]["orders"]["source"].update(settings)
 
 
-def an_import(**settings: Any) -> Any:
+def import_settings(**settings: Any) -> Any:
     return lambda raw: raw["imports"]["orders"].update(settings)
 
 
@@ -485,12 +485,12 @@ def an_import(**settings: Any) -> Any:
         (top(ledger="sqlite+aiosqlite:///x.db"), ["results"], "driver aiosqlite cannot be used here; write sqlite://"),
         (top(ledger="sqlite://"), ["run", "orders"], "ledger: a database in memory forgets what was delivered"),
         (
-            an_import(drop="foo://x"),
+            import_settings(drop="foo://x"),
             ["drops", "--once"],
             "imports.orders.drop.inbox: foo:// is no place that can be read",
         ),
         (
-            an_import(timezone="Europe"),
+            import_settings(timezone="Europe"),
             ["run", "orders"],
             "imports.orders.timezone: Europe is not a time zone such as Europe/Berlin",
         ),

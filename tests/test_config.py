@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from etl import config
+from etl import config, preview, sources
+from etl.destinations import make_destination
 from etl.errors import ConfigError, SourceError
 from etl.sources.base import Window
 
@@ -23,7 +24,7 @@ def judged(tmp_path: Path, text: str, **secrets: str) -> config.Config:
     path = tmp_path / "imports.yaml"
     path.write_text(text)
     found = config.load(path, secrets.get)
-    found.check()
+    preview.judge_settings(found)
     return found
 
 
@@ -146,7 +147,7 @@ def test_what_a_merge_brings_in_may_be_overridden(tmp_path: Path) -> None:
     merged = GOOD.replace("{site_code", "&site {site_code").replace(
         "imports:", "  other: {<<: *site, type: kameleoon, site_code: other}\nimports:"
     )
-    assert judged(tmp_path, merged, TOKEN="t").destination("other").settings.site_code == "other"
+    assert make_destination(judged(tmp_path, merged, TOKEN="t"), "other").settings.site_code == "other"
 
 
 @pytest.mark.parametrize("secrets", [{}, {"TOKEN": ""}], ids=["unset", "empty"])
@@ -157,14 +158,14 @@ def test_a_missing_secret_is_named_with_its_key(tmp_path: Path, secrets: dict[st
 
 def test_secrets_are_not_shown(tmp_path: Path) -> None:
     found = judged(tmp_path, GOOD, TOKEN="hush-hush")
-    destination = found.destination("converge")
+    destination = make_destination(found, "converge")
     assert "hush-hush" not in repr(found) + repr(destination.settings) + str(destination.settings)
     assert destination.secrets() == ["hush-hush"]
 
 
 def test_defaults_and_places(tmp_path: Path) -> None:
     found = judged(tmp_path, GOOD.replace("${TOKEN}", "${TOKEN:-standby}"))
-    assert found.destination("converge").secrets() == ["standby"]
+    assert make_destination(found, "converge").secrets() == ["standby"]
     assert found.ledger_url == f"sqlite:///{tmp_path}/var/ledger.db"
     assert found.staging_url == f"{tmp_path}/var/staging"
 
@@ -188,20 +189,20 @@ def test_people_are_told_what_is_read_and_no_secret(
     (tmp_path / "new").mkdir()
     (tmp_path / "new/mine.csv").touch()
     text = GOOD.replace("type: csv, path: o.csv", f'type: {kind}, path: "{path}"')
-    assert judged(tmp_path, text, TOKEN="t", **secrets).source("orders").describe() == told
+    assert sources.import_source(judged(tmp_path, text, TOKEN="t", **secrets), "orders").describe() == told
 
 
 def test_a_message_names_the_file_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").touch()
     text = GOOD.replace("path: o.csv", 'path: "${ORDERS:-samples/o.csv}"')
-    source = judged(tmp_path, text, TOKEN="t", ORDERS=str(tmp_path / "mine.csv")).source("orders")
+    source = sources.import_source(judged(tmp_path, text, TOKEN="t", ORDERS=str(tmp_path / "mine.csv")), "orders")
     with pytest.raises(SourceError, match=r"^mine\.csv: the file is empty"):
         list(source.frames(Window(), 10))
 
 
 def test_limits_never_pass_what_the_vendor_documents(tmp_path: Path) -> None:
     found = judged(tmp_path, GOOD.replace("eu}", "eu, limits: {bytes: 99000000, items: 999999}}"), TOKEN="t")
-    limits = found.destination("kameleoon").limits
+    limits = make_destination(found, "kameleoon").limits
     assert (limits.bytes, limits.items) == (3_000_000, 30_000)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from etl import pipeline
-from etl.load import soonest_first
+from etl.delivery.load import by_expiry
 from etl.model import Item
+from etl.stages import plan
 from tests.conftest import House, order
 
 DAY_MS = 86_400_000
@@ -28,8 +28,8 @@ def test_within_a_chunk_what_expires_soonest_is_sent_first(house: House) -> None
 
 def test_items_that_never_expire_keep_their_order_behind_those_that_do() -> None:
     items = [Item(n, str(n), "", b"", expires_at_ms=at) for n, at in enumerate([None, 9, None, 3, 9])]
-    assert [item.row_number for item in soonest_first(items)] == [3, 1, 4, 0, 2]
-    assert soonest_first(items[:1]) == items[:1]
+    assert [item.row_number for item in by_expiry(items)] == [3, 1, 4, 0, 2]
+    assert by_expiry(items[:1]) == items[:1]
 
 
 def test_a_stop_in_the_middle_and_a_second_run_send_the_rest_once(house: House) -> None:
@@ -52,7 +52,7 @@ def test_rows_that_expired_undelivered_are_named_with_the_run_that_failed(house:
     house.sandbox.clear_faults()
 
     def tomorrow() -> int:
-        return pipeline.wall_clock() + DAY_MS
+        return plan.wall_clock() + DAY_MS
 
     again = house.run(clock=tomorrow)
     told = {row["row_number"]: row for row in house.results(run_ids=[again.run.run_id])}
@@ -68,7 +68,7 @@ def test_a_retry_names_them_too(house: House) -> None:
     house.sandbox.fault(vendor="webflow_optimize", status=401)
     first = house.run()
     house.sandbox.clear_faults()
-    (again,) = house.retry(clock=lambda: pipeline.wall_clock() + DAY_MS)
+    (again,) = house.retry(clock=lambda: plan.wall_clock() + DAY_MS)
     (row,) = house.results(run_ids=[again.run.run_id])
     assert row["status"] == "rejected"
     assert f"run {first.run.run_id} failed to deliver it" in row["detail"]

@@ -20,12 +20,13 @@ import fsspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from etl import config, dead_letters, drops, pipeline, receipts
+from etl import config, drops, pipeline, preview, retry
 from etl.cli import app
-from etl.drops import Outcome
+from etl.drops import Outcome, receipts
 from etl.errors import ConfigError
 from etl.ledger import Ledger
 from etl.model import Chunk
+from etl.stages import plan
 from tests.conftest import House, order
 from tests.sources import test_messy as messy
 
@@ -57,7 +58,7 @@ class Inbox:
         return self.url.removeprefix("s3://").rstrip("/")
 
     def clock(self) -> int:
-        return pipeline.wall_clock() + self.ahead_ms
+        return plan.wall_clock() + self.ahead_ms
 
     def drop(self, name: str, rows: list[dict[str, str]] | str | bytes, *, below: str = "") -> None:
         path = "/".join(part for part in (self.root, below, name) if part)
@@ -227,7 +228,7 @@ def test_it_is_the_same_on_every_ledger(house: House, ledger_url: str) -> None:
     folder.drop("d.csv", [order(4)])
     folder.round()
     folder.house.sandbox.clear_faults()
-    dead_letters.retry(folder.config)
+    retry.retry(folder.config)
     folder.round()
     assert [row["converge status"] for row in folder.table("processed/d.result.csv")] == ["delivered"]
 
@@ -261,7 +262,7 @@ def test_a_crash_at_any_step_imports_nothing_twice_and_the_next_round_ends_it(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"etl.drops.{step}", dies)
+        patched.setattr(f"etl.drops.inbox.{step}", dies)
         with pytest.raises(Killed):
             inbox.round()
     inbox.round()
@@ -278,7 +279,7 @@ def test_a_crash_at_any_step_imports_nothing_twice_and_the_next_round_ends_it(
 def test_a_file_that_cannot_be_moved_for_now_blocks_no_other(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     inbox.settings = {"settle_seconds": 0}
     inbox.drop("orders.csv", [order(1)])
-    move = drops._move
+    move = drops.inbox._move
 
     def refuses(*what: Any) -> None:
         if any("orders.csv" in str(one) for one in what):
@@ -286,7 +287,7 @@ def test_a_file_that_cannot_be_moved_for_now_blocks_no_other(inbox: Inbox, monke
         move(*what)
 
     with monkeypatch.context() as patched:
-        patched.setattr("etl.drops._move", refuses)
+        patched.setattr("etl.drops.inbox._move", refuses)
         assert inbox.round()["orders.csv"].state == "left"
         inbox.drop("new.csv", [order(2)])
         assert inbox.round()["new.csv"].state == "processed"
@@ -456,7 +457,7 @@ def test_totals_and_blank_lines_are_nobodys_fault(folder: Inbox) -> None:
 def test_every_messy_file_is_answered_as_expected_and_blocks_no_other(folder: Inbox) -> None:
     folder.settings = {"settle_seconds": 0}
     folder.house.to = ["convert"]
-    folder.ahead_ms = int(messy.NOW.timestamp() * 1000) - pipeline.wall_clock()
+    folder.ahead_ms = int(messy.NOW.timestamp() * 1000) - plan.wall_clock()
     expected = {case.file: case.expected for case in messy.CASES if not case.source and not case.settings}
     assert set(expected) == {path.name for path in messy.MESSY.iterdir()}
     for name in expected:
@@ -658,7 +659,7 @@ def test_a_vendor_that_is_down_keeps_the_file_and_retry_sends_it(folder: Inbox) 
     assert "Where delivery stopped" in page
     assert "orders.fix.csv" not in folder.names("processed"), "there is nothing that its sender could correct"
     folder.house.sandbox.clear_faults()
-    (again,) = dead_letters.retry(folder.config)
+    (again,) = retry.retry(folder.config)
     assert again.by_status("converge") == {"delivered": 2}
 
 
@@ -678,7 +679,7 @@ def test_after_a_retry_the_next_round_brings_the_receipts_up_to_date(inbox: Inbo
     down(inbox, rows)
     half_corrected = inbox.read("processed/orders.fix.csv") + "half corrected"
     inbox.drop("orders.fix.csv", half_corrected, below="processed")
-    (again,) = dead_letters.retry(inbox.config)
+    (again,) = retry.retry(inbox.config)
     assert inbox.round(after_s=0)["orders.csv"].state == "updated"
     told = inbox.table("processed/orders.result.csv")
     assert [row["converge status"] for row in told] == ["delivered", "delivered", "rejected"]
@@ -696,18 +697,18 @@ def test_after_a_retry_the_next_round_brings_the_receipts_up_to_date(inbox: Inbo
     assert inbox.read("processed/orders.summary.html") == "as it is", "told once"
 
 
-@pytest.mark.parametrize("step", ["pipeline.resume", "receipts.write", "answers._stops"])
+@pytest.mark.parametrize("step", ["plan.resume", "receipts.write", "answers._stops"])
 def test_a_crash_while_receipts_are_brought_up_to_date_is_made_good_by_the_next_round(
     folder: Inbox, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     down(folder, [order(1), order(2), bad(3)])
-    dead_letters.retry(folder.config)
+    retry.retry(folder.config)
 
     def dies(*_: object, **__: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"etl.drops.{step}", dies)
+        patched.setattr(f"etl.drops.inbox.{step}", dies)
         with pytest.raises(Killed):
             folder.round(after_s=0)
     folder.round(after_s=0)
@@ -719,7 +720,7 @@ def test_a_crash_while_receipts_are_brought_up_to_date_is_made_good_by_the_next_
 def test_rows_that_a_retry_turns_away_are_to_be_corrected_in_a_file_of_their_own(folder: Inbox) -> None:
     down(folder, [order(1), order(2), bad(3)])
     folder.house.sandbox.fault(vendor="converge", status=400, times=1)
-    (again,) = dead_letters.retry(folder.config)
+    (again,) = retry.retry(folder.config)
     folder.round(after_s=0)
     assert again.by_status("converge") == {"delivered": 1, "refused": 1}
     fix = f"orders.{again.run.run_id}.fix.csv"
@@ -735,7 +736,7 @@ def test_receipts_stay_as_they_were_where_the_file_is_gone_and_that_is_said_once
 ) -> None:
     down(folder, [order(1), order(2), bad(3)])
     before = folder.read("processed/orders.result.csv")
-    dead_letters.retry(folder.config)
+    retry.retry(folder.config)
     if gone == "moved away":
         (Path(folder.root) / "processed/orders.csv").unlink()
     elif gone == "another file":
@@ -757,7 +758,7 @@ def test_receipts_that_cannot_be_written_for_now_block_no_other_file_and_are_tri
     """Somebody has the result open in Excel; the file itself was moved to cold storage."""
     down(folder, [order(1), order(2), bad(3)])
     before = folder.read("processed/orders.result.csv")
-    dead_letters.retry(folder.config)
+    retry.retry(folder.config)
     real = getattr(type(folder.fs), verb)
 
     def refuses(self: Any, *words: Any, **more: Any) -> Any:
@@ -788,10 +789,10 @@ def test_receipts_that_cannot_be_written_for_now_block_no_other_file_and_are_tri
 def test_a_copy_that_is_dropped_after_a_retry_is_answered_with_what_is_true_by_then(folder: Inbox) -> None:
     rows = [order(1), order(2), bad(3)]
     down(folder, rows)
-    long_ago = pipeline.wall_clock() - 3 * 86_400_000
+    long_ago = plan.wall_clock() - 3 * 86_400_000
     folder.house.sql(f"UPDATE runs SET started_at_ms = {long_ago}, finished_at_ms = {long_ago + 1}")
     folder.house.sql(f"UPDATE files SET done_at_ms = {long_ago + 2} WHERE state = 'done'")
-    dead_letters.retry(folder.config)
+    retry.retry(folder.config)
     folder.drop("copy.csv", rows)
     outcome = folder.round()["copy.csv"]
     then = datetime.fromtimestamp(long_ago / 1000, UTC)
@@ -817,7 +818,7 @@ def test_rows_that_failed_and_are_no_longer_staged_are_sent_when_the_file_is_dro
     folder.drop("still staged.csv", rows)
     assert folder.round()["still staged.csv"].state == "repeated"
     unstaged(folder)
-    (gone,) = dead_letters.retry(folder.config)
+    (gone,) = retry.retry(folder.config)
     assert "dropping orders.csv again, its content unchanged, sends what is missing" in gone.run.stop_detail
     assert folder.round() == {}, "a retry that sent nothing brings nothing up to date"
     folder.drop("again.csv", rows)
@@ -831,7 +832,7 @@ def test_rows_that_failed_and_are_no_longer_staged_are_sent_when_the_file_is_dro
         "delivered",
         "rejected",
     ]
-    assert dead_letters.retry(folder.config) == []
+    assert retry.retry(folder.config) == []
     unstaged(folder)
     folder.drop("third.csv", rows)
     assert folder.round()["third.csv"].state == "repeated"
@@ -840,7 +841,7 @@ def test_rows_that_failed_and_are_no_longer_staged_are_sent_when_the_file_is_dro
 
 def test_rows_that_a_retry_cannot_send_as_they_are_are_to_be_corrected_in_the_file(folder: Inbox) -> None:
     down(folder, [order(1), order(2), bad(3)])
-    (again,) = dead_letters.retry(folder.config, statuses=["rejected"])
+    (again,) = retry.retry(folder.config, statuses=["rejected"])
     assert again.run.stop_detail.endswith("correct them in the file and drop it again.")
 
 
@@ -887,7 +888,7 @@ def test_a_file_whose_cut_off_run_was_forgotten_is_taken_anew(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"etl.drops.{step}", dies)
+        patched.setattr(f"etl.drops.inbox.{step}", dies)
         with pytest.raises(Killed):
             folder.round()
     run_no = folder.house.sql("SELECT max(run_no) FROM runs")[0][0]
@@ -902,7 +903,7 @@ def test_a_retry_of_a_forgotten_run_leaves_the_receipts_and_is_told_once(
     folder: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     down(folder, [order(1), order(2), bad(3)])
-    dead_letters.retry(folder.config)
+    retry.retry(folder.config)
     folder.house.sql("DELETE FROM runs WHERE kind = 'drop'")
     folder.round(after_s=0)
     assert "the ledger has forgotten some of its rows by age" in caplog.text
@@ -916,7 +917,7 @@ CELLS = ["", "abc", "42", "-1", "007", "1e5", "'", "''x", "=A1", "1.10", "123456
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_protected_cell_comes_back_as_it_was(cell: str) -> None:
-    assert receipts.unprotected(receipts.protected(cell)) == cell
+    assert receipts.unquote(receipts.quote_for_spreadsheet(cell)) == cell
 
 
 def excel(cell: str) -> str:
@@ -955,7 +956,7 @@ REWRITTEN = [
 @pytest.mark.parametrize("cell", REWRITTEN)
 def test_a_second_round_through_excel_leaves_the_cells_of_a_fix_file_as_they_were(cell: str) -> None:
     assert excel(cell) != cell, "else this test says nothing"
-    assert receipts.unprotected(excel(receipts.protected(cell))) == cell
+    assert receipts.unquote(excel(receipts.quote_for_spreadsheet(cell))) == cell
 
 
 def test_ids_come_through_excel_with_a_fix_file_and_not_without(folder: Inbox) -> None:
@@ -973,7 +974,7 @@ def test_ids_come_through_excel_with_a_fix_file_and_not_without(folder: Inbox) -
 def test_an_import_that_only_takes_drops_has_nothing_to_run(folder: Inbox) -> None:
     with pytest.raises(ConfigError, match="conversions drops orders"):
         pipeline.run(folder.config, "orders")
-    folder.config.check()
+    preview.judge_settings(folder.config)
 
 
 def test_an_import_without_drop_takes_none(house: House) -> None:
@@ -1010,7 +1011,7 @@ def test_the_command_says_what_became_of_each_file_and_its_exit_code_is_the_wors
 
 def test_the_command_says_that_receipts_were_brought_up_to_date(folder: Inbox) -> None:
     down(folder, [order(1), order(2), bad(3)])
-    dead_letters.retry(folder.config)
+    retry.retry(folder.config)
     told = conversions(folder, "drops")
     assert (told.exit_code, told.stdout) == (0, "orders.csv: its rows were sent again, and its receipts say so now.\n")
     assert conversions(folder, "drops").stdout == "Nothing was dropped.\n"
@@ -1018,7 +1019,7 @@ def test_the_command_says_that_receipts_were_brought_up_to_date(folder: Inbox) -
 
 def test_the_command_says_why_receipts_were_not_brought_up_to_date(folder: Inbox) -> None:
     down(folder, [order(1), order(2), bad(3)])
-    dead_letters.retry(folder.config)
+    retry.retry(folder.config)
     (Path(folder.root) / "processed/orders.csv").unlink()
     told = conversions(folder, "drops")
     assert told.exit_code == 0

@@ -37,9 +37,9 @@ def items(*numbers: int, fingerprint: int = 1) -> list[Item]:
 
 
 def claim(
-    ledger: Ledger, run: RunInfo, some: list[Item], *, repeatable: bool = True, insist: bool = False
+    ledger: Ledger, run: RunInfo, some: list[Item], *, repeatable: bool = True, force_unknown: bool = False
 ) -> list[int]:
-    won = ledger.claim(run.run_no, "convert", some, repeatable=repeatable, insist=insist)
+    won = ledger.claim(run.run_no, "convert", some, repeatable=repeatable, force_unknown=force_unknown)
     return [item.row_number for item in won]
 
 
@@ -95,19 +95,19 @@ def test_a_row_that_was_not_accepted_lets_go_of_its_key(ledger: Ledger, verdict:
 
 
 @pytest.mark.parametrize(
-    ("repeatable", "insist", "won", "reason"),
+    ("repeatable", "force_unknown", "won", "reason"),
     [
         pytest.param(True, False, [1], "in_flight", id="the vendor counts a repeat once"),
         pytest.param(False, False, [], "waiting_for_a_person", id="nobody may send it again by himself"),
         pytest.param(False, True, [1], "in_flight", id="a person said so"),
     ],
 )
-def test_an_unanswered_row(ledger: Ledger, repeatable: bool, insist: bool, won: list[int], reason: str) -> None:
+def test_an_unanswered_row(ledger: Ledger, repeatable: bool, force_unknown: bool, won: list[int], reason: str) -> None:
     first, second = a_run(ledger), a_run(ledger)
     claim(ledger, first, items(1))
     record(ledger, first, items(1), LOST)
     ledger.finish_run(first.run_no)
-    assert claim(ledger, second, items(1), repeatable=repeatable, insist=insist) == won
+    assert claim(ledger, second, items(1), repeatable=repeatable, force_unknown=force_unknown) == won
     assert told(ledger, second)[1] == ("unknown", reason)
     assert told(ledger, first)[1] == ("unknown", "no_answer"), "history is not rewritten"
 
@@ -180,7 +180,7 @@ def test_the_last_word_per_event(ledger: Ledger) -> None:
     record(ledger, first, items(2, 3), FAILED)
     claim(ledger, second, items(1, 2))
     record(ledger, second, items(2), DELIVERED)
-    ledger.note(
+    ledger.record_unsent(
         third.run_no, ["convert"], [(9, "event-1", "purchase", Verdict(Status.REJECTED, "duplicate_event_id", "x"))]
     )
     with ledger.engine.connect() as connection:
@@ -200,14 +200,14 @@ def test_a_living_runs_rows_on_the_wire_are_no_dead_letters(ledger: Ledger) -> N
     letters = ledger.letters(statuses=["unknown"], import_name="orders", destinations=["convert"])
     assert list(letters) == [(run.run_id, "convert", [1])]
     assert ledger.count_letters(statuses=["unknown"], run_id=run.run_id) == {"convert": 1}
-    assert list(ledger.letters(statuses=["unknown"], unsure=["convert"])) == []
+    assert list(ledger.letters(statuses=["unknown"], no_repeat=["convert"])) == []
 
 
 def test_a_sum_that_does_not_add_up_is_never_silent(ledger: Ledger) -> None:
     run = a_run(ledger)
     claim(ledger, run, items(1, 2))
     record(ledger, run, items(1, 2), DELIVERED)
-    ledger.rows_read(run.run_no, {"convert": 3})
+    ledger.record_rows_read(run.run_no, {"convert": 3})
     with pytest.raises(SumMismatch, match="convert: 3 rows read, 2 results"):
         report.of(ledger, ledger.run(run.run_id))
 

@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from etl import pipeline
+from etl import pipeline, preview, sources
 from etl.config import ImportSettings
 from etl.errors import ConfigError, SourceError, SumMismatch
 from etl.report import Report
 from etl.sandbox import Sandbox
 from etl.sources.base import Window
+from etl.stages import extract, plan, transform, validate
 from tests.conftest import EVERYBODY, House, order
 
 DEDUPLICATING = ["optimizely", "converge", "kameleoon", "webflow_optimize"]
@@ -78,7 +79,7 @@ def test_a_repeated_event_id_is_found_however_far_back_it_stands(
     house: House, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where only a file remembers it: a small block stands for a quarter of a million rows."""
-    monkeypatch.setattr("etl.validate._BLOCK", block)
+    monkeypatch.setattr("etl.stages.validate._BLOCK", block)
     house.to, house.import_settings = ["converge"], {"chunk_rows": 3}
     house.write([order(n) for n in range(17)] + [order(n) for n in (0, 4, 16, 17, 17)])
     assert house.run().by_status("converge") == {"delivered": 18, "rejected": 4}
@@ -209,7 +210,7 @@ def test_an_answer_lost_after_the_vendor_accepted(house: House) -> None:
     second = house.run()
     assert second.by_status("convert") == {"duplicate": 20, "unknown": 10}
     assert counted(house.sandbox)["convert"] == 30
-    (third,) = house.retry(statuses=["unknown"], insist=True)
+    (third,) = house.retry(statuses=["unknown"], force_unknown=True)
     assert third.by_status("convert") == {"delivered": 10}
     assert counted(house.sandbox)["convert"] == 40, "the person took the risk: Convert counts a repeat again"
     assert house.run().by_status("convert") == {"duplicate": 30}
@@ -276,7 +277,7 @@ def test_webflow_gets_nothing_that_is_still_to_come(house: House) -> None:
     now = [int(moment.timestamp() * 1000)]
     house.to = ["webflow_optimize", "converge"]
     house.write([order(1, occurred_at=(moment + timedelta(minutes=4)).isoformat()), order(2)])
-    checked = pipeline.check(house.config, "orders", clock=lambda: now[0])
+    checked = preview.check(house.config, "orders", clock=lambda: now[0])
     assert checked["webflow_optimize"].counts == {("failed", "not_yet"): 1, ("ready", ""): 1}
     report = house.run(clock=lambda: now[0])
     assert report.by_status("converge") == {"delivered": 2}
@@ -367,13 +368,13 @@ def test_a_redirect_is_not_followed_and_stops_the_destination(house: House, loca
 
 def through_the_stages(house: House, run_id: str) -> Report:
     """Everything after `start`, each stage on its own, as the tasks of Airflow do it."""
-    job = pipeline.resume(house.config, run_id)
+    job = plan.resume(house.config, run_id)
     try:
         pipeline.prepare(job)
-        chunks = list(pipeline.validate(job, list(pipeline.extract(job, Window()))))
+        chunks = list(validate.stage(job, list(extract.stage(job, Window()))))
         for name in job.destinations:
             for chunk in chunks:
-                pipeline.load(job, name, pipeline.transform(job, name, chunk))
+                pipeline.load(job, name, transform.stage(job, name, chunk))
     except SourceError as error:
         return pipeline.finish(job, stopped=str(error))
     return pipeline.finish(job)
@@ -398,7 +399,7 @@ def test_a_run_that_reads_its_source_again_takes_no_row_for_another(
     """Somebody clears `extract` and what follows, and meanwhile the file is another."""
     house.to, house.import_settings = ["webflow_optimize"], {"chunk_rows": chunk_rows}
     house.write(FIRST)
-    job = pipeline.start(house.config, "orders")
+    job = plan.start(house.config, "orders")
     job.ledger.close()
     first = through_the_stages(house, job.run.run_id)
     house.write(rows)
@@ -418,9 +419,9 @@ def test_a_run_that_reads_its_source_again_takes_no_row_for_another(
 def test_a_run_without_results_reads_whatever_is_there_now(house: House) -> None:
     house.to = ["webflow_optimize"]
     house.write(FIRST)
-    job = pipeline.start(house.config, "orders")
+    job = plan.start(house.config, "orders")
     with job.ledger:
-        assert [chunk.rows for chunk in pipeline.extract(job, Window())] == [3]
+        assert [chunk.rows for chunk in extract.stage(job, Window())] == [3]
     house.write([order(7)])
     assert through_the_stages(house, job.run.run_id).by_status("webflow_optimize") == {"delivered": 1}
 
@@ -477,7 +478,7 @@ def test_staged_files_are_their_owners_only(house: House) -> None:
 
 def test_check_sends_nothing_and_writes_nothing(house: House) -> None:
     house.write([order(1), order(2, event_name="Never Heard Of"), order(3, occurred_at="2020-01-01T00:00:00Z")])
-    checked = pipeline.check(house.config, "orders")
+    checked = preview.check(house.config, "orders")
     assert checked["optimizely"].counts == {("ready", ""): 2, ("rejected", "unknown_event_key"): 1}
     assert checked["webflow_optimize"].counts[("rejected", "too_old")] == 1
     assert checked["kameleoon"].counts[("skipped", "not_in_mapping")] == 1
@@ -538,5 +539,5 @@ def test_the_csv_reader_streams(house: House) -> None:
         out = csv.writer(file)
         out.writerow(["event_id", "event_name", "occurred_at"])
         out.writerows([str(n), "x", "2026-01-01T00:00:00Z"] for n in range(1000))
-    frames = house.config.source("orders").frames(Window(), 300)
+    frames = sources.import_source(house.config, "orders").frames(Window(), 300)
     assert [len(frame) for frame in frames] == [300, 300, 300, 100]

@@ -13,12 +13,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from etl import config, dead_letters
+from etl import config, retry
 from etl.cli import app
-from etl.dead_letters import Letters
 from etl.errors import SumMismatch
 from etl.ledger import Ledger, now_ms
 from etl.report import Report
+from etl.retry import Letters
 from tests.conftest import House, order
 
 
@@ -68,7 +68,7 @@ def test_a_destination_that_is_no_more_is_told_and_the_others_go(house: House) -
         del raw["destinations"]["converge"]
         raw["imports"]["orders"]["to"] = ["webflow_optimize"]
 
-    reports = dead_letters.retry(edited(house, without), tell=told.append)
+    reports = retry.retry(edited(house, without), on_skip=told.append)
     assert [report.by_status("webflow_optimize") for report in reports] == [{"delivered": 2}]
     assert told == ["converge is no longer in imports.yaml: 2 rows that it did not take stay as they are."]
 
@@ -91,7 +91,7 @@ def test_rows_of_an_import_that_was_renamed_go(house: House) -> None:
     failing(house, "webflow_optimize")
     failing(house, "webflow_optimize", numbers=(3,))
     renamed = edited(house, lambda raw: raw["imports"].update(shop=raw["imports"].pop("orders")))
-    reports = dead_letters.retry(renamed)
+    reports = retry.retry(renamed)
     assert statuses(reports) == [{"delivered": 1}, {"delivered": 2}]
     assert [report.exit_code for report in reports] == [0, 0]
 
@@ -120,13 +120,13 @@ def test_staged_rows_that_are_gone_hold_no_other_run_up(house: House) -> None:
 def test_a_sum_that_differs_is_told_when_the_others_have_gone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(house, "webflow_optimize")
     failing(house, "webflow_optimize", numbers=(3,))
-    real, asked = Ledger.offered, []
+    real, asked = Ledger.rows_read, []
 
-    def offered(self: Ledger, run_no: int) -> dict[str, int | None]:
+    def rows_read(self: Ledger, run_no: int) -> dict[str, int | None]:
         asked.append(run_no)
         return {**real(self, run_no), **({"webflow_optimize": 7} if len(asked) == 1 else {})}
 
-    monkeypatch.setattr(Ledger, "offered", offered)
+    monkeypatch.setattr(Ledger, "rows_read", rows_read)
     with pytest.raises(SumMismatch, match=r"7 rows read, [12] results"):
         house.retry()
     assert counts(house, "webflow_optimize") == 3

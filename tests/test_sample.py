@@ -16,8 +16,9 @@ import pandera.pandas as pa
 import pytest
 import yaml
 
-from etl import config, pipeline, sample
+from etl import config, preview, sample
 from etl.config import Config
+from etl.destinations import make_destination
 from etl.sandbox import Sandbox
 from schemas import conversion
 
@@ -90,7 +91,7 @@ def written(
 
 def reasons(config: Config) -> set[str]:
     """Why rows of the sample are turned away, at any destination."""
-    checked = pipeline.check(config, "store_orders", clock=clock)
+    checked = preview.check(config, "store_orders", clock=clock)
     assert not any(each.stopped for each in checked.values())
     return {reason for each in checked.values() for status, reason in each.counts if status != "ready"}
 
@@ -101,10 +102,10 @@ def codes(schema: pa.DataFrameSchema) -> set[str]:
 
 def all_codes(config: Config) -> set[str]:
     """Every reason that these settings know."""
-    found = codes(conversion.SCHEMA) | codes(conversion.ONCE) | NOT_IN_SCHEMAS
+    found = codes(conversion.SCHEMA) | codes(conversion.UNIQUE) | NOT_IN_SCHEMAS
     for name in config.destination_names:
         lookup = {"goals": {}} if name == "convert" and "goals_url" in config.file.destinations[name] else {}
-        destination = config.destination(name, lookup)
+        destination = make_destination(config, name, lookup)
         found |= codes(destination.schema()) | {destination.facts.expired[0]}
     return found
 
@@ -131,7 +132,7 @@ def test_the_two_settings_know_every_reason_that_schemas_write_down(default: Con
 
 
 def test_a_row_tells_what_is_wrong_with_it(default: Config) -> None:
-    checked = pipeline.check(default, "store_orders", clock=clock)
+    checked = preview.check(default, "store_orders", clock=clock)
     bad = {row[1] for each in checked.values() for row in each.noted if row[3].status == "rejected"}
     assert all(event_id.startswith("demo-") and not event_id.startswith("demo-good") for event_id in bad - {""})
     for each in checked.values():
@@ -142,7 +143,7 @@ def test_a_row_tells_what_is_wrong_with_it(default: Config) -> None:
 def test_good_rows_are_good_at_every_vendor(default: Config, tmp_path: Path) -> None:
     file = tmp_path / "good.csv"
     file.write_text(text_of(sample.rows(50, NOW)), encoding="utf-8")
-    for each in pipeline.check(default, file=str(file), clock=clock).values():
+    for each in preview.check(default, file=str(file), clock=clock).values():
         assert each.rows == 50
         assert {status for status, _ in each.counts} <= {"ready", "skipped"}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from etl import pipeline
+from etl import preview
 from etl.sandbox import Credentials, Sandbox
 from tests.conftest import House, order
 
@@ -33,7 +33,7 @@ def both_ways(house: House, vendor: str, rows: list[dict[str, str]]) -> list[Any
     """The bodies that arrive at the sandbox, after seeing that `check` showed the first of them."""
     house.to = [vendor]
     house.write(rows)
-    shown = pipeline.check(house.config, "orders", clock=lambda: NOW_MS)[vendor].request
+    shown = preview.check(house.config, "orders", clock=lambda: NOW_MS)[vendor].request
     report = house.run(clock=lambda: NOW_MS)
     assert report.by_status(vendor) == {"delivered": len(rows)}
     bodies = [exact(request["body"]) for request in house.sandbox.requests(vendor)]

@@ -11,7 +11,7 @@ import sys
 from airflow.models.pool import Pool
 
 from etl.airflow import parse
-from etl.airflow.home import ROOT
+from etl.airflow.local.home import ROOT
 from etl.errors import ConfigError
 
 

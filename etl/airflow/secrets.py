@@ -17,9 +17,11 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
-from etl.addresses import is_public as _is_public
+from etl import sources
 from etl.config import Config
+from etl.destinations import make_destination
 from etl.errors import ConfigError
+from etl.redact import is_public as _is_public
 
 DATABASES = ("postgres", "mysql", "sqlite")
 """Types of connections that stand for a whole URL."""
@@ -52,7 +54,7 @@ def _in_destinations(loaded: Config) -> set[str]:
     found: set[str] = set()
     for name in loaded.destination_names:
         with suppress(ConfigError):
-            found.update(loaded.destination(name).secrets())
+            found.update(make_destination(loaded, name).secrets())
     return found
 
 
@@ -63,7 +65,7 @@ def _in_addresses(loaded: Config) -> set[str]:
     for name, settings in loaded.imports.items():
         given += [settings.source.get("url"), settings.source.get("path"), settings.drop and settings.drop.inbox]
         with suppress(ConfigError):
-            found.add(loaded.storage(name).get("secret"))
+            found.add(sources.storage_options(loaded, name).get("secret"))
     for place in filter(None, given):
         with suppress(ConfigError, ValueError):
             url = urlsplit(loaded.filled_location(str(place), "address"))

@@ -18,14 +18,19 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from etl import config, dead_letters, drops, pipeline
+from etl import config, drops, pipeline
+from etl import retry as dead_letters
 from etl.airflow import secrets
 from etl.errors import ConfigError, ImporterError, SourceError, SumMismatch, trace
 from etl.ledger import Stop
 from etl.model import Chunk
-from etl.pipeline import Job
 from etl.report import Report
 from etl.sources.base import Window
+from etl.stages import extract as extraction
+from etl.stages import plan
+from etl.stages import transform as transformation
+from etl.stages import validate as validation
+from etl.stages.plan import Job
 
 log = logging.getLogger("conversions")
 
@@ -47,7 +52,7 @@ Staged = dict[str, Any]
 def start(file: Path, import_name: str, begin: datetime | None, end: datetime | None) -> str:
     """Judge the settings, write the run down and name it."""
     with _failing_for_good():
-        job = pipeline.start(_config(file), import_name, window=window(begin, end))
+        job = plan.start(_config(file), import_name, window=window(begin, end))
         job.ledger.close()
     log.info("%s: run %s begins", import_name, job.run.run_id)
     return job.run.run_id
@@ -62,7 +67,7 @@ def prepare(file: Path, run_id: str) -> None:
 def extract(file: Path, run_id: str, begin: datetime | None, end: datetime | None) -> list[Staged]:
     """Stage the source; the chunks in order."""
     with _stage(file, run_id) as job:
-        chunks = [asdict(chunk) for chunk in pipeline.extract(job, window(begin, end))]
+        chunks = [asdict(chunk) for chunk in extraction.stage(job, window(begin, end))]
         most = conf.getint("core", "max_map_length")
         if len(chunks) > most:
             raise SourceError(
@@ -75,13 +80,13 @@ def extract(file: Path, run_id: str, begin: datetime | None, end: datetime | Non
 def validate(file: Path, run_id: str, chunks: list[Staged]) -> list[Staged]:
     """Judge every row of all chunks, in order, because an event_id may return in a later chunk."""
     with _stage(file, run_id) as job:
-        return [asdict(chunk) for chunk in pipeline.validate(job, (Chunk(**chunk) for chunk in chunks))]
+        return [asdict(chunk) for chunk in validation.stage(job, (Chunk(**chunk) for chunk in chunks))]
 
 
 def transform(file: Path, run_id: str, destination: str, chunk: Staged) -> Staged:
     """One chunk in one vendor's words."""
     with _stage_of(file, run_id, destination) as job:
-        return asdict(pipeline.transform(job, destination, Chunk(**chunk)))
+        return asdict(transformation.stage(job, destination, Chunk(**chunk)))
 
 
 def load(file: Path, run_id: str, destination: str, chunk: Staged) -> None:
@@ -214,7 +219,7 @@ def _failing_for_good() -> Iterator[None]:
 def _resumed(file: Path, run_id: str) -> Iterator[Job]:
     """The run that `start` wrote down, for one task; the ledger is closed after it."""
     with _failing_for_good():
-        job = pipeline.resume(_config(file), run_id)
+        job = plan.resume(_config(file), run_id)
         try:
             yield job
         finally:

@@ -19,7 +19,7 @@ import pandera.pandas as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from etl import __version__
-from etl.model import Fetch, Limits, Patience, Request, Response, Status, Verdict
+from etl.model import Fetch, Limits, Request, Response, RetryPolicy, Status, Verdict
 from schemas.casts import matches
 
 USER_AGENT = f"offline-conversions/{__version__}"
@@ -114,7 +114,7 @@ class Facts:
     all_or_nothing: bool
     requires: tuple[str, ...]
     hints: Mapping[int, str] = field(default_factory=dict)
-    patience: Patience = field(default_factory=Patience)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     expired: tuple[str, str] = ("too_old", "The vendor no longer takes a conversion this old.")
     stale: tuple[str, str] = ("stale", "The vendor may ignore a conversion this old.")
     early: tuple[str, str] = (
@@ -160,9 +160,9 @@ class Destination:
         )
 
     @cached_property
-    def patience(self) -> Patience:
+    def retry_policy(self) -> RetryPolicy:
         """The vendor's defaults, overridden by ``retry:``."""
-        return replace(self.facts.patience, **self.settings.retry.model_dump(exclude_none=True))
+        return replace(self.facts.retry_policy, **self.settings.retry.model_dump(exclude_none=True))
 
     @cached_property
     def envelope_bytes(self) -> int:
@@ -197,7 +197,7 @@ class Destination:
 
     # -- the row's way
 
-    def private(self, conversions: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[bool]]:
+    def hash_personal(self, conversions: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[bool]]:
         """The conversions with ``email`` and ``phone`` hashed as ``hash:`` says, and where a phone number cannot be.
 
         A number without its country code is nobody's in particular: its hash would match no one, or another person.
@@ -303,14 +303,14 @@ def _sha256(text: str, how: Hashing) -> str:
     return hashlib.sha256(forms.get(how, text).encode()).hexdigest()
 
 
-def by_text(column: pd.Series[str], answer: Callable[[str], str | None]) -> pd.Series[str]:
+def map_distinct(column: pd.Series[str], answer: Callable[[str], str | None]) -> pd.Series[str]:
     """The answer for each text, asked once per distinct one; nulls stay."""
     codes, distinct = pd.factorize(column)
     answers = pd.array([answer(text) for text in distinct], dtype="str")
     return cast("pd.Series[str]", pd.Series(answers.take(codes, allow_fill=True), index=column.index))
 
 
-def cells(frame: pd.DataFrame, name: str) -> list[Any]:
+def to_python(frame: pd.DataFrame, name: str) -> list[Any]:
     """A column as a list in which every kind of null is None."""
     column = frame[name]
     return column.astype("object").where(column.notna(), None).tolist()

@@ -22,7 +22,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import Field, ValidationInfo, field_validator
 
-from etl.destinations.base import Destination, Facts, Secret, Settings, Text, cells, encoded, number
+from etl.destinations.base import Destination, Facts, Secret, Settings, Text, encoded, number, to_python
 from etl.model import Limits, Request
 from schemas import converge as schema
 from schemas.casts import texts
@@ -139,14 +139,14 @@ class Converge(Destination):
         out["timestamp"] = _moments(conversions["occurred_at_ms"])
         self._aliases(out, conversions)
         self._properties(out, conversions)
-        profile = zip(cells(conversions, "profile_properties"), _records(conversions, PROFILE_NAMES), strict=True)
+        profile = zip(to_python(conversions, "profile_properties"), _records(conversions, PROFILE_NAMES), strict=True)
         out["profile_properties"] = [_extended(*_read(text, added), added) for text, added in profile]
         return out
 
     def _aliases(self, out: pd.DataFrame, own: pd.DataFrame) -> None:
         """The aliases as given, then those built from columns, each once; how many, and what is wrong with them."""
         built = [_built(own, column) for column in self.settings.aliases_from]
-        found = [_distinct(text, row) for text, *row in zip(cells(own, "aliases"), *built, strict=True)]
+        found = [_distinct(text, row) for text, *row in zip(to_python(own, "aliases"), *built, strict=True)]
         out["aliases"] = pd.Series([aliases for aliases, _ in found], index=own.index, dtype="object")
         out["alias_fault"] = texts([fault for _, fault in found], own.index)
         out["alias_count"] = pd.Series([len(aliases) for aliases, _ in found], index=own.index, dtype="Int64")
@@ -155,7 +155,7 @@ class Converge(Destination):
     def _properties(self, out: pd.DataFrame, own: pd.DataFrame) -> None:
         """Each row's JSON object with what its columns add under the spec's names, and what the spec says of that."""
         added = _records(own, {**SPEC_NAMES, **{name: name for name in extras(own)}})
-        rows = zip(cells(out, "name"), cells(own, "properties"), added, cells(out, "aliases"), strict=True)
+        rows = zip(to_python(out, "name"), to_python(own, "properties"), added, to_python(out, "aliases"), strict=True)
         described = [self._described(*row) for row in rows]
         out["properties"] = [properties for properties, _ in described]
         codes = texts([told and told[0] for _, told in described], own.index)
@@ -191,7 +191,7 @@ class Converge(Destination):
                 }
             )
             for name, event_id, properties, profile, aliases, timestamp in zip(
-                *(cells(frame, column) for column in columns), strict=True
+                *(to_python(frame, column) for column in columns), strict=True
             )
         ]
 
@@ -215,7 +215,7 @@ def _moments(occurred_at_ms: pd.Series[int]) -> pd.Series[str]:
 def _built(own: pd.DataFrame, column: str) -> list[str | None]:
     """Aliases made of a column: e-mails trimmed and in lower case, as public integrations do it; ids as they are."""
     values = own[column].str.strip().str.lower() if column == "email" else own[column]
-    return cells((URNS[column] + values).to_frame(), column)
+    return to_python((URNS[column] + values).to_frame(), column)
 
 
 def _distinct(text: str | None, built: list[str | None]) -> tuple[list[str], str | None]:
@@ -277,7 +277,7 @@ def _records(own: pd.DataFrame, names: Mapping[str, str]) -> Iterator[dict[str, 
 
 
 def _values(own: pd.DataFrame, column: str) -> list[Any]:
-    values = cells(own, column)
+    values = to_python(own, column)
     if column not in NUMBERS:
         return values
     plain = is_decimal(own[column])

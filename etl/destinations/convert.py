@@ -54,11 +54,11 @@ from etl.destinations.base import (
     Settings,
     Text,
     Url,
-    by_text,
-    cells,
     encoded,
     hashed,
+    map_distinct,
     number,
+    to_python,
 )
 from etl.errors import LookupFailed
 from etl.model import Fetch, Limits, Request, Response, Status, Verdict
@@ -206,11 +206,13 @@ class Convert(Destination):
         What is named but leads to no id stays as it is, for the rules to refuse.
         """
         events = own["event_name"]
-        named = own["convert_goal_id"].fillna(self._page_goals(own)).fillna(by_text(events, self.settings.events.get))
-        return by_text(named, lambda text: self._goal_id(text) or text).fillna(by_text(events, self._goal_id))
+        named = (
+            own["convert_goal_id"].fillna(self._page_goals(own)).fillna(map_distinct(events, self.settings.events.get))
+        )
+        return map_distinct(named, lambda text: self._goal_id(text) or text).fillna(map_distinct(events, self._goal_id))
 
     def _page_goals(self, own: pd.DataFrame) -> pd.Series[str]:
-        return by_text(own["url"].where(own["event_name"] == "page"), self._page_goal)
+        return map_distinct(own["url"].where(own["event_name"] == "page"), self._page_goal)
 
     def _page_goal(self, url: str) -> str | None:
         return next((goal for pattern, goal in self.settings.page_goals.items() if fnmatchcase(url, pattern)), None)
@@ -233,7 +235,7 @@ class Convert(Destination):
     def items(self, frame: pd.DataFrame) -> list[bytes]:
         """One visitor object per conversion: a bare event, and where there is something to tell a second with it."""
         names = ("visitor_id", "goal_id", "revenue", "quantity", "order_id", "bucketing")
-        rows = zip(*(cells(frame, name) for name in names), strict=True)
+        rows = zip(*(to_python(frame, name) for name in names), strict=True)
         return [
             encoded({"visitorId": visitor, "events": self._events(goal, _goal_data(amount, count, order), bucketing)})
             for visitor, goal, amount, count, order, bucketing in rows

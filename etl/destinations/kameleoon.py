@@ -24,7 +24,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from etl import json_columns
 from etl.destinations.base import Destination, Facts, Settings, Text, digits
 from etl.json_columns import around, column, joined, quoted
-from etl.model import Limits, Patience, Request
+from etl.model import Limits, Request, RetryPolicy
 from schemas import kameleoon as schema
 from schemas.casts import WHOLE, matches, nothing, texts
 from schemas.rules import is_negative
@@ -95,7 +95,7 @@ class Kameleoon(Destination):
         ),
         # 3 MB a body is documented, no number of events; the vendor's libraries stop at 2.6 M characters and send once
         # a second. Rate limits count per IP address, so that more connections win nothing.
-        patience=Patience(first_wait_s=5.0),
+        retry_policy=RetryPolicy(first_wait_s=5.0),
         limits=Limits(items=5_000, bytes=2_500_000, connections=1, spacing_ms=1000),
         max_items=30_000,
         max_bytes=3_000_000,

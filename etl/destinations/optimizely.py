@@ -58,10 +58,10 @@ from etl.destinations.base import (
     Secret,
     Settings,
     Text,
-    by_text,
-    cells,
     digits,
     hashed,
+    map_distinct,
+    to_python,
 )
 from etl.errors import LookupFailed
 from etl.json_columns import around, column, joined, listed, quoted
@@ -204,13 +204,13 @@ class Optimizely(Destination):
         """Resolve event, visitor (hashed where configured) and money; tags and attributes become JSON text."""
         own, settings = conversions, self.settings
         out = own[["event_id", "event_name", "occurred_at_ms", "revenue", "currency", "order_id"]].copy(deep=False)
-        out["event_key"] = by_text(own["event_name"], self._event_key)
-        out["entity_id"] = by_text(out["event_key"], self._ids.get)
+        out["event_key"] = map_distinct(own["event_name"], self._event_key)
+        out["entity_id"] = map_distinct(out["event_key"], self._ids.get)
         out["advice"] = self._advice(out["event_key"].mask(out["entity_id"].notna()))
         out["visitor_id"] = hashed(own["user_id"].fillna(own["anonymous_id"]), settings.hash_visitor_id)
         out["minor"], out["decimals"] = self._money(own)
         out["quantity"] = own["quantity"].astype("str").str.replace(r"\.0*$", "", regex=True)
-        out["quantity_json"] = by_text(out["quantity"], _number_or_text)
+        out["quantity_json"] = map_distinct(out["quantity"], _number_or_text)
         out["more_tags"], out["value"], reserved = _more_tags(own)
         out["attributes"], unregistered = self._attributes(own["attributes"])
         out["note"], out["note_detail"] = _notes(own.index, unregistered, reserved)
@@ -229,7 +229,7 @@ class Optimizely(Destination):
     def _advice(self, unknown: pd.Series[str]) -> pd.Series[str]:
         """What to do about keys that the datafile does not know; the search is slow, so only for a hundred of them."""
         nearest = {key: self._nearest(key) for key in unknown.dropna().unique()[:100]}
-        return by_text(unknown, lambda key: f"{nearest.get(key, '')}Map the event under `events`, or create it.")
+        return map_distinct(unknown, lambda key: f"{nearest.get(key, '')}Map the event under `events`, or create it.")
 
     def _nearest(self, event_key: str) -> str:
         """The nearest known key, whatever its case."""
@@ -240,11 +240,11 @@ class Optimizely(Destination):
     def _money(self, own: pd.DataFrame) -> tuple[pd.Series[str], pd.Series[str]]:
         """revenue in minor units as digits and, where it has too many decimals for that, how many it may have."""
         revenue, known = own["revenue"], PLACES if self.settings.minor_units == "iso4217" else {}
-        places = by_text(own["currency"], lambda currency: known.get(currency, "2")).fillna("2")
+        places = map_distinct(own["currency"], lambda currency: known.get(currency, "2")).fillna("2")
         minor = texts([None] * len(own), own.index)
         for each in places.unique():
             scaled = partial(_minor, places=int(each), rounds=self.settings.round_revenue)
-            minor = minor.fillna(by_text(revenue.where(places == each), scaled))
+            minor = minor.fillna(map_distinct(revenue.where(places == each), scaled))
         lost = revenue.notna() & minor.isna()
         if lost.any():
             lost &= is_decimal(revenue)
@@ -435,7 +435,7 @@ def _more_tags(own: pd.DataFrame) -> tuple[pd.Series[str], pd.Series[str], pd.Se
 
 
 def _rows(own: pd.DataFrame, names: Sequence[str]) -> Iterable[tuple[Any, ...]]:
-    return zip(*(cells(own, name) for name in names), strict=True) if names else repeat((), len(own))
+    return zip(*(to_python(own, name) for name in names), strict=True) if names else repeat((), len(own))
 
 
 def _told(

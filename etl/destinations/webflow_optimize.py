@@ -21,7 +21,18 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import Field
 
-from etl.destinations.base import Destination, Facts, Hashing, Secret, Settings, Text, cells, compact, hashed, number
+from etl.destinations.base import (
+    Destination,
+    Facts,
+    Hashing,
+    Secret,
+    Settings,
+    Text,
+    compact,
+    hashed,
+    number,
+    to_python,
+)
 from etl.model import Limits, Request, Response, Status, Verdict
 from schemas import webflow_optimize as schema
 from schemas.casts import texts
@@ -159,7 +170,7 @@ class WebflowOptimize(Destination):
                     "value": None if value is None else number(value),
                 }
             )
-            for name, domain, user, event_id, at_ms, value in zip(*(cells(frame, c) for c in columns), strict=True)
+            for name, domain, user, event_id, at_ms, value in zip(*(to_python(frame, c) for c in columns), strict=True)
         ]
 
     def request(self, payloads: Sequence[bytes]) -> Request:

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from etl.ledger.database import LOOKUP, lasting, parts
+from etl.ledger.database import LOOKUP, parts, retry_on_disconnect
 from etl.ledger.runs import Runs
 from etl.ledger.tables import ENTRY, batches, entries, runs
 from etl.ledger.values import Sent, now_ms
@@ -42,8 +42,10 @@ _LET_GO = _OVERWRITE.replace(" WHERE", ", held = 0 WHERE")
 class Claims(Runs):
     """The part of the ledger that decides who may send what, and writes down what came of it."""
 
-    @lasting
-    def note(self, run_no: int, destinations: Iterable[str], rows: Sequence[tuple[int, str, str, Verdict]]) -> None:
+    @retry_on_disconnect
+    def record_unsent(
+        self, run_no: int, destinations: Iterable[str], rows: Sequence[tuple[int, str, str, Verdict]]
+    ) -> None:
         """Write final entries for rows that are never sent: (row number, event_id, event_name, verdict).
 
         Rows that this run has already noted stay as they are, so a stage can be repeated.
@@ -59,7 +61,7 @@ class Claims(Runs):
                 self._insert(connection, values)
 
     def claim(
-        self, run_no: int, destination: str, items: Sequence[Item], *, repeatable: bool, insist: bool = False
+        self, run_no: int, destination: str, items: Sequence[Item], *, repeatable: bool, force_unknown: bool = False
     ) -> list[Item]:
         """Take the keys of these items for this run, before anything is sent; return the ones won.
 
@@ -67,21 +69,21 @@ class Claims(Runs):
         as ``duplicate`` — or, where nobody knows whether it was accepted, taken over when the vendor is ``repeatable``
         or a person insists, and left ``unknown`` otherwise. Items that this run has already settled are left alone.
         """
-        won = self._lastingly(lambda: self._claim(run_no, destination, items, repeatable or insist))
+        won = self._lastingly(lambda: self._claim(run_no, destination, items, repeatable or force_unknown))
         order = {item.row_number: place for place, item in enumerate(items)}
         return sorted(won, key=lambda item: order[item.row_number])
 
     def _claim(self, run_no: int, destination: str, items: Sequence[Item], may_repeat: bool) -> list[Item]:
         at = now_ms()
         with self._writing() as connection:
-            self._alone(connection, destination)
+            self._destination_lock(connection, destination)
             self._sign_of_life(connection, run_no, at)
-            fresh, again = self._sort_out(connection, run_no, destination, items, may_repeat)
+            fresh, again = self._split_new_and_retry(connection, run_no, destination, items, may_repeat)
             held = self._insert_claims(connection, run_no, destination, fresh, at)
-            won = self._contest(connection, run_no, destination, fresh, held, may_repeat, at)
+            won = self._resolve_conflicts(connection, run_no, destination, fresh, held, may_repeat, at)
             return self._reclaim(connection, run_no, destination, again, may_repeat, at) + won
 
-    def _sort_out(
+    def _split_new_and_retry(
         self, connection: sa.Connection, run_no: int, destination: str, items: Sequence[Item], may_repeat: bool
     ) -> tuple[list[Item], list[Item]]:
         """Split into items this run has not seen, and items of an earlier try that may go again."""
@@ -93,7 +95,7 @@ class Claims(Runs):
         asked = sa.select(row, entries.c.status, entries.c.reason).where(
             entries.c.run_no == run_no,
             entries.c.destination == destination,
-            row.between(min(numbers), max(numbers)) if dense else self._among(row, numbers),
+            row.between(min(numbers), max(numbers)) if dense else self._in(row, numbers),
         )
         seen = {row.row_number: row for row in connection.execute(asked)}
         if not seen:
@@ -119,7 +121,7 @@ class Claims(Runs):
             if holder.run_no != run_no or (event_id, holder.row_number) not in ours
         }
 
-    def _contest(
+    def _resolve_conflicts(
         self,
         connection: sa.Connection,
         run_no: int,
@@ -174,7 +176,7 @@ class Claims(Runs):
         rows = [item.row_number for item in free]
         mine = (entries.c.run_no == run_no) & (entries.c.destination == destination)
         for part in parts(rows):
-            connection.execute(sa.delete(entries).where(mine & self._among(entries.c.row_number, part)))
+            connection.execute(sa.delete(entries).where(mine & self._in(entries.c.row_number, part)))
         self._insert(connection, _claims(run_no, destination, free, at))
         return free
 
@@ -198,7 +200,7 @@ class Claims(Runs):
         """May be done twice: a connection that breaks at the commit tells nobody whether it was made."""
         insert = sqlite.insert if self.engine.dialect.name == "sqlite" else postgresql.insert
         with self._writing() as connection:
-            self._alone(connection, destination)
+            self._destination_lock(connection, destination)
             self._sign_of_life(connection, run_no, at)
             if requests:
                 connection.execute(insert(batches).on_conflict_do_nothing(), requests)
@@ -206,7 +208,7 @@ class Claims(Runs):
             self._many(connection, _OVERWRITE, [change for change in changes if change[0] in _HOLDS])
             self._many(connection, _LET_GO, letting_go)
 
-    def _alone(self, connection: sa.Connection, destination: str) -> None:
+    def _destination_lock(self, connection: sa.Connection, destination: str) -> None:
         """Until the commit nobody else claims or records at this destination: what is read of holders stays true.
 
         SQLite's BEGIN IMMEDIATE does it; PostgreSQL would let two transactions take one dead run's key, one after the
@@ -229,7 +231,7 @@ class Claims(Runs):
                 .where(
                     entries.c.destination == destination,
                     entries.c.held == 1,
-                    self._among(entries.c.event_id, part),
+                    self._in(entries.c.event_id, part),
                 )
             )
             found |= {row.event_id: row for row in connection.execute(asked)}

@@ -78,7 +78,7 @@ class Database:
     ) -> None:
         self.close()
 
-    def _among(self, column: sa.ColumnElement[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    def _in(self, column: sa.ColumnElement[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
         """``column IN values``; PostgreSQL plans one array far faster than ten thousand parameters."""
         if self.engine.dialect.name == "sqlite":
             return column.in_(values)
@@ -109,7 +109,7 @@ class Database:
             yield connection
 
 
-def lasting(question: Callable[Concatenate[D, P], T]) -> Callable[Concatenate[D, P], T]:
+def retry_on_disconnect(question: Callable[Concatenate[D, P], T]) -> Callable[Concatenate[D, P], T]:
     """A question that is asked again while the database restarts. Only for those that may be asked twice."""
 
     @wraps(question)
@@ -162,11 +162,11 @@ def _engine(url: str) -> sa.Engine:
 
 def _write_ahead(dbapi: Any) -> None:
     """Switch to the write-ahead log; two processes that open a new ledger at once may find it locked without a wait."""
-    for patience in range(100, -1, -1):
+    for tries_left in range(100, -1, -1):
         try:
             dbapi.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError:
-            if not patience:
+            if not tries_left:
                 raise
             time.sleep(0.05)
         else:

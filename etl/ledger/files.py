@@ -60,7 +60,7 @@ class Files(Database):
         with self._writing() as connection:
             for part in parts(keys):
                 connection.execute(
-                    sa.delete(files).where(files.c.import_name == import_name, self._among(files.c.sha256, part))
+                    sa.delete(files).where(files.c.import_name == import_name, self._in(files.c.sha256, part))
                 )
 
     def _files_where(self, *conditions: sa.ColumnElement[bool]) -> list[FileInfo]:

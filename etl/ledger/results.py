@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from etl.ledger.claims import Claims
-from etl.ledger.database import lasting, parts
+from etl.ledger.database import parts, retry_on_disconnect
 from etl.ledger.tables import RESULT_COLUMNS, entries, run_destinations, runs
 from etl.model import Status
 
@@ -28,14 +28,14 @@ class Results(Claims):
             found.setdefault(destination, {})[status, reason] = count
         return found
 
-    @lasting
+    @retry_on_disconnect
     def _counted(self, run_no: int) -> Sequence[Any]:
         told = (entries.c.destination, entries.c.status, entries.c.reason)
         asked = sa.select(*told, sa.func.count()).where(entries.c.run_no == run_no).group_by(*told)
         with self._reading() as connection:
             return connection.execute(asked).all()
 
-    def sentences(self, run_id: str) -> dict[tuple[str, str, str], str]:
+    def first_details(self, run_id: str) -> dict[tuple[str, str, str], str]:
         """(destination, status, reason) -> a detail that a row of this run carries, as an example of them."""
         names = ("run_id", "destination", "status", "reason", "detail")
         view = sa.table("result_history", *(sa.column(name) for name in names))
@@ -51,16 +51,16 @@ class Results(Claims):
         import_name: str | None = None,
         run_id: str | None = None,
         destinations: Iterable[str] | None = None,
-        unsure: Iterable[str] = (),
+        no_repeat: Iterable[str] = (),
         part: int = 20_000,
     ) -> Iterator[tuple[str, str, list[int]]]:
         """Dead letters to send again, in parts and in order: (import run, destination, row numbers).
 
-        Rows of a run that repeated another belong to that one; ``run_id`` may name either. ``unsure`` are destinations
+        Rows of a run that repeated another belong to that one; ``run_id`` may name either. ``no_repeat``: destinations
         whose ``unknown`` rows are left out.
         """
         view, wanted = _dead_letters(statuses, import_name, run_id, destinations)
-        left_out = (view.c.status == Status.UNKNOWN.value) & view.c.destination.in_(list(unsure))
+        left_out = (view.c.status == Status.UNKNOWN.value) & view.c.destination.in_(list(no_repeat))
         origin = sa.func.coalesce(runs.c.retry_of, runs.c.run_id)
         columns = (origin, view.c.destination, view.c.row_number)
         asked = sa.select(*columns).select_from(view.join(runs, runs.c.run_id == view.c.run_id))
@@ -143,7 +143,7 @@ class Results(Claims):
         with self._reading() as connection:
             return int(connection.execute(sa.select(sa.func.count()).select_from(unfit.subquery())).scalar_one())
 
-    @lasting
+    @retry_on_disconnect
     def failed_before(self, run_no: int, destination: str, event_ids: Sequence[str]) -> dict[str, str]:
         """Which of these events an earlier run failed to deliver: event_id -> run_id, the first of them."""
         found: dict[str, str] = {}
@@ -153,13 +153,13 @@ class Results(Claims):
                     sa.select(entries.c.event_id, runs.c.run_id)
                     .join(runs, runs.c.run_no == entries.c.run_no)
                     .where(entries.c.destination == destination, entries.c.run_no < run_no)
-                    .where(entries.c.status == Status.FAILED.value, self._among(entries.c.event_id, part))
+                    .where(entries.c.status == Status.FAILED.value, self._in(entries.c.event_id, part))
                     .order_by(entries.c.run_no.desc())
                 )
                 found |= {row.event_id: row.run_id for row in connection.execute(asked)}
         return found
 
-    @lasting
+    @retry_on_disconnect
     def delivered_by(self, destination: str, event_ids: Sequence[str]) -> dict[str, str]:
         """Which of these events a destination has taken: event_id -> run_id."""
         with self._reading() as connection:

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from etl.errors import LedgerError
-from etl.ledger.database import Database, lasting, parts
+from etl.ledger.database import Database, parts, retry_on_disconnect
 from etl.ledger.tables import batches, entries, run_destinations, runs, watermarks
 from etl.ledger.values import RunInfo, Stop, now_ms
 
@@ -56,7 +56,7 @@ class Runs(Database):
             connection.execute(sa.insert(run_destinations), rows)
         return self.run(run_id)
 
-    @lasting
+    @retry_on_disconnect
     def run(self, run_id: str) -> RunInfo:
         """A run by its id; raises LedgerError when there is none."""
         found = self.find_run(run_id)
@@ -95,22 +95,22 @@ class Runs(Database):
             rows = connection.execute(sa.select(runs).where(condition).order_by(runs.c.run_no)).mappings().all()
         return [_run_info(row) for row in rows]
 
-    @lasting
+    @retry_on_disconnect
     def destinations(self, run_no: int) -> list[str]:
         """The destinations of a run."""
         asked = sa.select(run_destinations.c.destination).where(run_destinations.c.run_no == run_no)
         with self._reading() as connection:
             return sorted(connection.execute(asked).scalars())
 
-    @lasting
-    def rows_read(self, run_no: int, rows: Mapping[str, int]) -> None:
+    @retry_on_disconnect
+    def record_rows_read(self, run_no: int, rows: Mapping[str, int]) -> None:
         """Note how many rows each destination was offered; the sum is checked against it."""
         with self._writing() as connection:
             for destination, count in rows.items():
                 connection.execute(_of(run_destinations, run_no, destination).values(rows_read=count))
 
-    @lasting
-    def offered(self, run_no: int) -> dict[str, int | None]:
+    @retry_on_disconnect
+    def rows_read(self, run_no: int) -> dict[str, int | None]:
         """Per destination: rows read, as noted by `rows_read`."""
         asked = sa.select(run_destinations.c.destination, run_destinations.c.rows_read).where(
             run_destinations.c.run_no == run_no
@@ -118,14 +118,14 @@ class Runs(Database):
         with self._reading() as connection:
             return {row.destination: row.rows_read for row in connection.execute(asked)}
 
-    @lasting
+    @retry_on_disconnect
     def stop_destination(self, run_no: int, destination: str, stop: Stop) -> None:
         """Note why a destination takes nothing more in this run; the first reason stays."""
         change = _of(run_destinations, run_no, destination).where(run_destinations.c.stop_reason == "")
         with self._writing() as connection:
             connection.execute(change.values(stop_reason=stop.reason, stop_detail=stop.detail))
 
-    @lasting
+    @retry_on_disconnect
     def stops(self, run_no: int) -> dict[str, Stop]:
         """The destinations that stopped in this run, and why."""
         asked = sa.select(run_destinations).where(
@@ -142,8 +142,8 @@ class Runs(Database):
             row = connection.execute(asked).first()
         return row is not None and row.finished_at_ms is None and row.lease_until_ms > now_ms()
 
-    @lasting
-    def sign_of_life(self, run_no: int) -> None:
+    @retry_on_disconnect
+    def renew_lease(self, run_no: int) -> None:
         """The run goes on, although it claims nothing for a while."""
         with self._writing() as connection:
             self._sign_of_life(connection, run_no, now_ms())
@@ -159,7 +159,7 @@ class Runs(Database):
         with self._writing() as connection:
             connection.execute(change.values(finished_at_ms=None, stop_detail="", lease_until_ms=now_ms() + LEASE_MS))
 
-    @lasting
+    @retry_on_disconnect
     def finish_run(self, run_no: int, stop_detail: str = "") -> None:
         """The run is over; its claims lapse."""
         change = sa.update(runs).where(runs.c.run_no == run_no)
@@ -181,10 +181,10 @@ class Runs(Database):
             numbers = list(connection.execute(old).scalars())
             done: dict[str, int] = {"runs": 0, "entries": 0, "batches": 0}
             for part in parts(numbers):
-                mine = self._among(entries.c.run_no, part) & (entries.c.held == 0)
+                mine = self._in(entries.c.run_no, part) & (entries.c.held == 0)
                 done["entries"] += connection.execute(sa.delete(entries).where(mine)).rowcount
                 done["batches"] += self._forget(connection, batches, part)
-                left = sa.select(entries.c.run_no).where(self._among(entries.c.run_no, part)).distinct()
+                left = sa.select(entries.c.run_no).where(self._in(entries.c.run_no, part)).distinct()
                 kept = set(connection.execute(left).scalars())
                 empty = [number for number in part if number not in kept]
                 self._forget(connection, run_destinations, empty)
@@ -194,16 +194,16 @@ class Runs(Database):
     def _forget(self, connection: sa.Connection, table: sa.Table, run_nos: Sequence[int]) -> int:
         if not run_nos:
             return 0
-        return int(connection.execute(sa.delete(table).where(self._among(table.c.run_no, run_nos))).rowcount)
+        return int(connection.execute(sa.delete(table).where(self._in(table.c.run_no, run_nos))).rowcount)
 
-    @lasting
+    @retry_on_disconnect
     def watermark(self, import_name: str) -> str | None:
         """How far an incremental import has been read, in its source's words; None when it never was."""
         asked = sa.select(watermarks.c.position).where(watermarks.c.import_name == import_name)
         with self._reading() as connection:
             return connection.execute(asked).scalar()
 
-    @lasting
+    @retry_on_disconnect
     def move_watermark(self, import_name: str, position: str, run_id: str) -> None:
         """Note how far a run has read; every row up to there is in the ledger."""
         values = {"position": position, "run_id": run_id, "moved_at_ms": now_ms()}

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
+from typing import Any
 
-from etl.sources.base import Source
+from etl.config import Config, validated
+from etl.errors import ConfigError
+from etl.sources.base import Source, StorageSettings
 
-__all__ = ["Source", "find", "types"]
+__all__ = ["Source", "file_source", "find", "import_source", "make_source", "storage_options", "types"]
 
 
 def types() -> list[str]:
     """The types that exist: the file names of this folder."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base")
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "base" and not m.ispkg)
 
 
 def find(type_: str) -> type[Source]:
@@ -22,3 +26,38 @@ def find(type_: str) -> type[Source]:
     module = importlib.import_module(f"{__name__}.{type_}")
     found: type[Source] = getattr(module, f"{type_.title()}Source")
     return found
+
+
+def import_source(config: Config, import_name: str) -> Source:
+    """The source of an import, ready to be read. Raises ConfigError."""
+    settings = config.import_settings(import_name)
+    if settings.only_drops:
+        raise ConfigError(
+            f"imports.{import_name}.source.path: is missing; `conversions drops {import_name}` reads dropped files."
+        )
+    return make_source(config, settings.source, f"imports.{import_name}.source")
+
+
+def file_source(config: Config, import_name: str, path: str, **instead: Any) -> Source:
+    """The source that reads one local file as an import's settings say; ``instead`` replaces some (None: drops)."""
+    settings = {**config.import_settings(import_name).source, **instead, "path": path}
+    kept = {key: value for key, value in settings.items() if value is not None and key != "storage"}
+    return make_source(config, kept, f"imports.{import_name}.source")
+
+
+def make_source(config: Config, settings: Mapping[str, Any], key: str) -> Source:
+    """A source from its settings; ``key`` is the path of the key that errors name. Raises ConfigError."""
+    raw = config.filled(dict(settings), key)
+    try:
+        kind = find(raw["type"])
+    except KeyError:
+        raise ConfigError(f"{key}.type: must be one of {', '.join(types())}.") from None
+    shown = config.display_path(settings["path"]) if "path" in settings else None
+    return kind(validated(kind.settings_model, raw, key), config.location, shown)
+
+
+def storage_options(config: Config, import_name: str) -> dict[str, Any]:
+    """How the file system of an import's drop is opened (fsspec options), as its source's ``storage`` says."""
+    key = f"imports.{import_name}.source.storage"
+    raw = config.filled(config.import_settings(import_name).source.get("storage") or {}, key)
+    return validated(StorageSettings, raw, key).options()

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from etl.addresses import shown
 from etl.errors import SourceError
-from etl.files import Place, find, has_window, windowed
+from etl.filesystem import Place, find, has_window, windowed
+from etl.redact import shown
 
 
 class SourceSettings(BaseModel):

@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import field_validator
 
-from etl import dialect
+from etl.columns import reserved_name
 from etl.errors import SourceError
-from etl.files import Place, opened
+from etl.filesystem import Place, opened
 from etl.sources.base import FileSettings, FileSource, Window
-from schemas.columns import aside
+from etl.sources.formats import dialect
 
 log = logging.getLogger("conversions.source")  # its warnings are shown without -v, too
 
@@ -297,7 +297,7 @@ def _names(file: str, header: list[str]) -> list[str]:
                 f"{file}: the header names {name} more than once (columns {', '.join(places)}): rename or delete one."
             )
     names = [name or f"column_{place}" for place, name in enumerate(clean, 1)]
-    return [aside(name, names) if name == "damage" else name for name in names]
+    return [reserved_name(name, names) if name == "damage" else name for name in names]
 
 
 def _text(cells: Sequence[str | None]) -> Any:

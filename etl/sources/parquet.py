@@ -1,6 +1,6 @@
 """Parquet files: one, a glob, or a partitioned folder (``day=2026-11-20/…``), local or in a bucket, read by batch.
 
-Every value becomes exact text (see `etl.typed`); a partition's folders become text columns after those of the file.
+Every value becomes exact text (see `exact_text`); a partition's folders become text columns after those of the file.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl import typed
 from etl.errors import SourceError
-from etl.files import Place, sentences
+from etl.filesystem import Place, translating_errors
 from etl.sources.base import FileSettings, FileSource, Window
+from etl.sources.formats import exact_text
 
 BUFFER = 1024 * 1024
 """How much of a column is read at once, so that memory does not grow with a file's row groups."""
@@ -42,7 +42,7 @@ class ParquetSource(FileSource):
         """See `Source.frames`; files in order of their names, row numbers run on through all of them."""
         first = 1
         for table in _cut(self._tables(window, chunk_rows), chunk_rows):
-            yield typed.of_table(table, first)
+            yield exact_text.of_table(table, first)
             first += table.num_rows
 
     def _tables(self, window: Window, chunk_rows: int) -> Iterator[pa.Table]:
@@ -51,7 +51,7 @@ class ParquetSource(FileSource):
         for place in self.files(window):
             with _opened(place) as file:
                 partition = self._partition(place, file.schema_arrow.names)
-                own = typed.names([*file.schema_arrow.names, *partition], place.name)
+                own = exact_text.names([*file.schema_arrow.names, *partition], place.name)
                 columns = columns or own
                 _same(columns, own, place.name)
                 for table in _batches(file, chunk_rows):
@@ -79,7 +79,7 @@ def _batches(file: Any, chunk_rows: int) -> Iterator[pa.Table]:
 @contextmanager
 def _opened(place: Place) -> Iterator[Any]:
     # Each part of a column is asked for by itself: a bucket's read-ahead would fetch 50 MB for every one of them.
-    with sentences(place.name), place.fs.open(place.path, "rb", cache_type="none") as raw:
+    with translating_errors(place.name), place.fs.open(place.path, "rb", cache_type="none") as raw:
         try:
             yield pq.ParquetFile(raw, buffer_size=BUFFER, pre_buffer=False)  # else a whole row group is held
         except (pa.ArrowException, OSError) as error:

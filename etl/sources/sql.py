@@ -1,6 +1,6 @@
 """A database: a query over the window, a table or view, or what is new since the last run. Streamed, never paged.
 
-Every value becomes exact text (see `etl.typed`). The session's clock is UTC: ``:start`` and ``:end`` are aware moments
+Every value becomes exact text (see `exact_text`). The session's clock is UTC: ``:start`` and ``:end`` are aware moments
 on PostgreSQL, moments in UTC on MySQL and MariaDB, and ISO 8601 text (2026-11-20T21:00:00+00:00) on SQLite, where
 ``datetime(occurred_at) >= datetime(:start)`` compares whatever way the column is written.
 """
@@ -21,9 +21,9 @@ import pandas as pd
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from etl import typed
 from etl.errors import SourceError
 from etl.sources.base import Source, SourceSettings, Window
+from etl.sources.formats import exact_text
 
 FETCH = 5_000
 """Rows asked of the server at a time."""
@@ -134,14 +134,14 @@ class SqlSource(Source):
     def _read(
         self, result: sa.CursorResult[Any], chunk_rows: int, reached: _Position | None, moments: Sequence[int]
     ) -> Iterator[pd.DataFrame]:
-        columns = typed.names(list(result.keys()), self.describe())
+        columns = exact_text.names(list(result.keys()), self.describe())
         mark = self._mark(columns, reached)
         first = 1
         for part in result.partitions(chunk_rows):
             rows: Sequence[Sequence[Any]] = [_zoned(row, moments) for row in part] if moments else part
             if mark:
                 mark.look(rows)
-            yield typed.of_rows(columns, rows, first)
+            yield exact_text.of_rows(columns, rows, first)
             first += len(rows)
         if mark:
             self.position = mark.text()

@@ -29,14 +29,17 @@ import yaml
 from airflow_world import CONFIG, HOME, ORDERS, ROOT
 from pydantic import ValidationError
 
-from etl import config, destinations, drops, pipeline, transport  # noqa: F401
+from etl import config, destinations, pipeline, preview
 from etl.airflow import parse, secrets, tasks
+from etl.delivery import connection, lookups  # noqa: F401
+from etl.destinations import make_destination
 from etl.destinations.base import Destination
 from etl.destinations.converge import Converge
 from etl.errors import ConfigError
 from etl.sandbox import Sandbox
 from etl.sandbox.wire import Credentials
 from etl.sources.sql import SqlSource
+from etl.stages import extract
 from tests.canary.canaries import ECHO, OLD_ADDRESS, PEOPLE, SECRETS, Said, leaks, person, receipts, rows
 
 if TYPE_CHECKING:
@@ -93,7 +96,7 @@ def canaries(world: World, connections: None, monkeypatch: pytest.MonkeyPatch) -
     """imports.yaml with a secret from every place there is: environment, connections, and written down in it."""
     for kind in destinations.types():
         destinations.find(kind)  # what is imported and begun here, the tasks' processes need not do, each of them anew
-    pipeline.check(config.load(ROOT / "imports.yaml"), file=str(ROOT / "sample_data/orders.csv"), to=["kameleoon"])
+    preview.check(config.load(ROOT / "imports.yaml"), file=str(ROOT / "sample_data/orders.csv"), to=["kameleoon"])
     monkeypatch.setattr("airflow.sdk.execution_time.supervisor.run_task_in_process", supervised)
     monkeypatch.setattr("airflow.sdk.execution_time.supervisor.MIN_HEARTBEAT_INTERVAL", 0.05)
     sleep = time.sleep  # `dag.test` naps a second each time when it has nothing but tasks to mark
@@ -199,8 +202,8 @@ def tells_databases(engine: Any) -> Any:
 
 CARELESS = [
     (pipeline, "prepare", tells_requests),
-    (transport, "_get", tells_lookups),
-    (config, "_validated", tells_settings),
+    (lookups, "_get", tells_lookups),
+    (destinations, "validated", tells_settings),
     (SqlSource, "_engine", tells_databases),
 ]
 
@@ -307,7 +310,7 @@ def settings_that_cannot_be_read(world: World) -> None:
 def a_task_that_fails(world: World) -> None:
     """For a reason that nobody foresaw, whose words hold a row."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "extract", broken)
+        patch.setattr(extract, "stage", broken)
         configure(world, to=["kameleoon"])
         assert world.run().states()["extract"] == "failed"
     configure(world)
@@ -403,7 +406,7 @@ def without_sdk_key(patch: pytest.MonkeyPatch) -> None:
 
 
 def generous_start(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(tasks, "start", lambda file, *_: tasks._config(file).destination("converge").endpoint)
+    patch.setattr(tasks, "start", lambda file, *_: make_destination(tasks._config(file), "converge").endpoint)
 
 
 def nothing(world: World) -> None:
@@ -455,7 +458,7 @@ MASKS = [
     ),
     Mask(
         "wrong settings told without their values",
-        lambda patch: patch.setattr(config, "_validated", whole_sentence(config._validated)),
+        lambda patch: patch.setattr(destinations, "validated", whole_sentence(config.validated)),
         settings_that_cannot_be_used,
         "task log",
         WRITTEN,

@@ -10,7 +10,7 @@ import yaml
 from airflow_world import ROOT
 
 from etl import config
-from etl.airflow.home import SENSITIVE
+from etl.airflow.local.home import SENSITIVE
 
 TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)

@@ -10,6 +10,7 @@ import pytest
 from etl import pipeline
 from etl.errors import ConfigError
 from etl.ledger import Ledger
+from etl.stages import transform
 
 if TYPE_CHECKING:
     from airflow_world import World
@@ -143,14 +144,14 @@ def test_a_source_that_cannot_be_read_closes_the_run_with_the_reason(
 def test_a_stage_that_dies_three_times_over_closes_the_run_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.configure(to=["converge", "convert"])
     world.orders(3)
-    transform = pipeline.transform
+    real = transform.stage
 
     def broken(job: Any, name: str, chunk: Any) -> Any:
         if name == "convert":
             raise RuntimeError("no space left on device")
-        return transform(job, name, chunk)
+        return real(job, name, chunk)
 
-    monkeypatch.setattr(pipeline, "transform", broken)
+    monkeypatch.setattr(transform, "stage", broken)
     run = world.run()
     assert run.state == "failed"
     assert run.tries("convert.transform") == 4

@@ -24,13 +24,19 @@ import sqlalchemy as sa
 from pydantic import SecretStr, ValidationError
 from typer.testing import CliRunner
 
-from etl import check, cli, config, drops, files, pipeline, show, transport
+from etl import cli, config, destinations, filesystem, preview
+from etl.cli import commands as cli_commands
+from etl.delivery import connection, lookups
+from etl.destinations import make_destination
 from etl.destinations.base import Destination
 from etl.destinations.converge import Converge, ConvergeSettings
+from etl.drops import inbox
 from etl.errors import ConfigError, LookupFailed
 from etl.model import Item, Request, Response
 from etl.sandbox.wire import Credentials
+from etl.sources import base as sources_base
 from etl.sources import csv
+from etl.stages import extract
 from tests.canary.canaries import ECHO, OLD_ADDRESS, PEOPLE, SECRETS, Said, leaks, person, receipts, rows
 from tests.conftest import EVERYBODY, House, Sandbox
 
@@ -101,7 +107,7 @@ def an_error_that_nobody_foresaw(house: House) -> Said:
         raise ValueError(ECHO)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "extract", broken)
+        patch.setattr(extract, "stage", broken)
         house.write(rows())
         return commands(house, "run orders -vv") + dropped(house, "unforeseen.csv", rows())
 
@@ -289,7 +295,7 @@ def pinged(house: House) -> Said:
 
 
 MASKS = [
-    Mask("secrets of a request", check, "masked", lambda request, _: request, checked, SECRETS["converge_token"]),
+    Mask("secrets of a request", preview, "masked", lambda request, _: request, checked, SECRETS["converge_token"]),
     Mask("an old source's address", Converge, "secrets", Destination.secrets, checked, OLD_ADDRESS),
     Mask(
         "the ledger's password",
@@ -299,17 +305,17 @@ MASKS = [
         a_ledger_that_does_not_answer,
         LEDGER_PASSWORD,
     ),
-    Mask("the pool's own lines", transport.POOL_LOG, "level", logging.DEBUG, pinged, SECRETS["optimizely_sdk_key"]),
+    Mask("the pool's own lines", lookups.POOL_LOG, "level", logging.DEBUG, pinged, SECRETS["optimizely_sdk_key"]),
     Mask("what is no datafile", Destination, "masked", lambda self, text: text, no_datafile, HALF),
-    Mask("where nobody answers", transport, "_host", str, vendors_who_are_not_there, OLD_ADDRESS),
-    Mask("why nobody answers", transport, "reach", whole_reach, vendors_who_are_not_there, OLD_ADDRESS),
-    Mask("where somebody answers", show, "destination_host", lambda to: to.endpoint, pinged, OLD_ADDRESS),
-    Mask("wrong settings", config, "_validated", whole_sentence, settings_that_cannot_be_used, MISSPELT),
+    Mask("where nobody answers", lookups, "host_of", str, vendors_who_are_not_there, OLD_ADDRESS),
+    Mask("why nobody answers", lookups, "reach", whole_reach, vendors_who_are_not_there, OLD_ADDRESS),
+    Mask("where somebody answers", preview, "host_of", str, pinged, OLD_ADDRESS),
+    Mask("wrong settings", destinations, "validated", whole_sentence, settings_that_cannot_be_used, MISSPELT),
     Mask("broken YAML", config, "_where_in_yaml", str, settings_that_cannot_be_used, MISSPELT),
-    Mask("the trace of a command", cli, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
-    Mask("the trace of a dropped file", drops, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
-    Mask("file systems' own lines", files.LOGS[0], "level", logging.DEBUG, a_feed_that_is_not_there, FEED),
-    Mask("where a source is", csv, "shown", str, a_feed_that_is_not_there, FEED),
+    Mask("the trace of a command", cli_commands, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
+    Mask("the trace of a dropped file", inbox, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
+    Mask("file systems' own lines", filesystem.LOGS[0], "level", logging.DEBUG, a_feed_that_is_not_there, FEED),
+    Mask("where a source is", sources_base, "shown", str, a_feed_that_is_not_there, FEED),
     Mask("a header that is a person", csv, "_A_VALUE", re.compile(r"(?!)"), dropped_files, PEOPLE[0]),
 ]
 """Every mask that stands between a canary and a place of the command line."""
@@ -340,13 +346,13 @@ def test_the_search_finds_a_careless_sentence(house: House, place: str, monkeypa
 
 
 def test_the_search_finds_a_careless_log_line(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = transport.Line._once
+    real = connection.VendorConnection._once
 
-    async def chatty(self: transport.Line, request: Any) -> Any:
+    async def chatty(self: connection.VendorConnection, request: Any) -> Any:
         logging.getLogger("conversions").debug("sending %s", request.body)
         return await real(self, request)
 
-    monkeypatch.setattr(transport.Line, "_once", chatty)
+    monkeypatch.setattr(connection.VendorConnection, "_once", chatty)
     assert ("log", PEOPLE[0]) in leaks(everything_said(house, [quiet]), PEOPLE)
 
 
@@ -355,7 +361,7 @@ def test_the_search_finds_a_careless_log_line(house: House, monkeypatch: pytest.
 
 def shown_values(house: House) -> Said:
     loaded = house.config
-    said = [(name, repr(loaded.destination(name).settings)) for name in EVERYBODY]
+    said = [(name, repr(make_destination(loaded, name).settings)) for name in EVERYBODY]
     secret = {"X-Webhook-Token": SECRETS["converge_token"]}
     said += [("config", repr(loaded)), ("item", repr(Item(1, "e", "n", ECHO.encode())))]
     said.append(("request", repr(Request("POST", "https://vendor.example", secret, ECHO.encode()))))

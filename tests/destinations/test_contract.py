@@ -17,10 +17,10 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from etl.delivery.load import pack
 from etl.destinations import find, types
-from etl.destinations.base import Destination, cells
+from etl.destinations.base import Destination, to_python
 from etl.errors import LookupFailed
-from etl.load import pack
 from etl.model import Item, Request, Response, Verdict
 from schemas import conversion
 from schemas.rules import problems
@@ -86,7 +86,7 @@ def typed(rows: list[dict[str, str]]) -> pd.DataFrame:
     columns = dict.fromkeys(name for row in rows for name in row)
     index = pd.RangeIndex(1, len(rows) + 1)
     frame = pd.DataFrame({name: [row.get(name) for row in rows] for name in columns}, index=index, dtype="str")
-    cast = conversion.cast(frame, conversion.Spelling(), now_ms=NOW_MS, skew_ms=0)
+    cast = conversion.cast(frame, conversion.SourceFormat(), now_ms=NOW_MS, skew_ms=0)
     assert problems(conversion.SCHEMA, cast).empty, "rows of an exchange are sound conversions"
     good = cast.drop(columns=["time_problem", "ahead", "occurred_at"]).astype({"occurred_at_ms": "int64"})
     return good.assign(fingerprint=0)
@@ -100,10 +100,10 @@ def build(vendor: Destination, conversions: pd.DataFrame) -> Built:
     bad = problems(vendor.schema(), wanted)
     good = wanted.drop(index=bad.index)
     empty = [None] * len(good)
-    notes, details = (cells(good, name) if name in good.columns else empty for name in ("note", "note_detail"))
+    notes, details = (to_python(good, name) if name in good.columns else empty for name in ("note", "note_detail"))
     rows = zip(good.index, good["event_id"], good["event_name"], vendor.items(good), notes, details, strict=True)
     items = [
-        Item(int(row), event_id, name, payload, note=note or "", note_detail=detail or "")
+        Item(int(row), event_id, name, payload, warning=note or "", warning_detail=detail or "")
         for row, event_id, name, payload, note, detail in rows
     ]
     sentences = {int(row): detail for row, detail in bad["detail"].items()}
@@ -111,7 +111,7 @@ def build(vendor: Destination, conversions: pd.DataFrame) -> Built:
         items,
         skipped={str(row): reason for row, reason in skip[skip.notna()].items()},
         rejected={str(row): reason for row, reason in bad["reason"].items()},
-        sentences=sentences | {item.row_number: item.note_detail for item in items if item.note},
+        sentences=sentences | {item.row_number: item.warning_detail for item in items if item.warning},
     )
 
 
@@ -136,7 +136,7 @@ def test_exchange(type_: str, case: dict[str, Any]) -> None:
     built = build(vendor, typed(case["rows"]))
     assert built.skipped == case.get("skipped", {})
     assert built.rejected == case.get("rejected", {})
-    assert {str(item.row_number): item.note for item in built.items if item.note} == case.get("notes", {})
+    assert {str(item.row_number): item.warning for item in built.items if item.warning} == case.get("notes", {})
     sent = requests(vendor, built.items)
     if "requests" in case:
         assert len(sent) == len(case["requests"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from etl.destinations import make_destination
 from tests.conftest import House, order
 from tests.faults.harness import ROOT
 
@@ -86,11 +87,11 @@ def test_sigterm_ends_a_run_that_looks_something_up(house: House) -> None:
 
 
 def test_who_waits_for_another_runs_lane_leaves_at_once(house: House) -> None:
-    from etl import transport
+    from etl.delivery import connection
 
     house.to = ["kameleoon"]
     house.write([order(n) for n in range(10)])
-    with transport.lane(house.config.destination("kameleoon").endpoint):
+    with connection.lane(make_destination(house.config, "kameleoon").endpoint):
         running = started(house)
         while not list((house.folder / "staging").glob("*/items/kameleoon/*.parquet")):
             assert running.poll() is None, running.communicate()

@@ -87,7 +87,7 @@ def test_what_a_dead_process_had_claimed_is_left_alone_until_its_lease_ends(
 def test_a_run_whose_vendor_takes_its_time_stays_alive_to_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lease of its claims is far shorter here than one answer takes, and is renewed meanwhile."""
     monkeypatch.setattr("etl.ledger.runs.LEASE_MS", 500)
-    monkeypatch.setattr("etl.load.HEARTBEAT_S", 0.05)
+    monkeypatch.setattr("etl.delivery.load.HEARTBEAT_S", 0.05)
     house.to, house.overrides = ["convert"], {"convert": {"retry": {"timeout_s": 30}}}
     house.write([order(1)])
     house.sandbox.fault(vendor="convert", delay_ms=1500)

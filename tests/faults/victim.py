@@ -22,13 +22,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from etl import cli, destinations, pipeline, show, sources, transport
+from etl import cli, destinations, pipeline, sources, tables
+from etl.delivery import connection
 from etl.ledger import Ledger
 from etl.staging import Staging
 
 IMPORTED = [
     pipeline,
-    show,
+    tables,
     *map(destinations.find, destinations.types()),
     *map(sources.find, sources.types()),
 ]
@@ -39,7 +40,7 @@ WRAPPED: dict[str, tuple[type, str]] = {
     "stage": (Staging, "write"),
     "note": (Ledger, "note"),
     "claim": (Ledger, "claim"),
-    "send": (transport.Line, "_once"),
+    "send": (connection.VendorConnection, "_once"),
     "record": (Ledger, "record"),
     "read": (Ledger, "rows_read"),
     "finish": (Ledger, "finish_run"),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl import config, destinations
+from etl import config, destinations, preview, sources
 from etl.errors import ConfigError, SourceError
 from etl.model import Response, Status, Verdict
 from etl.sources.base import Window
@@ -40,7 +40,7 @@ def test_a_csv_of_any_bytes_is_rows_or_a_sentence(content: bytes) -> None:
             "imports: {orders: {source: {type: csv, path: orders.csv}, to: [converge]}}\n"
             "destinations: {converge: {webhook_token: x}}\n"
         )
-        source = config.load(Path(folder) / "imports.yaml").source("orders")
+        source = sources.import_source(config.load(Path(folder) / "imports.yaml"), "orders")
         with suppress(SourceError):
             numbers = [row for frame in source.frames(Window(), 7) for row in frame.index]
             assert numbers == sorted(set(numbers)), "every row has a number of its own"
@@ -55,7 +55,7 @@ def test_settings_of_any_bytes_are_a_sentence(content: bytes) -> None:
         file = Path(folder) / "imports.yaml"
         file.write_bytes(content)
         with suppress(ConfigError):
-            config.load(file).check()
+            preview.judge_settings(config.load(file))
 
 
 @pytest.mark.parametrize("vendor", destinations.types())

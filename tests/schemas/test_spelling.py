@@ -10,7 +10,7 @@ import pytest
 
 from schemas import conversion
 from schemas.casts import date_formats, decimals, times
-from schemas.conversion import Spelling
+from schemas.conversion import SourceFormat
 from schemas.rules import problems
 
 NOW_MS = int(datetime(2026, 11, 20, 20, tzinfo=UTC).timestamp() * 1000)
@@ -21,10 +21,10 @@ def texts(*values: str | None) -> pd.Series:
     return pd.Series(values, index=range(1, len(values) + 1), dtype="str")
 
 
-def judged(row: dict[str, str], spelling: Spelling | None = None) -> tuple[str, str]:
+def judged(row: dict[str, str], spelling: SourceFormat | None = None) -> tuple[str, str]:
     """Reason and sentence of one row; both empty when it is good."""
     frame = pd.DataFrame([{**GOOD, **row}], index=[1], dtype="str")
-    typed = conversion.cast(frame, spelling or Spelling(), now_ms=NOW_MS, skew_ms=0)
+    typed = conversion.cast(frame, spelling or SourceFormat(), now_ms=NOW_MS, skew_ms=0)
     bad = problems(conversion.SCHEMA, typed)
     return (bad["reason"].iloc[0], bad["detail"].iloc[0]) if len(bad) else ("", "")
 
@@ -63,7 +63,7 @@ def test_numbers_are_read_as_the_locale_writes_them_or_not_at_all(locale: str, t
     assert plain.isna().tolist() == [False, True]
     if number is None:
         assert plain[1] == text
-        spelling = Spelling(decimal=locale[0], thousands=locale[1:])
+        spelling = SourceFormat(decimal=locale[0], thousands=locale[1:])
         assert judged({"revenue": text}, spelling)[0] == "not_in_locale"
     else:
         assert plain[1] == number
@@ -94,7 +94,7 @@ def test_dates_that_nobody_declared_are_refused_with_the_format_to_declare(
     text: str, reason: str, formats: list[str]
 ) -> None:
     assert date_formats(text) == formats
-    code, sentence = judged({"occurred_at": text}, Spelling("UTC"))
+    code, sentence = judged({"occurred_at": text}, SourceFormat("UTC"))
     assert code == reason
     assert all(f'`date_format: "{one}"`' in sentence for one in formats)
     for one in formats:
@@ -174,7 +174,7 @@ def test_a_row_names_all_its_spoiled_columns() -> None:
 
 
 def test_ids_that_never_saw_a_spreadsheet_may_end_in_zeros() -> None:
-    assert judged({"user_id": "1234567890123450000"}, Spelling(spreadsheet=False)) == ("", "")
+    assert judged({"user_id": "1234567890123450000"}, SourceFormat(spreadsheet=False)) == ("", "")
 
 
 @pytest.mark.parametrize("text", ["19.99", "-5.00", "+5", "-.5", "#REF!", "=1+1"])
@@ -199,6 +199,6 @@ def test_signs_do_not_make_money_a_formula(text: str) -> None:
 def test_rows_that_never_were_conversions(cells: dict[str, str], told: str) -> None:
     names = ["event_id", "event_name", "occurred_at", "revenue", "currency", "quantity"]
     frame = pd.DataFrame([{name: cells.get(name, "") for name in names}], index=[7], dtype="str")
-    typed = conversion.cast(frame, Spelling(), now_ms=NOW_MS, skew_ms=0)
+    typed = conversion.cast(frame, SourceFormat(), now_ms=NOW_MS, skew_ms=0)
     sentence = conversion.not_conversions(typed)[7]
     assert (told in sentence) if told else pd.isna(sentence)

@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from etl import extract
 from etl.errors import SourceError
 from etl.sources.base import Window
 from etl.sources.csv import CsvSettings, CsvSource
+from etl.stages import extract
 from tests.conftest import House, order
 
 HEADER = ["event_id", "event_name", "occurred_at", "user_id"]
@@ -39,7 +39,7 @@ def read(path: Path | str, chunk_rows: int = 1000, window: Window | None = None,
     return pd.concat(list(source(path, **settings).frames(window or Window(), chunk_rows)))
 
 
-def cells(frame: pd.DataFrame) -> list[list[str]]:
+def to_python(frame: pd.DataFrame) -> list[list[str]]:
     return frame.drop(columns="damage").to_numpy().tolist()
 
 
@@ -75,7 +75,7 @@ def test_the_same_rows_whatever_the_file_looks_like(
     file.write_bytes(mark + text_of([HEADER, *ROWS], delimiter, end).encode(encoding))
     frame = read(file)
     assert list(frame.columns) == [*HEADER, "damage"]
-    assert cells(frame) == ROWS
+    assert to_python(frame) == ROWS
     assert list(frame.index) == [1, 2, 3]
     assert damage(frame) == {}
 
@@ -87,7 +87,7 @@ def test_compressed_by_suffix(tmp_path: Path, suffix: str, pack: Callable[[bytes
     first, second = text_of([HEADER, *ROWS[:1]]).encode(), text_of(ROWS[1:]).encode()
     file = tmp_path / f"orders.csv{suffix}"
     file.write_bytes(pack(first) + pack(second))  # as when logs are appended
-    assert cells(read(file)) == ROWS
+    assert to_python(read(file)) == ROWS
 
 
 def test_what_was_not_declared_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -121,7 +121,7 @@ def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any], messag
 def test_a_delimiter_has_a_name(tmp_path: Path, word: str) -> None:
     file = tmp_path / "orders.csv"
     file.write_text("a,b;c\n1,2;3\n")
-    assert cells(read(file, delimiter=word)) == [["1,2", "3"]]
+    assert to_python(read(file, delimiter=word)) == [["1,2", "3"]]
 
 
 @given(
@@ -141,7 +141,7 @@ def test_every_row_arrives_whole_however_it_is_cut(
     csv.writer(target, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows([["id", "name", "note"], *rows])
     file.write_text(target.getvalue(), encoding="utf-8", newline="")
     frame = read(file, chunk_rows)
-    assert cells(frame) == rows
+    assert to_python(frame) == rows
     assert list(frame.index) == list(range(1, len(rows) + 1))
 
 
@@ -161,7 +161,7 @@ def test_files_follow_one_another_and_the_window_names_them(tmp_path: Path) -> N
 
 def test_a_name_with_brackets_means_itself(tmp_path: Path) -> None:
     (tmp_path / "orders [1].csv").write_text("a,b\n1,2\n")
-    assert cells(read(tmp_path / "orders [1].csv")) == [["1", "2"]]
+    assert to_python(read(tmp_path / "orders [1].csv")) == [["1", "2"]]
 
 
 def test_what_programs_leave_in_a_folder_is_no_source(tmp_path: Path) -> None:
@@ -169,10 +169,10 @@ def test_what_programs_leave_in_a_folder_is_no_source(tmp_path: Path) -> None:
     for name in (".DS_Store", "_SUCCESS", "_orders.csv"):
         (tmp_path / name).write_bytes(b"\x00\x00\x00\x01Bud1")
     for path in (f"{tmp_path}/", tmp_path / "*"):
-        assert cells(read(path)) == [["1"]]
+        assert to_python(read(path)) == [["1"]]
     (tmp_path / "_orders.csv").write_text("a\n2\n")
     for path in (tmp_path / "_orders.csv", tmp_path / "_*.csv"):
-        assert cells(read(path)) == [["2"]]
+        assert to_python(read(path)) == [["2"]]
 
 
 def test_a_folder_of_any_name_and_links_to_files_are_read(tmp_path: Path) -> None:
@@ -184,9 +184,9 @@ def test_a_folder_of_any_name_and_links_to_files_are_read(tmp_path: Path) -> Non
     (folder / "whole.csv").write_text("a\n2\n")
     (folder / "_SUCCESS").write_bytes(b"")
     for path in (f"{folder}/", folder / "*", folder / "*.csv", f"{tmp_path}/_*/*.csv"):
-        assert cells(read(path)) == [["1"], ["2"]]
+        assert to_python(read(path)) == [["1"], ["2"]]
     (folder / "broken.csv").symlink_to(tmp_path / "gone.csv")
-    assert cells(read(folder / "[lw]*.csv")) == [["1"], ["2"]]
+    assert to_python(read(folder / "[lw]*.csv")) == [["1"], ["2"]]
 
 
 class _OfPrefixes(MemoryFileSystem):
@@ -208,7 +208,7 @@ class _OfPrefixes(MemoryFileSystem):
 def test_who_may_only_list_may_use_a_pattern() -> None:
     fsspec.register_implementation("prefixes", _OfPrefixes, clobber=True)
     fsspec.filesystem("memory").pipe("/exports/orders.csv", b"a\n1\n")
-    assert cells(read("prefixes://exports/*.csv")) == [["1"]]
+    assert to_python(read("prefixes://exports/*.csv")) == [["1"]]
     with pytest.raises(SourceError, match=r"other\.csv: access was refused; check the credentials"):
         read("prefixes://exports/other.csv")
 
@@ -259,7 +259,7 @@ def test_a_bucket_is_read_like_a_folder(bucket: dict[str, str], suffix: str) -> 
     window = Window(datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC))
     path = f"s3://orders-bucket/day={{start:%Y-%m-%d}}{suffix}/*.csv{suffix}"
     frame = read(path, window=window, storage=bucket)
-    assert cells(frame) == many + many
+    assert to_python(frame) == many + many
     assert list(frame.index) == list(range(1, 10_001))
 
 

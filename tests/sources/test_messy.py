@@ -15,7 +15,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from etl import config, pipeline
+from etl import config, preview
 from etl.cli import app
 from etl.errors import SourceError
 from tests.conftest import House, destinations
@@ -123,7 +123,7 @@ def check(folder: Path, case: Case) -> Counts:
     }
     file = folder / "imports.yaml"
     file.write_text(yaml.safe_dump(raw))
-    checked = pipeline.check(config.load(file), "orders", clock=lambda: int(NOW.timestamp() * 1000))["convert"]
+    checked = preview.check(config.load(file), "orders", clock=lambda: int(NOW.timestamp() * 1000))["convert"]
     assert sum(checked.counts.values()) == checked.rows, "every row read has its word"
     for _, _, _, verdict in checked.noted:
         assert verdict.detail.endswith((".", ")")), verdict

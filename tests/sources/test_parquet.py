@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from etl import extract
 from etl.errors import SourceError
 from etl.sources.base import Source, StorageSettings, Window
 from etl.sources.parquet import ParquetSettings, ParquetSource
+from etl.stages import extract
 from schemas.casts import times
 from tests.conftest import House, order
 

@@ -13,11 +13,12 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from etl import config, pipeline
+from etl import config, pipeline, preview, sources
 from etl.errors import ConfigError, SourceError
 from etl.ledger import Ledger
 from etl.sources.base import Window
 from etl.sources.sql import SqlSettings, SqlSource
+from etl.stages import plan
 from tests.conftest import House, order
 
 DAY = Window(datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC))
@@ -250,7 +251,7 @@ def test_a_database_that_cannot_be_had_is_a_sentence(tmp_path: Path, url: str, s
 def test_settings_are_judged(house: House, settings: dict[str, Any], sentence: str) -> None:
     house.import_settings = {"source": {"type": "sql", "url": "sqlite:///crm.db", **settings}}
     with pytest.raises(ConfigError, match=sentence) as caught:
-        house.config.source("orders")
+        sources.import_source(house.config, "orders")
     assert "hush" not in str(caught.value)
 
 
@@ -263,8 +264,8 @@ def test_a_window_without_a_place_is_refused_when_a_person_names_it(house: House
     with pytest.raises(ConfigError, match="reads the same rows whatever --from and --until say"):
         house.run(window=DAY)
     with pytest.raises(ConfigError, match="reads the same rows"):
-        pipeline.check(house.config, "orders", window=DAY)
-    assert pipeline.start(house.config, "orders", window=DAY).run.window_start_ms, "a schedule always names one"
+        preview.check(house.config, "orders", window=DAY)
+    assert plan.start(house.config, "orders", window=DAY).run.window_start_ms, "a schedule always names one"
 
 
 # -- reading on

@@ -23,8 +23,9 @@ from types import FrameType
 from typing import IO
 
 from etl import sample
-from etl.airflow import home, parse
-from etl.airflow.home import ROOT
+from etl.airflow import parse
+from etl.airflow.local import home
+from etl.airflow.local.home import ROOT
 from etl.errors import ConfigError
 from etl.sandbox import Sandbox
 
@@ -138,10 +139,10 @@ def _group(environment: dict[str, str], log: IO[bytes]) -> Iterator[subprocess.P
 
 
 def _end(airflow: subprocess.Popen[bytes]) -> None:
-    """Ask the whole group to end, then insist."""
-    for number, patience in ((signal.SIGTERM, PATIENCE_S), (signal.SIGKILL, 5)):
+    """Ask the whole group to end, then force_unknown."""
+    for number, wait_s in ((signal.SIGTERM, PATIENCE_S), (signal.SIGKILL, 5)):
         _signalled(airflow.pid, number)
-        until = time.monotonic() + patience
+        until = time.monotonic() + wait_s
         while _signalled(airflow.pid, 0) and time.monotonic() < until:
             airflow.poll()  # reaps the parent, which would count as alive otherwise
             time.sleep(0.2)

@@ -13,6 +13,11 @@ def shown(location: str) -> str:
     return bare.partition("?")[0] if bare.startswith(("http://", "https://")) else bare  # elsewhere ? is of a pattern
 
 
+def host_of(url: str) -> str:
+    """Where a URL leads, host and port: without what may be secret in the rest of it."""
+    return url.split("://", 1)[-1].split("/", 1)[0].rsplit("@", 1)[-1]
+
+
 def is_public(value: str) -> bool:
     """True for what may and must be shown: the path of a file, or a URL that holds no credentials."""
     if value.startswith(("http://", "https://")):

@@ -6,7 +6,7 @@ NAME.summary.html   one page for a person, see `etl/templates/summary.html`
 
 All are meant for a spreadsheet, which changes what it opens. A cell that it would run as a formula gets a leading
 apostrophe, shown as such. In fix.csv so does every cell that it would rewrite: long numbers, leading zeros, dates,
-decimals. The first column of fix.csv, ``problem``, is the sign by which `Mended` knows such a file when it is dropped
+decimals. The first column of fix.csv, ``problem``, is how `FixFileSource` knows such a file when it is dropped
 again: the column is left out and one leading apostrophe is taken away from every cell. Cells that begin with an
 apostrophe by themselves get a second one, so what comes back is what went out, byte for byte.
 """
@@ -62,22 +62,22 @@ Word = tuple[str, str, str]
 # -- cells
 
 
-def harmless(cell: str) -> str:
+def escape_formula(cell: str) -> str:
     """The cell as a spreadsheet may open it: one that would be run as a formula gets an apostrophe."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
-def protected(cell: str) -> str:
+def quote_for_spreadsheet(cell: str) -> str:
     """The cell such that a spreadsheet neither runs nor rewrites it; `unprotected` undoes it."""
     return f"'{cell}" if cell.startswith(_MARKED) or _REWRITTEN.match(cell) else cell
 
 
-def unprotected(cell: str) -> str:
+def unquote(cell: str) -> str:
     """The cell without one leading apostrophe."""
     return cell.removeprefix("'")
 
 
-class Mended(Source):
+class FixFileSource(Source):
     """A dropped file as a source: what fix.csv added is taken away again, and ``problem`` is never a column."""
 
     def __init__(self, inner: Source, name: str) -> None:
@@ -108,14 +108,14 @@ def _bare(frame: pd.DataFrame) -> pd.DataFrame:
     for name in bare.columns:
         if name != "damage" and isinstance(bare[name].dtype, pd.StringDtype):
             bare[name] = bare[name].str.removeprefix("'")
-    return bare.rename(columns=lambda name: unprotected(str(name)))
+    return bare.rename(columns=lambda name: unquote(str(name)))
 
 
 # -- what is told
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class FileReport:
     """What happened to a file as a whole.
 
     ``kind``: ``delivered``, ``quarantined`` (too many bad rows), ``unusable`` (cannot be read), ``dry_run`` or
@@ -148,7 +148,7 @@ class Reason:
 
 
 @dataclass(slots=True)
-class Tally:
+class Summary:
     """What the rows of a file came to; filled row by row while the receipts are written."""
 
     rows: int = 0
@@ -156,7 +156,7 @@ class Tally:
     partly: int = 0
     to_correct: int = 0
     waiting: int = 0
-    unsure: int = 0
+    unconfirmed: int = 0
     statuses: dict[str, Counter[str]] = field(default_factory=dict)
     reasons: dict[tuple[str, str, str, str], Reason] = field(default_factory=dict)
     leaving: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)
@@ -165,7 +165,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ResultLookup:
     """Where the receipts get their words from.
 
     ``words(first, last)``: destination -> row -> word, for these rows. ``expiries(index)``: destination -> row -> last
@@ -186,8 +186,8 @@ def write(
     name: str,
     source: Source,
     chunk_rows: int,
-    asked: Asked,
-    story: Story,
+    asked: ResultLookup,
+    story: FileReport,
     delimiter: str,
     fix_name: str = "",
 ) -> list[Path]:
@@ -196,7 +196,7 @@ def write(
     ``fix_name`` is another name for the rows to correct. A source that breaks off is told as far as it goes.
     """
     destinations = list(asked.expired)
-    tally = Tally(statuses={one: Counter() for one in destinations})
+    tally = Summary(statuses={one: Counter() for one in destinations})
     fix_name = fix_name or name
     result, fix, summary = (folder / f"{one}{kind}" for one, kind in zip((name, fix_name, name), KINDS, strict=True))
     with ExitStack() as files:
@@ -209,19 +209,21 @@ def write(
             names = [str(column) for column in frame.columns if column != "damage"]
             if header is None:
                 header = names
-                rows_out.writerow([*map(harmless, names), *_added(destinations)])
-                fix_out.writerow([PROBLEM, *map(protected, names)])
+                rows_out.writerow([*map(escape_formula, names), *_added(destinations)])
+                fix_out.writerow([PROBLEM, *map(quote_for_spreadsheet, names)])
             told = asked.words(int(frame.index[0]), int(frame.index[-1]))
             for number, cells, words in _told(frame, names, told):
-                rows_out.writerow([*map(harmless, cells), *(harmless(part) for word in words for part in word)])
+                rows_out.writerow(
+                    [*map(escape_formula, cells), *(escape_formula(part) for word in words for part in word)]
+                )
                 problem = _count(tally, number, dict(zip(destinations, words, strict=True)), asked, story)
                 if problem is not None:
-                    fix_out.writerow([harmless(problem), *map(protected, cells)])
+                    fix_out.writerow([escape_formula(problem), *map(quote_for_spreadsheet, cells)])
             _note_leaving(tally, told, asked.expiries(index), story)
         if header is None:
             rows_out.writerow(["file", "status", "detail"])
             word, why = (story.kind, story.why) if story.why else ("no rows", NO_ROWS)
-            rows_out.writerow([harmless(story.file), word, harmless(why)])
+            rows_out.writerow([escape_formula(story.file), word, escape_formula(why)])
     rows_to_fix = tally.to_correct
     if not rows_to_fix:
         fix.unlink()
@@ -252,7 +254,9 @@ def _told(
         yield int(number), tuple(cells), [words.get(int(number), _UNTOLD) for words in told.values()]
 
 
-def _count(tally: Tally, number: int, words: Mapping[str, Word], asked: Asked, story: Story) -> str | None:
+def _count(
+    tally: Summary, number: int, words: Mapping[str, Word], asked: ResultLookup, story: FileReport
+) -> str | None:
     """Count one row; what is to be corrected in it, or None when its sender has nothing to do."""
     late = {name for name, (_, reason, _) in words.items() if reason == asked.expired[name]}
     for name, (status, reason, detail) in words.items():
@@ -275,7 +279,7 @@ def _count(tally: Tally, number: int, words: Mapping[str, Word], asked: Asked, s
     tally.fine += statuses <= FINE
     tally.partly += bool(statuses & FINE) and not statuses <= FINE
     tally.waiting += Status.FAILED.value in statuses
-    tally.unsure += Status.UNKNOWN.value in statuses
+    tally.unconfirmed += Status.UNKNOWN.value in statuses
     if story.kind == "unusable" or not (mendable or (whole and not statuses <= FINE)):
         return None
     tally.to_correct += 1
@@ -300,7 +304,7 @@ def _problem(words: Mapping[str, Word]) -> str:
 
 
 def _note_leaving(
-    tally: Tally, told: Mapping[str, Mapping[int, Word]], expiries: Mapping[str, Mapping[int, int]], story: Story
+    tally: Summary, told: Mapping[str, Mapping[int, Word]], expiries: Mapping[str, Mapping[int, int]], story: FileReport
 ) -> None:
     """Rows that are not delivered and that their destination takes no longer when somebody looks next."""
     for name, rows in expiries.items():
@@ -355,7 +359,7 @@ def _coded(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped)
 
 
-def page(story: Story, tally: Tally, fix_name: str, remarks: Sequence[str] = ()) -> str:
+def page(story: FileReport, tally: Summary, fix_name: str, remarks: Sequence[str] = ()) -> str:
     """The summary as one self-contained HTML page; ``fix_name`` is NAME where there is a NAME.fix.csv."""
     groups = sorted(_grouped(tally), key=lambda group: (_rank(group.status), -group.rows))
     return _template().render(
@@ -382,7 +386,7 @@ def _rank(status: str) -> int:
     return order.index(status) if status in order else len(order)
 
 
-def _grouped(tally: Tally) -> list[_Group]:
+def _grouped(tally: Summary) -> list[_Group]:
     found: dict[tuple[Any, ...], _Group] = {}
     for (name, status, reason, _), told in tally.reasons.items():
         if reason == "file_unusable":  # the headline says it
@@ -403,7 +407,7 @@ NO_ROWS = "The file has a header and no rows, so there was nothing to send."
 ONLY_TOTALS = "The file has only empty rows and totals below its header, so there was nothing to send."
 
 
-def headline(story: Story, tally: Tally) -> str:
+def headline(story: FileReport, tally: Summary) -> str:
     """What happened, in one sentence."""
     if story.kind == "repeated":
         return story.why
@@ -424,22 +428,22 @@ def headline(story: Story, tally: Tally) -> str:
         f"{many(tally.to_correct)} {'needs' if tally.to_correct == 1 else 'need'} a correction"
         * bool(tally.to_correct),
         f"{many(tally.waiting)} could not be delivered yet" * bool(tally.waiting),
-        f"{many(tally.unsure)} may or may not have arrived" * bool(tally.unsure),
+        f"{many(tally.unconfirmed)} may or may not have arrived" * bool(tally.unconfirmed),
         f"{many(tally.late)} came too late" * bool(tally.late),
     ]
     return " ".join([told, *([", ".join(filter(None, rest)) + "."] if any(rest) else [])])
 
 
-def _tone(story: Story, tally: Tally) -> str:
+def _tone(story: FileReport, tally: Summary) -> str:
     if story.kind in ("quarantined", "unusable"):
         return "bad"
     return "good" if 0 < tally.rows == tally.fine else "partly"
 
 
-def to_do(story: Story, tally: Tally, fix_name: str) -> list[str]:
+def to_do(story: FileReport, tally: Summary, fix_name: str) -> list[str]:
     """What the sender does next, in order."""
     steps: list[str] = []
-    if tally.leaving_rows and (tally.to_correct or tally.waiting or tally.unsure):
+    if tally.leaving_rows and (tally.to_correct or tally.waiting or tally.unconfirmed):
         soonest = min(rows[0][0] for rows in tally.leaving.values())
         steps.append(f"Be quick: from {_moment(soonest, story.timezone)} on rows become too old, see below.")
     if story.kind == "unusable":
@@ -458,10 +462,10 @@ def to_do(story: Story, tally: Tally, fix_name: str) -> list[str]:
             f"Do not drop the {many(tally.waiting)} again that could not be delivered yet: they are kept, and the "
             "person who runs the import sends them again with “conversions retry”."
         )
-    if tally.unsure:
+    if tally.unconfirmed:
         steps.append(
-            f"Ask the person who runs this import to look at the {many(tally.unsure)} that may have arrived; do not "
-            "drop them again before that."
+            f"Ask the person who runs this import to look at the {many(tally.unconfirmed)} that may have arrived; "
+            "do not drop them again before that."
         )
     if tally.late:
         steps.append("Rows that came too late cannot be counted any more; next time drop the file earlier.")

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from croniter import CroniterBadCronError, croniter
 
-from etl import files, receipts
+from etl import filesystem
+from etl.destinations import make_destination
+from etl.drops import receipts
+from etl.drops.receipts import FileReport, ResultLookup
 from etl.errors import ConfigError, SourceError
 from etl.ledger import RunInfo
-from etl.pipeline import Job
-from etl.receipts import Asked, Story
 from etl.sources.base import Source
+from etl.stages.plan import Job
 
 DAY_MS = 86_400_000
 
@@ -33,7 +35,7 @@ def write(
 ) -> list[Path]:
     """Write the receipts of a file on this machine, called after ``stem``; the paths of those to be handed out.
 
-    ``kind`` and ``why``: see `etl.receipts.Story`. ``name`` is what the file is called now, if no longer as it was when
+    ``kind`` and ``why``: see `receipts.FileReport`. ``name`` is what it is called now, if no longer as it was when
     it was imported. ``told_at_ms``: when the receipts were last written, if they were. The sender may have begun to
     correct its fix.csv, so that one is left alone; rows that a retry turned away get one of their own.
     """
@@ -43,7 +45,7 @@ def write(
     retries = job.ledger.retries(job.run.run_id)
     turned_away = [run for run in retries if _turned_away(job, run)] if told_at_ms is not None else []
     fix = f"{stem}.{turned_away[-1].run_id}" if turned_away else stem
-    story = Story(
+    story = FileReport(
         kind=kind,
         file=name or job.run.source,
         import_name=job.run.import_name,
@@ -66,7 +68,7 @@ def write(
 
 def _turned_away(job: Job, retry: RunInfo) -> bool:
     """True when a retry ended with rows that their sender can correct."""
-    late = {name: job.config.destination(name).facts.expired[0] for name in job.destinations}
+    late = {name: make_destination(job.config, name).facts.expired[0] for name in job.destinations}
     return any(
         status in receipts.TO_CORRECT and reason != late[name]
         for name, counts in job.ledger.counts(retry.run_no).items()
@@ -93,7 +95,7 @@ def _stops(job: Job, retries: Sequence[RunInfo]) -> dict[str, str]:
 def _delimiter(path: Path) -> str:
     """What stands between the file's columns, so that its receipts open in the same program."""
     try:
-        with files.opened(files.find(str(path))[0]) as file:
+        with filesystem.opened(filesystem.find(str(path))[0]) as file:
             line = file.readline(1 << 16).decode("utf-8", errors="replace").replace("\r", " ")
     except SourceError:
         return ","
@@ -101,7 +103,7 @@ def _delimiter(path: Path) -> str:
     return max(counts, key=lambda mark: counts[mark])
 
 
-def _asked(job: Job, retries: Sequence[RunInfo]) -> Asked:
+def _asked(job: Job, retries: Sequence[RunInfo]) -> ResultLookup:
     names = job.destinations
     runs = [job.run.run_no, *(run.run_no for run in retries)]
     chunks = {chunk.index: chunk for chunk in job.staging.chunks("conversions")}
@@ -126,7 +128,7 @@ def _asked(job: Job, retries: Sequence[RunInfo]) -> Asked:
                 found[name] = dict(zip(known.index.tolist(), known.tolist(), strict=True))
         return found
 
-    return Asked(words, expiries, {name: job.config.destination(name).facts.expired[0] for name in names})
+    return ResultLookup(words, expiries, {name: make_destination(job.config, name).facts.expired[0] for name in names})
 
 
 def _shown(word: receipts.Word) -> receipts.Word:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Self, TypeAlias
@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from etl.config import ImportSettings
-from etl.model import Noted, Status, Verdict
+from etl.model import Chunk, RowVerdict, Status, Verdict
+from etl.stages.plan import Job
 from schemas import conversion
 from schemas.rules import problems
 
@@ -26,11 +27,20 @@ _BLOCK = 262_144
 _Keys: TypeAlias = npt.NDArray[np.void]
 
 
+def stage(job: Job, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Judge every row, in order: conversions are staged, the others recorded for every destination."""
+    with Seen() as seen:
+        for chunk in chunks:
+            good, rejected = conversions(job.staging.frame(chunk), Rules.of(job.settings, job.clock()), seen)
+            job.record_unsent(job.destinations, rejected)
+            yield job.staging.write("conversions", chunk.index, good)
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the import and the clock add to the schema."""
 
-    spelling: conversion.Spelling
+    spelling: conversion.SourceFormat
     now_ms: int
     skew_ms: int
 
@@ -38,7 +48,7 @@ class Rules:
     def of(cls, settings: ImportSettings, now_ms: int) -> Rules:
         """The rules of an import at a moment."""
         locale, is_csv = settings.locale, settings.source["type"] == "csv"
-        spelling = conversion.Spelling(
+        spelling = conversion.SourceFormat(
             settings.timezone,
             settings.date_format,
             *((locale.decimal, locale.thousands) if locale else ("", "")),
@@ -121,7 +131,7 @@ def _look_up(run: _Keys, keys: _Keys) -> npt.NDArray[np.int64]:
     return np.where(same, run["row"][place], keys["row"])
 
 
-def conversions(frame: pd.DataFrame, rules: Rules, seen: Seen) -> tuple[pd.DataFrame, Noted]:
+def conversions(frame: pd.DataFrame, rules: Rules, seen: Seen) -> tuple[pd.DataFrame, list[RowVerdict]]:
     """Judge one chunk (index = row number, canonical names): the good rows, typed, and what is said of the others.
 
     Good rows have the canonical columns, extras, ``occurred_at_ms`` and ``fingerprint``.
@@ -138,7 +148,7 @@ def conversions(frame: pd.DataFrame, rules: Rules, seen: Seen) -> tuple[pd.DataF
     none = conversion.not_conversions(typed.drop(index=unread)).dropna()
     told |= {row: Verdict(Status.REJECTED, "not_a_conversion", why) for row, why in zip(none.index, none, strict=True)}
     good = _first_ones(typed[~typed.index.isin(list(told))] if told else typed, seen, told)
-    good = good.drop(columns=[*conversion.JUDGED, "occurred_at"])
+    good = good.drop(columns=[*conversion.HELPER_COLUMNS, "occurred_at"])
     good = good.astype({"occurred_at_ms": "int64"})
     # One hash per row of what the source said: a later row under the same event_id can be told to differ.
     content = sorted(name for name in source.columns if name != "event_id")  # whatever the order of the columns
@@ -153,7 +163,7 @@ def _first_ones(sound: pd.DataFrame, seen: Seen, told: dict[int, Verdict]) -> pd
     again = first.notna()
     if not again.any():
         return sound
-    told |= _rejected(problems(conversion.ONCE, first[again].to_frame("first_row")))
+    told |= _rejected(problems(conversion.UNIQUE, first[again].to_frame("first_row")))
     return sound[~again]
 
 
@@ -166,11 +176,11 @@ def _damaged(damage: str) -> Verdict:
     return Verdict(Status.REJECTED, reason, sentence)
 
 
-def noted(frame: pd.DataFrame, told: dict[int, Verdict]) -> Noted:
+def noted(frame: pd.DataFrame, told: dict[int, Verdict]) -> list[RowVerdict]:
     """The rows of ``told`` with their ids, in order."""
     if not told:
         return []
     rows = frame.loc[sorted(told), ["event_id", "event_name"]]
     ids = rows["event_id"].fillna("").str.replace("\x00", "", regex=False).str.slice(0, 500)
     names = rows["event_name"].fillna("").str.replace("\x00", "", regex=False).str.slice(0, 500)
-    return [(int(row), id_, name, told[row]) for row, id_, name in zip(rows.index, ids, names, strict=True)]
+    return [RowVerdict(int(row), id_, name, told[row]) for row, id_, name in zip(rows.index, ids, names, strict=True)]

@@ -22,8 +22,8 @@ import fsspec
 import zstandard
 from botocore.exceptions import BotoCoreError
 
-from etl.addresses import shown
 from etl.errors import ConfigError, SourceError
+from etl.redact import shown
 
 LOGS = [logging.getLogger(name) for name in ("fsspec", "s3fs", "botocore", "aiobotocore")]
 for _log in LOGS:
@@ -92,7 +92,7 @@ def find(pattern: str, options: Mapping[str, Any] | None = None, told: str = "")
     people may be told of it.
     """
     fs, path = file_system(pattern, "source.path", options)
-    with sentences(shown(told or pattern)):
+    with translating_errors(shown(told or pattern)):
         kind = _kind(fs, path)
         if kind == "file":  # a name such as "orders [1].csv" means itself
             return [Place(fs, path, told)]
@@ -135,7 +135,7 @@ def _magic(path: str) -> bool:
 @contextmanager
 def opened(place: Place) -> Iterator[IO[bytes]]:
     """The file's bytes, decompressed by suffix (.gz, .zst), streamed."""
-    with sentences(place.name), place.fs.open(place.path, "rb") as raw:
+    with translating_errors(place.name), place.fs.open(place.path, "rb") as raw:
         suffix = PurePosixPath(place.path).suffix.lower()
         if suffix == ".gz":
             with gzip.open(raw, "rb") as plain:
@@ -183,7 +183,7 @@ def trouble(error: Exception) -> str:
 
 
 @contextmanager
-def sentences(name: str) -> Iterator[None]:
+def translating_errors(name: str) -> Iterator[None]:
     """Turn what a file system says into one sentence about the file."""
     try:
         yield

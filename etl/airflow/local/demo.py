@@ -19,13 +19,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from etl import config, pipeline, report, sample, show
-from etl.airflow import home
-from etl.airflow.home import ROOT
+from etl import config, pipeline, report, sample, tables
+from etl.airflow.local import home
+from etl.airflow.local.home import ROOT
 from etl.config import Config
+from etl.destinations import make_destination
 from etl.errors import ImporterError
 from etl.ledger import Ledger, RunInfo
 from etl.model import GOOD, Status
+from etl.redact import host_of
 from etl.report import Report
 from etl.sandbox import Sandbox
 
@@ -40,7 +42,7 @@ class DemoFailed(Exception):
 
 def main() -> int:
     """Run the demo; 0 when everything held, 1 and one sentence when not."""
-    out = show.paper()
+    out = tables.paper()
     try:
         with Sandbox() as sandbox:
             _demo(sandbox, out)
@@ -122,11 +124,12 @@ def _imports(sandbox: Sandbox, out: Console) -> Path:
 
 def _only_to_the_sandbox(loaded: Config, sandbox: Sandbox) -> None:
     """The sample is made up; it must not reach a vendor through an imports.yaml that has gone live."""
-    for name in loaded.an_import(IMPORT).to:
-        destination = loaded.destination(name)
+    for name in loaded.import_settings(IMPORT).to:
+        destination = make_destination(loaded, name)
         if not destination.endpoint.startswith(f"{sandbox.url}/"):
             raise DemoFailed(
-                f"imports.yaml delivers {name} to {show.destination_host(destination)} and not to the sandbox, and the "
+                f"imports.yaml delivers {name} to {host_of(destination.endpoint)} "
+                "and not to the sandbox, and the "
                 "demo's conversions are made up. Run it in a fresh clone."
             )
 
@@ -139,11 +142,11 @@ def _run_dag(imports: Path, out: Console) -> None:
     environment = home.environment(FOLDER / "airflow", imports, CONVERSIONS_RETRY_DELAY_SECONDS="1")
     with log.open("wb") as said:
         _say(out, "Airflow makes itself a database (a few seconds).")
-        with show.spinner("airflow db migrate"):
+        with tables.spinner("airflow db migrate"):
             if not home.prepared(environment, said):
                 raise DemoFailed(f"Airflow could not make its database; {_short(log)} says why.")
         _say(out, f"Airflow runs the DAG {IMPORT}: read, validate, then transform and load for each destination.")
-        with show.spinner(f"airflow dags test {IMPORT}"):
+        with tables.spinner(f"airflow dags test {IMPORT}"):
             code = home.quietly(home.command("dags", "test", IMPORT), environment, said)
     if code != 0:
         raise DemoFailed(f"The DAG run failed; {_short(log)} says why.")
@@ -161,7 +164,7 @@ def _new_run(ledger: Ledger) -> RunInfo:
 
 def _show_first(first: Report, ledger: Ledger, out: Console) -> None:
     out.print()
-    show.counts(first.run, dict(first.rows), first.counts, out)
+    tables.counts(first.run, dict(first.rows), first.counts, out)
     out.print("\nThe rows that were not delivered, and why:\n")
     out.print(_table_of(_turned_away(ledger, first)))
     out.print()
@@ -194,9 +197,9 @@ def _table_of(rows: list[tuple[int, str, str, str, str, str]]) -> Table:
     table.add_column("status", no_wrap=True)
     table.add_column("reason and detail", ratio=1)
     for number, event_id, destinations, status, reason, detail in rows:
-        style = show.STYLES.get(status, "")
-        why = Text.assemble((show.plain(reason), style), f": {show.plain(detail)}" if detail else "")
-        table.add_row(str(number), show.plain(event_id), destinations, Text(status, style=style), why)
+        style = tables.STYLES.get(status, "")
+        why = Text.assemble((tables.plain(reason), style), f": {tables.plain(detail)}" if detail else "")
+        table.add_row(str(number), tables.plain(event_id), destinations, Text(status, style=style), why)
     return table
 
 
@@ -204,7 +207,7 @@ def _show_second(
     second: Report, before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]], out: Console
 ) -> None:
     out.print()
-    show.counts(second.run, dict(second.rows), second.counts, out)
+    tables.counts(second.run, dict(second.rows), second.counts, out)
     told = ", ".join(f"{name} {before[name]['requests']} → {after[name]['requests']}" for name in second.rows)
     out.print(f"\nDelivery requests that the vendors got, before → after the second run: {told}.", soft_wrap=True)
 

@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from etl.columns import reserved_name
 from etl.errors import SourceError
-from schemas.columns import aside
 
 _TEXT = pa.large_string()
 _UNTYPED = {type(None)}
@@ -48,7 +48,7 @@ def names(given: Sequence[str], what: str) -> list[str]:
     twice = [name for name, count in Counter(given).items() if count > 1]
     if twice:
         raise SourceError(f"{what}: {', '.join(twice)} is the name of more than one column: rename one of them.")
-    return [aside(name, given) if name == "damage" else name for name in given]
+    return [reserved_name(name, given) if name == "damage" else name for name in given]
 
 
 _Told = tuple[Any, list[int]]

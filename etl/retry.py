@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
@@ -9,15 +10,18 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-import etl.transform
 from etl import pipeline
 from etl.config import Config
+from etl.destinations import make_destination
 from etl.errors import ImporterError, SourceError, SumMismatch
 from etl.ledger import Ledger, RunInfo
-from etl.model import Noted
-from etl.pipeline import Job, Progress, log, wall_clock
+from etl.model import RowVerdict
 from etl.report import Report
+from etl.stages import plan, transform
+from etl.stages.plan import Job, Progress, wall_clock
 from etl.staging import items_of
+
+log = logging.getLogger("conversions")
 
 
 def retry(
@@ -27,29 +31,32 @@ def retry(
     run_id: str | None = None,
     to: Sequence[str] | None = None,
     statuses: Sequence[str] = ("failed", "unknown"),
-    insist: bool = False,
+    force_unknown: bool = False,
     clock: Callable[[], int] = wall_clock,
     progress: Progress = lambda name, rows: None,
-    tell: Callable[[str], None] = log.warning,
+    on_skip: Callable[[str], None] = log.warning,
 ) -> list[Report]:
     """Send dead letters again, from the staged conversions of the runs they belong to; one new run for each of those.
 
-    What may have been accepted is sent again only where the vendor counts a repeat once, or when a person ``insist``s.
-    Rows of a destination that is no longer in imports.yaml stay as they are; ``tell`` gets a sentence about them.
+    What may have been accepted is sent again only where the vendor counts a repeat once, or when a person says so
+    (``force_unknown``).
+    Rows of a destination that is no longer in imports.yaml stay as they are; ``on_skip`` gets a sentence about them.
     Raises ConfigError when there is no such import or destination.
     """
     reports: list[Report] = []
     broken: list[SumMismatch] = []
-    with pipeline.opened(config) as ledger:
+    with plan.open_ledger(config) as ledger:
         _judge_names(config, ledger, import_name, to)
         words: dict[str, Any] = {"statuses": statuses, "import_name": import_name, "run_id": run_id}
-        names = _still_there(config, ledger.count_letters(**words, destinations=to), tell)
-        unsure = [] if insist else [name for name in names if not config.destination(name).facts.repeatable]
-        with Letters(ledger.letters(**words, destinations=names, unsure=unsure)) as letters:
+        names = _still_there(config, ledger.count_letters(**words, destinations=to), on_skip)
+        no_repeat = (
+            [] if force_unknown else [name for name in names if not make_destination(config, name).facts.repeatable]
+        )
+        with Letters(ledger.letters(**words, destinations=names, no_repeat=no_repeat)) as letters:
             for origin in letters.runs:
                 job = Job(config, _retry_run(ledger, origin, letters.runs[origin]), ledger, clock, progress)
                 try:
-                    reports.append(_retried(job, letters, insist=insist))
+                    reports.append(_retried(job, letters, force_unknown=force_unknown))
                 except SumMismatch as error:  # told at the end: the letters of other runs do not wait for it
                     broken.append(error)
     if broken:
@@ -57,27 +64,29 @@ def retry(
     return reports
 
 
-def doubtful(
+def unknown_unsafe(
     config: Config, *, import_name: str | None = None, run_id: str | None = None, to: Sequence[str] | None = None
 ) -> dict[str, int]:
     """Rows per destination that may have been accepted and that `retry` sends again only if a person insists."""
     with Ledger(config.ledger_url).open() as ledger:
-        unsure = ledger.count_letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
-    there = {name: rows for name, rows in unsure.items() if name in config.destination_names}
-    return {name: rows for name, rows in there.items() if not config.destination(name).facts.repeatable}
+        unknown = ledger.count_letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
+    there = {name: rows for name, rows in unknown.items() if name in config.destination_names}
+    return {name: rows for name, rows in there.items() if not make_destination(config, name).facts.repeatable}
 
 
 def _judge_names(config: Config, ledger: Ledger, import_name: str | None, to: Sequence[str] | None) -> None:
     """An import that has been renamed or left out since may still have letters."""
     if import_name is not None and not ledger.latest_runs(import_name):
-        config.an_import(import_name)
+        config.import_settings(import_name)
     for name in to or ():
-        config.destination(name)
+        make_destination(config, name)
 
 
-def _still_there(config: Config, rows: Mapping[str, int], tell: Callable[[str], None]) -> list[str]:
+def _still_there(config: Config, rows: Mapping[str, int], on_skip: Callable[[str], None]) -> list[str]:
     for name in rows.keys() - set(config.destination_names):
-        tell(f"{name} is no longer in {config.path.name}: {rows[name]:,} rows that it did not take stay as they are.")
+        on_skip(
+            f"{name} is no longer in {config.path.name}: {rows[name]:,} rows that it did not take stay as they are."
+        )
     return [name for name in config.destination_names if name in rows]
 
 
@@ -91,22 +100,22 @@ def _retry_run(ledger: Ledger, origin: str, rows: Mapping[str, int]) -> RunInfo:
         window_ms=(first.window_start_ms, first.window_end_ms),
         retry_of=origin,
     )
-    ledger.rows_read(opened.run_no, rows)
+    ledger.record_rows_read(opened.run_no, rows)
     return opened
 
 
-def _retried(job: Job, letters: Letters, *, insist: bool) -> Report:
+def _retried(job: Job, letters: Letters, *, force_unknown: bool) -> Report:
     try:
         pipeline.prepare(job)
-        pipeline.side_by_side(lambda name: _again(job, name, letters, insist=insist), job.destinations)
+        pipeline.side_by_side(lambda name: _again(job, name, letters, force_unknown=force_unknown), job.destinations)
     except ImporterError as error:
         return pipeline.finish(job, stopped=str(error))
     return pipeline.finish(job)
 
 
-def _again(job: Job, name: str, letters: Letters, *, insist: bool) -> None:
+def _again(job: Job, name: str, letters: Letters, *, force_unknown: bool) -> None:
     chunks = job.staging.chunks("conversions")
-    no_notes: Noted = []
+    no_notes: list[RowVerdict] = []
     found = 0
     for chunk in chunks:
         frame = letters.among(job.staging.run_id, name, job.staging.frame(chunk))
@@ -114,13 +123,13 @@ def _again(job: Job, name: str, letters: Letters, *, insist: bool) -> None:
         if frame.empty:
             continue
         if name in job.ledger.stops(job.run.run_no):
-            table, noted = etl.transform.unsent(frame), no_notes
+            table, noted = transform.unsent(frame), no_notes
         else:
-            table, noted = etl.transform.items(frame, job.destination(name))
-        pipeline.note(job, [name], noted)
-        pipeline.deliver_items(job, name, items_of(table), insist)
+            table, noted = transform.items(frame, job.destination(name))
+        job.record_unsent([name], noted)
+        pipeline.deliver_items(job, name, items_of(table), force_unknown)
     if missing := letters.runs[job.staging.run_id][name] - found:
-        job.ledger.rows_read(job.run.run_no, {name: found})
+        job.ledger.record_rows_read(job.run.run_no, {name: found})
         raise SourceError(_never_staged(job, missing) if chunks else _gone(job, missing))
 
 

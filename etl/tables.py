@@ -21,10 +21,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from etl.model import GOOD, Checked, Request, Status, Verdict
+from etl.model import GOOD, Preview, Request, Status, Verdict
 
 if TYPE_CHECKING:
-    from etl.destinations.base import Destination, Facts
+    from etl.destinations.base import Facts
     from etl.ledger import RunInfo
     from etl.report import Report
 
@@ -154,7 +154,7 @@ def facts_plain(type_: str, facts: Facts) -> dict[str, Any]:
 # -- check
 
 
-def check(checked: Mapping[str, Checked], out: Console) -> None:
+def check(checked: Mapping[str, Preview], out: Console) -> None:
     """What a run would do: counts, the rows that would not go, and the first request of each destination.
 
     Rows that no destination would get are told once.
@@ -173,7 +173,7 @@ def check(checked: Mapping[str, Checked], out: Console) -> None:
         _check_one(out, each, shared, {row[0] for row in rows})
 
 
-def _check_one(out: Console, checked: Checked, shared: Mapping[tuple[str, str], int], told: set[int]) -> None:
+def _check_one(out: Console, checked: Preview, shared: Mapping[tuple[str, str], int], told: set[int]) -> None:
     """What one destination adds to what all of them say (``shared`` counts, ``told`` rows)."""
     if checked.stopped:
         out.print(Text(f"Stopped: {checked.stopped}", style="red"))
@@ -201,7 +201,7 @@ def _sums(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:
     return dict(sums)
 
 
-def _shared(checked: Mapping[str, Checked]) -> list[tuple[int, str, str, Verdict]]:
+def _shared(checked: Mapping[str, Preview]) -> list[tuple[int, str, str, Verdict]]:
     """Rows that are noted with the same verdict everywhere."""
     if len(checked) < 2:
         return []
@@ -462,8 +462,3 @@ def _log_lines(err: Console) -> Iterator[None]:
         log.removeHandler(handler)
         log.setLevel(before[0])
         log.propagate = before[1]
-
-
-def destination_host(destination: Destination) -> str:
-    """Where it listens, without what may be secret in the rest of the address."""
-    return destination.endpoint.split("://", 1)[-1].split("/", 1)[0].rsplit("@", 1)[-1]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pyarrow as pa
 
-from etl.destinations.base import Destination, cells
-from etl.model import Noted, Status, Verdict
+from etl.destinations.base import Destination, to_python
+from etl.model import Chunk, RowVerdict, Status, Verdict
+from etl.stages.plan import Job
 from etl.staging import ITEMS
 from schemas.rules import problems
 
@@ -20,9 +21,20 @@ PHONE = Verdict(
 )
 
 
-def items(conversions: pd.DataFrame, destination: Destination) -> tuple[pa.Table, Noted]:
+def stage(job: Job, name: str, chunk: Chunk) -> Chunk:
+    """One chunk in one vendor's words; rows it does not take are recorded."""
+    destination = job.destination(name)
+    frame = job.staging.frame(chunk)
+    if name in job.ledger.stops(job.run.run_no):
+        return job.staging.write(f"items/{name}", chunk.index, unsent(frame))
+    table, not_taken = items(frame, destination)
+    job.record_unsent([name], not_taken)
+    return job.staging.write(f"items/{name}", chunk.index, table)
+
+
+def items(conversions: pd.DataFrame, destination: Destination) -> tuple[pa.Table, list[RowVerdict]]:
     """One chunk of conversions as staged items, and what is said of the rows that are skipped or rejected."""
-    conversions, unusable = destination.private(conversions)
+    conversions, unusable = destination.hash_personal(conversions)
     told = {int(row): PHONE for row in conversions.index[unusable]}
     frame = destination.columns(conversions[~unusable] if told else conversions)
     if "skip" in frame.columns:
@@ -50,12 +62,12 @@ def _table(good: pd.DataFrame, conversions: pd.DataFrame, payloads: list[bytes])
         "event_name": own["event_name"],
         "payload": payloads,
         "fingerprint": own["fingerprint"],
-        **{n: cells(good, n) if n in good.columns else nothing for n in MOMENTS},
+        **{n: to_python(good, n) if n in good.columns else nothing for n in MOMENTS},
         **{n: good[n].fillna("") if n in good.columns else [""] * len(good) for n in ("note", "note_detail")},
     }
     return pa.table({name: pa.array(values, ITEMS.field(name).type) for name, values in columns.items()}, schema=ITEMS)
 
 
-def _noted(conversions: pd.DataFrame, told: dict[int, Verdict]) -> Noted:
+def _noted(conversions: pd.DataFrame, told: dict[int, Verdict]) -> list[RowVerdict]:
     rows = conversions.loc[sorted(told), ["event_id", "event_name"]]
-    return [(int(row), id_, name, told[int(row)]) for row, id_, name in rows.itertuples()]
+    return [RowVerdict(int(row), id_, name, told[int(row)]) for row, id_, name in rows.itertuples()]

@@ -29,15 +29,19 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from etl import answers, files, load, pipeline, receipts
+from etl import filesystem, pipeline, sources
 from etl.config import Config, DropSettings
+from etl.delivery import load
+from etl.destinations import make_destination
+from etl.drops import answers, receipts
+from etl.drops.receipts import FixFileSource
 from etl.errors import ConfigError, ImporterError, SourceChanged, SourceError, trace
 from etl.ledger import LEASE_MS, FileInfo, Ledger, now_ms
 from etl.model import Chunk, Item, Status, Verdict
-from etl.pipeline import Job, wall_clock
-from etl.receipts import Mended
 from etl.report import Report
 from etl.sources.base import Source, Window
+from etl.stages import extract, plan, transform, validate
+from etl.stages.plan import Job, wall_clock
 from etl.staging import Staging
 
 log = logging.getLogger("conversions")
@@ -110,18 +114,22 @@ class Box:
 
 def box(config: Config, import_name: str) -> Box:
     """The places of an import. Raises ConfigError when it has no ``drop``."""
-    settings = config.an_import(import_name)
+    settings = config.import_settings(import_name)
     if settings.drop is None:
         raise ConfigError(f"imports.{import_name}.drop: is missing; this import takes no dropped files.")
     drop = settings.drop
     inbox = config.filled_location(drop.inbox, f"imports.{import_name}.drop.inbox")
-    fs, root = files.file_system(inbox, f"imports.{import_name}.drop.inbox", config.storage(import_name))
+    fs, root = filesystem.file_system(
+        inbox, f"imports.{import_name}.drop.inbox", sources.storage_options(config, import_name)
+    )
     root = root.rstrip("/")
     places = {"processed": f"{root}/processed", "quarantine": f"{root}/quarantine"}
     for name, given in (("processed", drop.processed), ("quarantine", drop.quarantine)):
         if given:
             where = f"imports.{import_name}.drop.{name}"
-            other, place = files.file_system(config.filled_location(given, where), where, config.storage(import_name))
+            other, place = filesystem.file_system(
+                config.filled_location(given, where), where, sources.storage_options(config, import_name)
+            )
             if other.protocol != fs.protocol:
                 raise ConfigError(f"{where}: must be on the same kind of storage as the inbox.")
             places[name] = place.rstrip("/")
@@ -157,7 +165,7 @@ def look(config: Config, import_name: str, clock: Clock = wall_clock) -> Look:
 def _listed(where: Box, below: str) -> list[Dropped]:
     """The files of the inbox or of its dryrun, by name; hidden ones and those half-way there are left out."""
     folder = f"{where.inbox}/{below}".rstrip("/")
-    with files.sentences(folder):
+    with filesystem.translating_errors(folder):
         where.fs.invalidate_cache()
         if not where.fs.exists(folder):
             if not below and "file" in where.fs.protocol:
@@ -356,8 +364,8 @@ def _to_take_anew(config: Config, ledger: Ledger, known: FileInfo) -> bool:
         return True
     if Staging(config.staging_url, run.run_id).chunks("conversions"):
         return False
-    to = config.an_import(known.import_name).to
-    sure = [name for name in to if config.destination(name).facts.repeatable]
+    to = config.import_settings(known.import_name).to
+    sure = [name for name in to if make_destination(config, name).facts.repeatable]
     left = {Status.FAILED: to, Status.UNKNOWN: sure}
     return any(
         ledger.count_letters(statuses=[status], run_id=run.run_id, destinations=names) for status, names in left.items()
@@ -367,7 +375,7 @@ def _to_take_anew(config: Config, ledger: Ledger, known: FileInfo) -> bool:
 def _is_forgotten(ledger: Ledger, run_no: int) -> bool:
     """True when rows of a run have been deleted because of their age."""
     known = ledger.counts(run_no)
-    return any(sum(known[name].values()) != rows for name, rows in ledger.offered(run_no).items())
+    return any(sum(known[name].values()) != rows for name, rows in ledger.rows_read(run_no).items())
 
 
 def _job(config: Config, ledger: Ledger, mine: FileInfo, file: Dropped, copy: Copy, clock: Clock) -> Job:
@@ -375,9 +383,9 @@ def _job(config: Config, ledger: Ledger, mine: FileInfo, file: Dropped, copy: Co
     try:
         source = _source(config, where_name := mine.import_name, copy.path, file.name)
         if mine.run_id is None:
-            job = pipeline.start_file(config, where_name, source, file.name)
+            job = plan.start_file(config, where_name, source, file.name)
         else:
-            job = replace(pipeline.resume(config, mine.run_id), source=source)
+            job = replace(plan.resume(config, mine.run_id), source=source)
             ledger.reopen_run(job.run.run_no)
     except ImporterError:
         if mine.run_id is None:
@@ -388,9 +396,9 @@ def _job(config: Config, ledger: Ledger, mine: FileInfo, file: Dropped, copy: Co
 
 def _source(config: Config, import_name: str, path: Path, name: str) -> Source:
     """How the import reads one file. A fix.csv is CSV as some spreadsheet wrote it, whatever the import declares."""
-    declared = config.an_import(import_name).source
+    declared = config.import_settings(import_name).source
     instead = dict.fromkeys(declared) | {"type": "csv"} if _is_ours(path) else {}
-    return Mended(config.one_file(import_name, str(path), **instead), name)
+    return FixFileSource(sources.file_source(config, import_name, str(path), **instead), name)
 
 
 def _is_ours(path: Path) -> bool:
@@ -440,10 +448,10 @@ def _judge(job: Job, staged: Mapping[str, list[Chunk]], ledger: Ledger) -> None:
 
     What ``ledger`` knows to be delivered is not too old, whatever its age: nothing of it is to be sent.
     """
-    for chunk in pipeline.validate(job, pipeline.extract(job, Window())):
-        job.ledger.sign_of_life(job.run.run_no)
+    for chunk in validate.stage(job, extract.stage(job, Window())):
+        job.ledger.renew_lease(job.run.run_no)
         for name in job.destinations:
-            items = pipeline.transform(job, name, chunk)
+            items = transform.stage(job, name, chunk)
             staged[name].append(items)
             late = [item for item in job.staging.items(items) if _is_late(item, job.clock())]
             before = ledger.delivered_by(name, [item.event_id for item in late]) if late else {}
@@ -451,10 +459,10 @@ def _judge(job: Job, staged: Mapping[str, list[Chunk]], ledger: Ledger) -> None:
 
 
 def _note_late(job: Job, name: str, late: Sequence[Item]) -> None:
-    destination = job.config.destination(name)
+    destination = make_destination(job.config, name)
     before = job.ledger.failed_before(job.run.run_no, name, [item.event_id for item in late]) if late else {}
     rows = [(i.row_number, i.event_id, i.event_name, load.expired(destination, before.get(i.event_id))) for i in late]
-    job.ledger.note(job.run.run_no, [name], rows)
+    job.ledger.record_unsent(job.run.run_no, [name], rows)
 
 
 def _is_late(item: Item, at: int) -> bool:
@@ -463,7 +471,7 @@ def _is_late(item: Item, at: int) -> bool:
 
 def _note(job: Job, name: str, items: Sequence[Item], verdict: Verdict) -> None:
     rows = [(item.row_number, item.event_id, item.event_name, verdict) for item in items]
-    job.ledger.note(job.run.run_no, [name], rows)
+    job.ledger.record_unsent(job.run.run_no, [name], rows)
 
 
 def _note_unsent(job: Job, staged: Mapping[str, list[Chunk]], reason: str, detail: str) -> None:
@@ -474,7 +482,7 @@ def _note_unsent(job: Job, staged: Mapping[str, list[Chunk]], reason: str, detai
 
 def _too_bad(job: Job, where: Box) -> str:
     """Why the file is put aside, in a sentence; empty when it is not."""
-    rows = max([read or 0 for read in job.ledger.offered(job.run.run_no).values()], default=0)
+    rows = max([read or 0 for read in job.ledger.rows_read(job.run.run_no).values()], default=0)
     told = job.ledger.counts(job.run.run_no).values()
     rows -= max([sum(n for (_, reason), n in one.items() if reason in receipts.NOT_ROWS) for one in told], default=0)
     unfit = job.ledger.unfit_rows(job.run.run_no, ["file_quarantined", *receipts.NOT_ROWS])
@@ -497,9 +505,7 @@ def _try(config: Config, where: Box, file: Dropped, copy: Copy, clock: Clock) ->
         ),
     )
     job = replace(
-        pipeline.start_file(
-            apart, where.import_name, _source(config, where.import_name, copy.path, file.name), file.name
-        ),
+        plan.start_file(apart, where.import_name, _source(config, where.import_name, copy.path, file.name), file.name),
         clock=clock,
     )
     why = stopped = ""
@@ -551,7 +557,7 @@ def _free(where: Box, name: str, *, good: bool, run_id: str, dry_run: bool = Fal
 def _parts(name: str) -> tuple[str, str]:
     """``orders.csv.gz`` as ``orders`` and ``.csv.gz``."""
     whole = PurePosixPath(name)
-    inner = PurePosixPath(whole.stem) if whole.suffix.lower() in files.COMPRESSIONS else whole
+    inner = PurePosixPath(whole.stem) if whole.suffix.lower() in filesystem.COMPRESSIONS else whole
     stem = inner.stem
     return stem, name[len(stem) :]
 
@@ -588,7 +594,7 @@ def _settle(
     """Move the file to its place and write its receipts, as far as that is not done yet; then it is done."""
     _bring(where, origin, info.path, info.sha256, copy)
     assert info.run_id is not None
-    job = replace(pipeline.resume(config, info.run_id), clock=clock)
+    job = replace(plan.resume(config, info.run_id), clock=clock)
     kind, why = "delivered", ""
     with job.ledger, _at_hand(where, info, copy) as found:
         if info.state == SPOILT:
@@ -643,12 +649,12 @@ def _finish_left(config: Config, where: Box, ledger: Ledger, clock: Clock) -> No
             ledger.mark_file(info)
         try:
             _settle(config, where, ledger, info, f"{where.inbox}/{name}", clock)
-        except files.OUT_OF_REACH as error:  # nothing more is sent of it; the next round moves and answers it
+        except filesystem.OUT_OF_REACH as error:  # nothing more is sent of it; the next round moves and answers it
             log.warning("%s: imported, but not moved yet: %s; the next round tries again.", name, _trouble(error))
 
 
 def _trouble(error: Exception) -> str:
-    return f"a file there is locked or out of reach ({files.trouble(error)})"
+    return f"a file there is locked or out of reach ({filesystem.trouble(error)})"
 
 
 def _tell_again(config: Config, where: Box, ledger: Ledger, clock: Clock) -> list[Outcome]:
@@ -662,7 +668,7 @@ def _tell_again(config: Config, where: Box, ledger: Ledger, clock: Clock) -> lis
             why = str(error)
         except ImporterError as error:
             why, began = str(error), info.done_at_ms or 0  # the next round tries again
-        except files.OUT_OF_REACH as error:  # in somebody's Excel, in cold storage: no reason to stop the others
+        except filesystem.OUT_OF_REACH as error:  # in somebody's Excel, in cold storage: no reason to stop the others
             why, began = f"{_trouble(error)}; the next round tries again.", info.done_at_ms or 0
         sentence = "its rows were sent again, and its receipts say so now."
         if why:
@@ -679,7 +685,7 @@ def _told_again(config: Config, where: Box, ledger: Ledger, info: FileInfo, cloc
     assert info.run_id is not None
     if ledger.find_run(info.run_id) is None:
         return forgotten
-    job = replace(pipeline.resume(config, info.run_id), clock=clock)
+    job = replace(plan.resume(config, info.run_id), clock=clock)
     with job.ledger, _at_hand(where, info, None) as found:
         if found is None or found.sha256 != info.sha256:
             return f"the file is no longer at {info.path}; `conversions results` has the news."
@@ -703,7 +709,7 @@ def _repeated(
     fresh = f"{datetime.fromtimestamp(clock() / 1000, UTC):%Y%m%dT%H%M%S}-{_sighting(file)[:6]}"
     place = _free(where, file.name, good=True, run_id=fresh)
     job = replace(
-        pipeline.resume(config, known.run_id),
+        plan.resume(config, known.run_id),
         clock=clock,
         source=_source(config, where.import_name, copy.path, file.name),
     )
@@ -728,7 +734,7 @@ def _receive(
     trial: bool = False,
     told_at_ms: int | None = None,
 ) -> None:
-    """Write the receipts of a file beside its place; see `etl.answers`."""
+    """Write the receipts of a file beside its place; see `etl.drops.answers`."""
     if not where.settings.receipts:
         return
     folder, _, moved = place.rpartition("/")

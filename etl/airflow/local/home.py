@@ -12,7 +12,7 @@ from typing import IO
 
 from etl.config import FILE_VARIABLE
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 """The checkout: imports.yaml, dags/ and var/ are here."""
 
 SENSITIVE = "sdk_key"

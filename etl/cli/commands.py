@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from etl.config import Config
     from etl.drops import Outcome
     from etl.ledger import Ledger, RunInfo
-    from etl.pipeline import Progress
     from etl.report import Report
     from etl.sources.base import Window
+    from etl.stages.plan import Progress
 
 NAME = "conversions"
 GOOD, SOME_ROWS, STOPPED = 0, 1, 2
@@ -59,7 +59,9 @@ class Commands(TyperGroup):
         given = _global_options_first(sys.argv[1:] if args is None else args)
         verbose = any(_is_verbose(word) for word in given)
         work = super().main
-        code = _ended(lambda: work(given, NAME, complete_var, False, windows_expand_args, **extra), verbose=verbose)
+        code = _run_safely(
+            lambda: work(given, NAME, complete_var, False, windows_expand_args, **extra), verbose=verbose
+        )
         if not standalone_mode:
             return code
         sys.exit(code)
@@ -96,7 +98,7 @@ def _is_verbose(word: str) -> bool:
     return word == "--verbose" or (word.startswith("-v") and set(word[1:]) == {"v"})
 
 
-def _ended(work: Callable[[], Any], *, verbose: bool) -> int:
+def _run_safely(work: Callable[[], Any], *, verbose: bool) -> int:
     """The exit code; whatever goes wrong is one sentence, and a traceback only for those who asked."""
     trouble: BaseException
     try:
@@ -279,18 +281,18 @@ def destinations(
     ] = "table",
 ) -> int:
     """Who can be delivered to: limits, deduplication, required columns. Needs no imports.yaml."""
-    from etl import destinations, show
+    from etl import destinations, tables
 
     found = {type_: destinations.find(type_).facts for type_ in destinations.types()}
     if format_ == "table":
-        for table in show.facts(found):
-            show.paper().print(table)
+        for table in tables.facts(found):
+            tables.paper().print(table)
     elif format_ == "markdown":
-        _out(show.facts_markdown(found))
+        _out(tables.facts_markdown(found))
     else:
         import json
 
-        _out(json.dumps([show.facts_plain(*each) for each in found.items()], indent=2) + "\n")
+        _out(json.dumps([tables.facts_plain(*each) for each in found.items()], indent=2) + "\n")
     return GOOD
 
 
@@ -331,13 +333,14 @@ def _check(
 ) -> int:
     import glob
 
-    from etl import pipeline, show
+    from etl import preview, tables
+    from etl.stages.plan import wall_clock
 
     path = None if file is None else glob.escape(str(Path(file).absolute()))  # relative to here, not to imports.yaml
-    with show.spinner("Checking"):
-        clock = pipeline.wall_clock if at is None else lambda: int(at.timestamp() * 1000)
-        checked = pipeline.check(config, import_name, file=path, window=window, to=to, clock=clock)
-    show.check(checked, show.paper())
+    with tables.spinner("Checking"):
+        clock = wall_clock if at is None else lambda: int(at.timestamp() * 1000)
+        checked = preview.check(config, import_name, file=path, window=window, to=to, clock=clock)
+    tables.check(checked, tables.paper())
     if any(each.stopped for each in checked.values()):
         return STOPPED
     rejected = any(status == Status.REJECTED for each in checked.values() for status, _ in each.counts)
@@ -355,40 +358,17 @@ def ping(
     """Can we talk to it: settings, credentials, lookup, connection. Sends no conversion."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from etl import destinations, show, staging, transport  # noqa: F401 (imported here: threads would race for it)
+    from etl import destinations, preview, tables
 
     for type_ in destinations.types():
         destinations.find(type_)
     config = ctx.obj.load()
     wanted = names or config.destination_names
-    with show.spinner("Knocking"), ThreadPoolExecutor(max_workers=max(len(wanted), 1)) as pool:
-        answers = list(pool.map(lambda name: _knock(config, name), wanted))
+    with tables.spinner("Checking connections"), ThreadPoolExecutor(max_workers=max(len(wanted), 1)) as pool:
+        answers = list(pool.map(lambda name: preview.ping(config, name), wanted))
     for name, (mark, sentence) in zip(wanted, answers, strict=True):
-        show.paper().print(show.door(name, sentence, mark=mark), soft_wrap=True)
+        tables.paper().print(tables.door(name, sentence, mark=mark), soft_wrap=True)
     return STOPPED if any(mark == "failed" for mark, _ in answers) else GOOD
-
-
-def _knock(config: Config, name: str) -> tuple[str, str]:
-    """ok, warning or failed, and a sentence about one destination."""
-    from etl import show, transport
-    from etl.destinations.base import USER_AGENT
-    from etl.staging import cache
-
-    try:
-        unprepared = config.destination(name)
-        found = unprepared.prepare(transport.fetcher(cache(config.staging_url), USER_AGENT))
-        destination = config.destination(name, found)
-        request = destination.request([b"{}"])
-        status = transport.reach(request.url, request.headers.get("User-Agent", USER_AGENT))
-    except ImporterError as error:
-        return "failed", f"{str(error).rstrip('.')}."
-    there = f"{show.destination_host(destination)} answers"
-    if status in (401, 403):
-        return "warning", f"{there} {status} to a request without conversions. {destination.hint(status)}".strip()
-    if 300 <= status < 400 or status >= 500:
-        return "warning", f"{there} {status} to a request without conversions: is `endpoint` right, is the vendor up?"
-    looked_up = ", what it knows was looked up" if found else ""
-    return "ok", f"settings and secrets are there{looked_up}, {there}."
 
 
 # -- deliver
@@ -404,13 +384,13 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Like check: send nothing, write nothing.")] = False,
 ) -> int:
     """Deliver an import: read its source, send what has not been sent yet, say what became of every row."""
-    from etl import pipeline, show
+    from etl import pipeline, tables
 
     config = ctx.obj.load()
     window = _window(start, end)
     if dry_run:
         return _check(config, import_name, window=window, to=_listed(to))
-    with show.progress(show.paper(stderr=True)) as shown, _ending_in_order(shown) as (progress, code):
+    with tables.progress(tables.paper(stderr=True)) as shown, _graceful_shutdown(shown) as (progress, code):
         found = pipeline.run(config, import_name, window=window, to=_listed(to), progress=progress)
     _tell(config, [found])
     return code(found.exit_code)
@@ -434,7 +414,7 @@ def retry(
     ] = None,
 ) -> int:
     """Send dead letters again: rows that failed, and unknown ones where the vendor counts a repeat once."""
-    from etl import dead_letters, show
+    from etl import retry, tables
 
     config = ctx.obj.load()
     asked = _statuses(status)
@@ -442,17 +422,17 @@ def retry(
     if run_id is not None:
         with _ledger(config) as ledger:
             ledger.run(run_id)
-    insist = asked is not None and Status.UNKNOWN in asked
-    left_out = {} if asked is not None else dead_letters.doubtful(config, **chosen)  # type: ignore[arg-type]
+    force_unknown = asked is not None and Status.UNKNOWN in asked
+    left_out = {} if asked is not None else retry.unknown_unsafe(config, **chosen)  # type: ignore[arg-type]
     stays: list[str] = []
-    with show.progress(show.paper(stderr=True)) as shown, _ending_in_order(shown) as (progress, code):
-        again = dead_letters.retry(
+    with tables.progress(tables.paper(stderr=True)) as shown, _graceful_shutdown(shown) as (progress, code):
+        again = retry.retry(
             config,
             **chosen,  # type: ignore[arg-type]
             statuses=asked or ("failed", "unknown"),
-            insist=insist,
+            force_unknown=force_unknown,
             progress=progress,
-            tell=stays.append,
+            on_skip=stays.append,
         )
     _tell(config, again)
     for sentence in stays:
@@ -524,11 +504,12 @@ def _tell_drop(outcome: Outcome) -> None:
 
 
 def _doubt(config: Config, name: str, count: int) -> str:
-    from etl import show
+    from etl import tables
+    from etl.destinations import make_destination
 
-    title = config.destination(name).facts.title
+    title = make_destination(config, name).facts.title
     return (
-        f"{show.many(count)} at {name} may have been accepted, and {title} would count a repeat twice: look them up "
+        f"{tables.many(count)} at {name} may have been accepted, and {title} would count a repeat twice: look them up "
         f"there (conversions results --run all --to {name} --status unknown), then send them again with "
         f"conversions retry --to {name} --status unknown\n"
     )
@@ -536,11 +517,11 @@ def _doubt(config: Config, name: str, count: int) -> str:
 
 def _tell(config: Config, reports: Sequence[Report]) -> None:
     """The runs in numbers; what stopped goes to standard error, where errors go."""
-    from etl import show
+    from etl import tables
 
     with _ledger(config) as ledger:
         for found in reports:
-            show.report(found, ledger.sentences(found.run.run_id), show.paper())
+            tables.report(found, ledger.first_details(found.run.run_id), tables.paper())
             sys.stdout.flush()
             for stop in found.stops.values():
                 _say(stop.detail)
@@ -549,13 +530,14 @@ def _tell(config: Config, reports: Sequence[Report]) -> None:
 
 
 @contextmanager
-def _ending_in_order(progress: Progress) -> Iterator[tuple[Progress, Callable[[int], int]]]:
+def _graceful_shutdown(progress: Progress) -> Iterator[tuple[Progress, Callable[[int], int]]]:
     """A progress that ends the run in good order after Ctrl-C or SIGTERM, and what makes an exit code of that.
 
     Nothing more is sent, what is on the wire has a few seconds to be answered, all of it is recorded. Everybody who
     works reports progress, so that is where they are stopped. A second signal ends the program at once.
     """
-    from etl import transport
+
+    from etl.delivery.shutdown import shutting_down
 
     got: list[int] = []
 
@@ -569,7 +551,7 @@ def _ending_in_order(progress: Progress) -> Iterator[tuple[Progress, Callable[[i
         if got:
             os._exit(128 + number)  # the ledger says `unknown` of what is on the wire
         got.append(number)
-        transport.leaving.set()
+        shutting_down.set()
         _say("finishing what is on the wire; Ctrl-C again to leave at once.")
 
     def code(otherwise: int) -> int:
@@ -584,7 +566,7 @@ def _ending_in_order(progress: Progress) -> Iterator[tuple[Progress, Callable[[i
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        transport.leaving.clear()
+        shutting_down.clear()
 
 
 # -- look back
@@ -613,7 +595,8 @@ def results(
 
     The table shows the first 200; csv, json and parquet hold everything, whatever the size.
     """
-    from etl import export, show
+    from etl import tables
+    from etl.cli import export
     from etl.ledger import RESULT_COLUMNS
 
     config = ctx.obj.load()
@@ -631,7 +614,7 @@ def results(
             export.FORMATS[kind](blocks, RESULT_COLUMNS, stream)
         elif out is not None:
             with export.text(stream) as lines:
-                show.results(blocks, show.Paper(file=lines, width=200, markup=False, highlight=False), None)
+                tables.results(blocks, tables.Paper(file=lines, width=200, markup=False, highlight=False), None)
         elif not runs:
             _out("Nothing has run yet: conversions run IMPORT\n")
         else:
@@ -641,15 +624,15 @@ def results(
 
 def _table(ledger: Ledger, runs: Sequence[RunInfo], blocks: Any, *, counted: bool) -> None:
     """The counts of each run, then the first rows."""
-    from etl import show
+    from etl import tables
 
-    paper = show.paper()
+    paper = tables.paper()
     for each in runs if counted else ():
-        show.counts(each, ledger.offered(each.run_no), ledger.counts(each.run_no), paper)
+        tables.counts(each, ledger.rows_read(each.run_no), ledger.counts(each.run_no), paper)
         paper.print()
-    total = show.results(blocks, paper, show.RESULTS_SHOWN)
-    if total > show.RESULTS_SHOWN:
-        paper.print(f"… and {total - show.RESULTS_SHOWN:,} more: --format csv, json or parquet holds them all.")
+    total = tables.results(blocks, paper, tables.RESULTS_SHOWN)
+    if total > tables.RESULTS_SHOWN:
+        paper.print(f"… and {total - tables.RESULTS_SHOWN:,} more: --format csv, json or parquet holds them all.")
     elif not total:
         paper.print("No rows.")
 
@@ -667,7 +650,7 @@ def _runs(config: Config, ledger: Ledger, import_name: str | None, run_id: str |
         return [ledger.run(run_id)]
     runs = ledger.all_runs(import_name) if run_id == "all" else ledger.latest_runs(import_name)
     if import_name is not None and not runs:
-        config.an_import(import_name)  # says so if there is none of that name
+        config.import_settings(import_name)  # says so if there is none of that name
     return runs
 
 
@@ -675,9 +658,11 @@ def _known_destinations(
     config: Config, ledger: Ledger, runs: Sequence[RunInfo], names: list[str] | None
 ) -> list[str] | None:
     """The names as asked for; one that neither imports.yaml nor these runs know is said to be unknown."""
+    from etl.destinations import make_destination
+
     for name in set(names or ()) - set(config.destination_names):
         if not any(name in ledger.destinations(each.run_no) for each in runs):
-            config.destination(name)
+            make_destination(config, name)
     return names
 
 
@@ -726,7 +711,8 @@ def sample(
 
     The event_ids are the same every time, so what was delivered once is a duplicate the next time.
     """
-    from etl import export, sample
+    from etl import sample
+    from etl.cli import export
 
     at = now or datetime.now(UTC)
     lines = sample.showcase(at) if with_problems else sample.rows(rows, at)

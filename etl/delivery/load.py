@@ -12,7 +12,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from etl import transport
+from etl.delivery import connection
+from etl.delivery.pacing import EndpointLock, endpoint_lock
+from etl.delivery.shutdown import shutting_down
 from etl.destinations.base import STOPS, Destination
 from etl.errors import DestinationStopped, Interrupted, LedgerError
 from etl.ledger import LEASE_MS, Ledger, Sent, Stop
@@ -45,7 +47,7 @@ class Loader:
     ledger: Ledger
     run_no: int
     clock: Clock
-    insist: bool = False
+    force_unknown: bool = False
     progress: Progress = field(default=lambda count: None)
     stop: Stop | None = None
     undelivered: dict[str, str] = field(default_factory=dict)
@@ -54,26 +56,26 @@ class Loader:
     def load(self, items: Sequence[Item]) -> None:
         """Bring every item to its last word. Returns when all of it is in the ledger."""
         self.stop = self.stop or self.ledger.stops(self.run_no).get(self.destination.name)
-        with transport.lane(self.destination.endpoint) as lane:
-            asyncio.run(self._load(items, lane))
+        with endpoint_lock(self.destination.endpoint) as lock:
+            asyncio.run(self._load(items, lock))
 
-    async def _load(self, items: Sequence[Item], lane: transport.Lane) -> None:
-        limits, patience = self.destination.limits, self.destination.patience
+    async def _load(self, items: Sequence[Item], lock: EndpointLock) -> None:
+        limits, retry_policy = self.destination.limits, self.destination.retry_policy
         rounds = WAVE_ROUNDS if self.destination.facts.repeatable else 1
         size = max(WAVE_LEAST, min(WAVE_MOST, rounds * limits.connections * limits.items))
-        knocked = False
-        items = soonest_first(items)
+        probed = False
+        items = by_expiry(items)
         await asyncio.to_thread(self._look_back, items)
-        async with transport.line(limits, patience, lane) as line, self._alive():
+        async with connection.connect(limits, retry_policy, lock) as vendor, self._alive():
             for wave in _waves(items, size):
-                if transport.leaving.is_set():
+                if shutting_down.is_set():
                     raise Interrupted("The run was ended; the next one sends what is missing.")
                 won = await asyncio.to_thread(self._claim, wave)
-                fresh, _, _ = by_age(won, self.clock())
-                if fresh and not knocked and not self.stop:
-                    knocked = True
-                    await self._knock(line, fresh[0])
-                sent = await self._send_wave(line, won)
+                fresh, _, _ = partition_by_age(won, self.clock())
+                if fresh and not probed and not self.stop:
+                    probed = True
+                    await self._probe(vendor, fresh[0])
+                sent = await self._send_wave(vendor, won)
                 await asyncio.to_thread(self.ledger.record, self.run_no, self.destination.name, sent)
                 self.progress(len(wave))
 
@@ -85,7 +87,7 @@ class Loader:
             while True:
                 await asyncio.sleep(HEARTBEAT_S)
                 with suppress(LedgerError):  # whoever writes the answers down will meet the same trouble, and tell
-                    await asyncio.to_thread(self.ledger.sign_of_life, self.run_no)
+                    await asyncio.to_thread(self.ledger.renew_lease, self.run_no)
 
         beating = asyncio.create_task(beat())
         try:
@@ -94,7 +96,7 @@ class Loader:
             beating.cancel()
 
     def _look_back(self, items: Sequence[Item]) -> None:
-        _, late, _ = by_age(items, self.clock())
+        _, late, _ = partition_by_age(items, self.clock())
         if late:
             events = [item.event_id for item in late]
             self.undelivered |= self.ledger.failed_before(self.run_no, self.destination.name, events)
@@ -102,12 +104,12 @@ class Loader:
     def _claim(self, wave: Sequence[Item]) -> list[Item]:
         facts = self.destination.facts
         return self.ledger.claim(
-            self.run_no, self.destination.name, wave, repeatable=facts.repeatable, insist=self.insist
+            self.run_no, self.destination.name, wave, repeatable=facts.repeatable, force_unknown=self.force_unknown
         )
 
-    async def _knock(self, line: transport.Line, item: Item) -> None:
+    async def _probe(self, vendor: connection.VendorConnection, item: Item) -> None:
         try:
-            await line.knock(self.destination.endpoint, self.destination.request([item.payload]).headers)
+            await vendor.probe(self.destination.endpoint, self.destination.request([item.payload]).headers)
         except DestinationStopped as stopped:
             await self._stop(stopped)
 
@@ -120,21 +122,21 @@ class Loader:
             await asyncio.to_thread(self.ledger.stop_destination, self.run_no, self.destination.name, self.stop)
         return self.stop
 
-    async def _send_wave(self, line: transport.Line, items: Sequence[Item]) -> list[Sent]:
+    async def _send_wave(self, vendor: connection.VendorConnection, items: Sequence[Item]) -> list[Sent]:
         batches = pack(items, self.destination)
-        parts = await asyncio.gather(*(self._send(line, batch) for batch in batches))
+        parts = await asyncio.gather(*(self._send(vendor, batch) for batch in batches))
         return [sent for part in parts for sent in part]
 
-    async def _send(self, line: transport.Line, batch: Sequence[Item]) -> list[Sent]:
+    async def _send(self, vendor: connection.VendorConnection, batch: Sequence[Item]) -> list[Sent]:
         """Send one batch to its last word; more than one `Sent` where it was halved or partly expired."""
-        async with line.slots:
+        async with vendor.slots:
             at = self.clock()
-            fresh, late, early = by_age(batch, at)
+            fresh, late, early = partition_by_age(batch, at)
             verdicts = [expired(self.destination, self.undelivered.get(item.event_id)) for item in late]
             done = [Sent(late, verdicts, 0, 0)] if late else []
             if early:
                 done.append(_unsent(early, Verdict(Status.FAILED, *self.destination.facts.early)))
-            if self.stop or transport.leaving.is_set():
+            if self.stop or shutting_down.is_set():
                 return [*done, _unsent(fresh, self._failed())]
             request = self.destination.request([item.payload for item in fresh]) if fresh else None
             if request is None:
@@ -142,30 +144,30 @@ class Loader:
             if len(request.body) > self.destination.limits.bytes:
                 return [*done, _unsent(fresh, self._too_large())]
             try:
-                answer = await line.send(request, repeatable=self.destination.facts.repeatable)
+                answer = await vendor.send(request, repeatable=self.destination.facts.repeatable)
             except DestinationStopped as stopped:
                 await self._stop(stopped)
                 return [*done, _unsent(fresh, self._failed())]
         if self._halves(answer, fresh):
             middle = len(fresh) // 2
-            halves = await asyncio.gather(self._send(line, fresh[:middle]), self._send(line, fresh[middle:]))
+            halves = await asyncio.gather(self._send(vendor, fresh[:middle]), self._send(vendor, fresh[middle:]))
             return [*done, *halves[0], *halves[1]]
-        await self._stop_after(answer, silent=line.failing)
+        await self._stop_after(answer, silent=vendor.breaker_open)
         status = answer.response.status if answer.response else None
         times = (answer.attempts, status, answer.sent_at_ms, answer.answered_at_ms)
         return [*done, Sent(fresh, self._verdicts(fresh, answer, at), len(request.body), *times)]
 
-    def _halves(self, answer: transport.Answer, batch: Sequence[Item]) -> bool:
+    def _halves(self, answer: connection.DeliveryResult, batch: Sequence[Item]) -> bool:
         facts = self.destination.facts
         refused = answer.response is not None and answer.response.status in HALVED
         return refused and len(batch) > 1 and (facts.all_or_nothing or facts.repeatable)
 
-    def _verdicts(self, batch: Sequence[Item], answer: transport.Answer, at: int) -> list[Verdict]:
+    def _verdicts(self, batch: Sequence[Item], answer: connection.DeliveryResult, at: int) -> list[Verdict]:
         """One verdict per item, for an answer that is final or for the lack of one."""
         response = answer.response
         if response is not None and not _blames_nobody(response) and not _transient(response):
             verdicts = self.destination.results([item.payload for item in batch], response)
-            if any(item.note or item.stale_at_ms is not None for item in batch):
+            if any(item.warning or item.stale_at_ms is not None for item in batch):
                 return [self._remarked(item, verdict, at) for item, verdict in zip(batch, verdicts, strict=True)]
             return verdicts
         if answer.lost:
@@ -177,18 +179,18 @@ class Loader:
             verdict = Verdict(Status.FAILED, reason, f"{_tried(answer)}: {answer.why}; the next run sends it.")
         return [verdict] * len(batch)
 
-    async def _stop_after(self, answer: transport.Answer, *, silent: bool) -> None:
+    async def _stop_after(self, answer: connection.DeliveryResult, *, silent: bool) -> None:
         """Stop on an answer that blames everybody, when it asks for too much time, or when the probes were in vain."""
         response = answer.response
         if response is not None and _blames_nobody(response):
             why = STOPS.get(response.status) or _redirected(response)
             told = f"it answered {response.status}, {why}. {self.destination.hint(response.status)}".strip()
             await self._stop(DestinationStopped(told, f"http_{response.status}"))
-        elif response is not None and answer.put_off:
+        elif response is not None and answer.throttled:
             asked = f"it answered {response.status} and asked for more time than `retry.total_s` allows"
             told = f"{asked}; `conversions retry` goes on later"
             await self._stop(DestinationStopped(told, f"http_{response.status}"))
-        elif silent and not transport.leaving.is_set() and (response is None or _transient(response)):
+        elif silent and not shutting_down.is_set() and (response is None or _transient(response)):
             reason = f"http_{response.status}" if response is not None else "unreachable"
             told = f"{answer.why}, and so on for every request. Is the vendor down, or `endpoint` wrong?"
             await self._stop(DestinationStopped(told, reason))
@@ -199,7 +201,7 @@ class Loader:
             return verdict
         if item.stale_at_ms is not None and at > item.stale_at_ms:
             return Verdict(verdict.status, *self.destination.facts.stale)
-        return Verdict(verdict.status, item.note, item.note_detail) if item.note else verdict
+        return Verdict(verdict.status, item.warning, item.warning_detail) if item.warning else verdict
 
     def _failed(self) -> Verdict:
         """The verdict on what was not sent because the destination stopped, or the run was ended."""
@@ -212,7 +214,7 @@ class Loader:
         return Verdict(Status.REJECTED, "too_large", f"Alone it is larger than a request may be ({limit:,} bytes).")
 
 
-def soonest_first(items: Sequence[Item]) -> Sequence[Item]:
+def by_expiry(items: Sequence[Item]) -> Sequence[Item]:
     """Those that the vendor takes no longer soonest go first; the others keep their order, after them."""
     if all(item.expires_at_ms is None for item in items):
         return items
@@ -251,7 +253,7 @@ def _waves(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
         yield items[start : start + size]
 
 
-def by_age(items: Sequence[Item], at: int) -> tuple[list[Item], list[Item], list[Item]]:
+def partition_by_age(items: Sequence[Item], at: int) -> tuple[list[Item], list[Item], list[Item]]:
     """Those the vendor takes at this moment, those it no longer does, and those it does not take yet."""
     late = [item for item in items if item.expires_at_ms is not None and at > item.expires_at_ms]
     early = [item for item in items if item.ready_at_ms is not None and at < item.ready_at_ms]
@@ -265,7 +267,7 @@ def _unsent(items: Sequence[Item], verdict: Verdict) -> Sent:
     return Sent(items, [verdict] * len(items), 0, 0)
 
 
-def _tried(answer: transport.Answer) -> str:
+def _tried(answer: connection.DeliveryResult) -> str:
     if not answer.attempts:
         return "Not sent"
     return "Not accepted after 1 attempt" if answer.attempts == 1 else f"Not accepted after {answer.attempts} attempts"
@@ -284,4 +286,4 @@ def _redirected(response: Response) -> str:
 
 
 def _transient(response: Response) -> bool:
-    return response.status == 429 or response.status in transport.TRANSIENT
+    return response.status == 429 or response.status in connection.TRANSIENT

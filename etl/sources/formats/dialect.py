@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from etl.columns import COLUMNS, normalize
 from etl.errors import SourceError
-from schemas.columns import COLUMNS, spelled_alike
 
 SAMPLE_BYTES = 8 * 1024 * 1024
 """How much of a file is looked at before it is read; most files of people are smaller than that."""
@@ -219,7 +219,7 @@ def _refuse_a_title(shapes: dict[str, list[list[str]]], name: str) -> None:
 
 
 def _canonical(header: Sequence[str]) -> int:
-    return len({spelled_alike(cell) for cell in header} & {spelled_alike(name) for name in COLUMNS})
+    return len({normalize(cell) for cell in header} & {normalize(name) for name in COLUMNS})
 
 
 def _rows(lines: Sequence[str], delimiter: str) -> list[list[str]]:

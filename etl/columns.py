@@ -35,12 +35,12 @@ DERIVED = ("occurred_at_ms", "fingerprint")
 """Columns that validation adds: epoch milliseconds (int64) and a 63-bit fingerprint of the row's content (int64)."""
 
 
-def spelled_alike(name: str) -> str:
+def normalize(name: str) -> str:
     """A column's name without case, spaces, underscores and dashes: names that share it mean the same."""
     return re.sub(r"[\s_\-\ufeff]+", "", name).casefold()
 
 
-def aside(name: str, taken: Collection[str]) -> str:
+def reserved_name(name: str, taken: Collection[str]) -> str:
     """The name under which a source's own column travels when its name is one of ours; none of those taken."""
     other = f"source_{name}"
-    return aside(other, taken) if other in taken else other
+    return reserved_name(other, taken) if other in taken else other

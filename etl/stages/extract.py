@@ -2,15 +2,68 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 import yaml
 
-from etl.errors import SourceError
+from etl import sources
+from etl.columns import COLUMNS, DERIVED, REQUIRED, normalize, reserved_name
+from etl.errors import SourceChanged, SourceError
+from etl.model import Chunk
 from etl.sources.base import Source, Window
-from schemas.columns import COLUMNS, DERIVED, REQUIRED, aside, spelled_alike
-from schemas.conversion import JUDGED
+from etl.stages.plan import Job
+from schemas.conversion import HELPER_COLUMNS
+
+log = logging.getLogger("conversions")
+
+POSITION = "position"
+"""Under what name a run stages how far its source was read."""
+
+
+def stage(job: Job, window: Window) -> Iterator[Chunk]:
+    """Stage the source chunk by chunk, and note how many rows there were.
+
+    May be repeated in one run, over the same rows: results are found by row number. Raises SourceChanged for others.
+    """
+    source = job.source or sources.import_source(job.config, job.run.import_name)
+    if source.incremental:
+        source.position = job.ledger.watermark(job.run.import_name)
+    before = _chunks_with_results(job)
+    earlier = sum(chunk.rows for chunk in before)
+    rows = 0
+    try:
+        read = frames(source, window, job.settings.columns, job.settings.chunk_rows)
+        for index, frame in enumerate(read):
+            if index < len(before) and not job.staging.is_same(before[index], frame):
+                rows = earlier
+                raise SourceChanged(_changed(source))
+            chunk = job.staging.write("extracted", index, frame)
+            rows += chunk.rows
+            job.progress("read", chunk.rows)
+            log.info("%s: chunk %d, %d rows read", job.run.import_name, index, chunk.rows)
+            yield chunk
+        if rows < earlier:
+            rows = earlier
+            raise SourceChanged(_changed(source))
+        if source.incremental:
+            job.staging.note(POSITION, source.position)
+    finally:
+        job.ledger.record_rows_read(job.run.run_no, dict.fromkeys(job.destinations, rows))
+
+
+def _chunks_with_results(job: Job) -> list[Chunk]:
+    """What an earlier try of this run staged, when rows of it have results already."""
+    staged = job.staging.chunks("extracted")
+    return staged if staged and any(job.ledger.counts(job.run.run_no).values()) else []
+
+
+def _changed(source: Source) -> str:
+    return (
+        f"{source.describe()}: the source is no longer what this run has read, and rows of it have results already. "
+        "Clear the DAG run from `start`, so that a new run begins; what was delivered is not sent again."
+    )
 
 
 def frames(source: Source, window: Window, columns: Mapping[str, str], chunk_rows: int) -> Iterator[pd.DataFrame]:
@@ -34,8 +87,8 @@ def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> pd
             f"{source}: no column for {', '.join(absent)}. Add to the import:\n{_proposal(there, columns, found)}"
         )
     first = {name: canonical for canonical, name in sorted(found.items(), reverse=True)}
-    ours = {*found, *DERIVED, *JUDGED, "row_number"}
-    shadowed = {name: aside(name, there) for name in there if name in ours and found.get(name) != name}
+    ours = {*found, *DERIVED, *HELPER_COLUMNS, "row_number"}
+    shadowed = {name: reserved_name(name, there) for name in there if name in ours and found.get(name) != name}
     renamed = frame.rename(columns=shadowed | first)
     more = [canonical for canonical in sorted(found) if first[found[canonical]] != canonical]
     return renamed.assign(**{canonical: renamed[first[found[canonical]]] for canonical in more})
@@ -47,7 +100,7 @@ def _found(there: Sequence[str], columns: Mapping[str, str], source: str) -> dic
     for canonical, wanted in columns.items():
         name = _named(wanted, there, source)
         if name is None and wanted == "damage":  # sources put theirs aside: that name is ours
-            name = _named(aside(wanted, ()), there, source)
+            name = _named(reserved_name(wanted, ()), there, source)
         if name is None:
             raise SourceError(
                 f"{source}: columns.{canonical}: {wanted} — the source has no such column; it has {_list(there)}."
@@ -65,7 +118,7 @@ def _found(there: Sequence[str], columns: Mapping[str, str], source: str) -> dic
 def _named(wanted: str, there: Sequence[str], source: str) -> str | None:
     if wanted in there:
         return wanted
-    alike = [name for name in there if spelled_alike(name) == spelled_alike(wanted)]
+    alike = [name for name in there if normalize(name) == normalize(wanted)]
     if len(alike) > 1:
         raise SourceError(
             f"{source}: {' and '.join(alike)} may both be {wanted}: rename one, or name the right one under `columns`."
@@ -137,6 +190,6 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
 
 
 def _likely(canonical: str, free: Sequence[str]) -> str | None:
-    wanted = [spelled_alike(synonym) for synonym in (canonical, *_SYNONYMS.get(canonical, ()))]
-    by_name = {spelled_alike(name): name for name in reversed(free)}
+    wanted = [normalize(synonym) for synonym in (canonical, *_SYNONYMS.get(canonical, ()))]
+    by_name = {normalize(name): name for name in reversed(free)}
     return next((by_name[synonym] for synonym in wanted if synonym in by_name), None)

@@ -1,0 +1,5 @@
+"""The `conversions` command."""
+
+from etl.cli.commands import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,1 @@
+"""How bytes and typed values become exact text; what several sources share. Not a source."""

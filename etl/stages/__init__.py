@@ -1,0 +1,1 @@
+"""The stages of a run up to the wire: plan, extract, validate, transform. Only paths travel between them."""
