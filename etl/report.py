@@ -31,7 +31,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 all good, 1 some rows need somebody, 2 the run or a destination stopped."""
+        """0 all good, 1 some rows need attention, 2 the run or a destination stopped."""
         if self.run.stop_detail or self.stops:
             return 2
         statuses = {status for counts in self.counts.values() for (status, _), count in counts.items() if count}

@@ -24,7 +24,6 @@ from rich.text import Text
 from etl.model import GOOD, Preview, Request, Status, Verdict
 
 if TYPE_CHECKING:
-    from etl.destinations.base import Facts
     from etl.ledger import RunInfo
     from etl.report import Report
 
@@ -51,7 +50,7 @@ SILENT = frozenset({"", "already_delivered"})
 """Reasons of good rows that need no words."""
 
 
-class Paper(Console):
+class ResultConsole(Console):
     """A console that leaves a closed pipe to whoever started the program."""
 
     def on_broken_pipe(self) -> NoReturn:
@@ -59,96 +58,21 @@ class Paper(Console):
         raise BrokenPipeError
 
 
-def paper(*, stderr: bool = False) -> Paper:
+def console(*, stderr: bool = False) -> ResultConsole:
     """Standard output (or error) as it is now."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS") else PLAIN_WIDTH
-    return Paper(stderr=stderr, markup=False, highlight=False, emoji=False, width=width)
+    return ResultConsole(stderr=stderr, markup=False, highlight=False, emoji=False, width=width)
 
 
-def plain(text: object) -> str:
+def printable(text: object) -> str:
     """The text without what a terminal would obey."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", str(text))
 
 
-def many(count: int, thing: str = "row") -> str:
+def plural(count: int, thing: str = "row") -> str:
     """``1 row``, ``12,345 rows``."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
-
-
-# -- destinations
-
-
-def facts(found: Mapping[str, Facts]) -> Iterator[Table]:
-    """Who can be delivered to: limits, then what a row needs and what becomes of repeats."""
-    heads = ("items", "at most", "body", "parallel", "spacing")
-    limits = _table("type", *((head, "right") for head in heads), "deduplicates")
-    words = Table.grid(padding=(0, 2))
-    for type_, each in found.items():
-        row = facts_row(type_, each)
-        body = f"{each.max_bytes / 1e6:g} MB"
-        numbers = (f"{each.limits.items:,}", f"{each.max_items:,}", body, row["connections"], row["spacing"])
-        limits.add_row(type_, *numbers, row["dedup"])
-        words.add_row()
-        words.add_row(Text(each.title, style="bold"), "needs", row["requires"])
-        words.add_row("", "repeats", each.repeatable_because)
-    yield limits
-    yield words
-
-
-def facts_row(type_: str, facts: Facts) -> dict[str, str]:
-    """One destination type in words."""
-    limits = facts.limits
-    most = f" (at most {facts.max_items:,})" if facts.max_items != limits.items else ""
-    return {
-        "type": type_,
-        "vendor": facts.title,
-        "batch": f"{limits.items:,}{most}",
-        "bytes": f"{facts.max_bytes:,}",
-        "connections": str(limits.connections),
-        "spacing": f"{limits.spacing_ms:,} ms" if limits.spacing_ms else "none",
-        "dedup": "yes" if facts.repeatable else "no",
-        "because": facts.repeatable_because,
-        "requires": ", ".join(facts.requires),
-    }
-
-
-def facts_markdown(found: Mapping[str, Facts]) -> str:
-    """The table of the README."""
-    head = {
-        "type": "`type`",
-        "vendor": "Vendor",
-        "batch": "Conversions per request",
-        "bytes": "Bytes per request",
-        "connections": "Connections",
-        "spacing": "Spacing",
-        "dedup": "Deduplicates",
-        "requires": "Needs",
-    }
-    lines = [list(head.values()), ["---"] * len(head)]
-    for type_, each in found.items():
-        row = facts_row(type_, each)
-        row |= {"type": f"`{type_}`", "dedup": f"{row['dedup']}: {row['because']}"}
-        lines.append([row[name] for name in head])
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
-
-
-def facts_plain(type_: str, facts: Facts) -> dict[str, Any]:
-    """One destination type as plain values."""
-    limits = facts.limits
-    return {
-        "type": type_,
-        "title": facts.title,
-        "docs": list(facts.docs),
-        "items": limits.items,
-        "max_items": facts.max_items,
-        "max_bytes": facts.max_bytes,
-        "connections": limits.connections,
-        "spacing_ms": limits.spacing_ms,
-        "deduplicates": facts.repeatable,
-        "because": facts.repeatable_because,
-        "requires": list(facts.requires),
-    }
 
 
 # -- check
@@ -165,8 +89,8 @@ def check(checked: Mapping[str, Preview], out: Console) -> None:
     told = {(row[3].status.value, row[3].reason) for row in rows}
     shared = {key: min(each.counts.get(key, 0) for each in checked.values()) for key in told}
     if shared:
-        out.print(f"\nNo destination gets these {many(sum(shared.values()))}:")
-        _noted(out, shared, rows)
+        out.print(f"\nNo destination gets these {plural(sum(shared.values()))}:")
+        _print_unsent(out, shared, rows)
     for name, each in checked.items():
         out.print()
         out.rule(Text(name, style="bold"), align="left", characters="─", style="dim")
@@ -179,13 +103,15 @@ def _check_one(out: Console, checked: Preview, shared: Mapping[tuple[str, str], 
         out.print(Text(f"Stopped: {checked.stopped}", style="red"))
         return
     own = {key: count - shared.get(key, 0) for key, count in checked.counts.items()}
-    _noted(out, own, [row for row in checked.noted if row[0] not in told])
+    _print_unsent(out, own, [row for row in checked.noted if row[0] not in told])
     if checked.request is not None:
         out.print(Text("The first request:", style="dim"))
         request(out, checked.request)
 
 
-def _noted(out: Console, counts: Mapping[tuple[str, str], int], rows: Sequence[tuple[int, str, str, Verdict]]) -> None:
+def _print_unsent(
+    out: Console, counts: Mapping[tuple[str, str], int], rows: Sequence[tuple[int, str, str, Verdict]]
+) -> None:
     """Counts by reason, then the first of the rows."""
     for line in _reasons(counts):
         out.print(line)
@@ -211,8 +137,8 @@ def _shared(checked: Mapping[str, Preview]) -> list[tuple[int, str, str, Verdict
 
 
 def _reasons(counts: Mapping[tuple[str, str], int]) -> Iterator[Text]:
-    """``rejected: no_goal 2, looks_like_pii 1``, and the remarks on ready rows likewise."""
-    for status, words in (("rejected", "rejected"), ("skipped", "skipped"), ("ready", "ready, with a remark")):
+    """``rejected: no_goal 2, looks_like_pii 1``, and the warnings on ready rows likewise."""
+    for status, words in (("rejected", "rejected"), ("skipped", "skipped"), ("ready", "ready, with a warning")):
         found = [(reason, count) for (each, reason), count in counts.items() if each == status and reason and count]
         if found:
             told = ", ".join(
@@ -222,7 +148,7 @@ def _reasons(counts: Mapping[tuple[str, str], int]) -> Iterator[Text]:
 
 
 def _rows(out: Console, rows: Sequence[tuple[int, str, str, Verdict]], total: int) -> None:
-    table = _table(("row", "right"), "event_id", "why")
+    table = heading_table(("row", "right"), "event_id", "why")
     table.columns[1].max_width = 32
     for number, event_id, _, verdict in rows[:ROWS_SHOWN]:
         table.add_row(str(number), _cut(event_id), _why(verdict.status, verdict.reason, verdict.detail))
@@ -233,19 +159,19 @@ def _rows(out: Console, rows: Sequence[tuple[int, str, str, Verdict]], total: in
 
 def _why(status: str, reason: str, detail: str) -> Text:
     text = Text()
-    text.append(plain(reason or status), STYLES.get(status, ""))
-    return text.append(f": {plain(detail)}" if detail else "")
+    text.append(printable(reason or status), STYLES.get(status, ""))
+    return text.append(f": {printable(detail)}" if detail else "")
 
 
 def request(out: Console, shown: Request) -> None:
     """A request as it would travel, its body indented and cut off where it gets long."""
-    out.print(f"  {shown.method} {plain(shown.url)}", soft_wrap=True)
+    out.print(f"  {shown.method} {printable(shown.url)}", soft_wrap=True)
     for name, value in shown.headers.items():
-        out.print(f"  {plain(name)}: {plain(value)}", soft_wrap=True)
+        out.print(f"  {printable(name)}: {printable(value)}", soft_wrap=True)
     lines = _indented(shown.body)
     out.print()
     for line in lines[:BODY_LINES]:
-        out.print(f"  {plain(line)}", soft_wrap=True)
+        out.print(f"  {printable(line)}", soft_wrap=True)
     if len(lines) > BODY_LINES:
         out.print(f"  … and {len(lines) - BODY_LINES:,} more lines, {len(shown.body):,} bytes in all")
 
@@ -267,12 +193,12 @@ def _indented(body: bytes) -> list[str]:
 def heading(run: RunInfo) -> Text:
     """Which run it is."""
     again = f" · sends again what is left of {run.retry_of}" if run.retry_of else ""
-    told = f" · run {run.run_id} · {plain(run.source)}{again}"
-    return Text.assemble((plain(run.import_name), "bold"), told)
+    told = f" · run {run.run_id} · {printable(run.source)}{again}"
+    return Text.assemble((printable(run.import_name), "bold"), told)
 
 
 def report(found: Report, sentences: Mapping[tuple[str, str, str], str], out: Console) -> None:
-    """A run in numbers, then the rows that need somebody, then remarks on the others."""
+    """A run in numbers, then the rows that need attention, then warnings on the others."""
     out.print(heading(found.run))
     if not any(found.rows.values()) and not found.run.stop_detail:
         out.print("The source had no rows, so there was nothing to send.")
@@ -282,14 +208,14 @@ def report(found: Report, sentences: Mapping[tuple[str, str, str], str], out: Co
     groups = _groups(found, sentences)
     bad = [group for group in groups if group[0] not in GOOD]
     if bad:
-        out.print("\nRows that need somebody:")
-        _told(out, bad, len(found.counts))
+        out.print("\nRows that need attention:")
+        _print_groups(out, bad, len(found.counts))
         named = ",".join(dict.fromkeys(group[0] for group in bad))
         out.print(f"\nEach of them: conversions results --run {found.run.run_id} --status {named}", soft_wrap=True)
-    remarks = [group for group in groups if group[0] in GOOD and group[1] not in SILENT]
-    if remarks:
-        out.print("\nRemarks on rows that need nobody:")
-        _told(out, remarks, len(found.counts))
+    warnings = [group for group in groups if group[0] in GOOD and group[1] not in SILENT]
+    if warnings:
+        out.print("\nWarnings:")
+        _print_groups(out, warnings, len(found.counts))
 
 
 Group = tuple[str, str, str, int, list[str]]
@@ -308,22 +234,22 @@ def _groups(found: Report, sentences: Mapping[tuple[str, str, str], str]) -> lis
     return sorted(listed, key=lambda group: (order.index(group[0]), -len(group[4]), group[4], group[1]))
 
 
-def _told(out: Console, groups: Sequence[Group], destinations: int) -> None:
+def _print_groups(out: Console, groups: Sequence[Group], destinations: int) -> None:
     table = Table.grid(padding=(0, 1), pad_edge=True)
     table.add_column(justify="right")
     table.add_column()
     for status, reason, sentence, count, names in groups:
         everywhere = len(names) == destinations and destinations > 1
         where = "every destination" if everywhere else ", ".join(names)
-        head = Text.assemble((f"{status} {plain(reason)}".strip(), STYLES.get(status, "")), (f" · {where}", "dim"))
-        table.add_row(f"{count:,}", head.append(f"\n{plain(sentence)}" if sentence else "", "default"))
+        head = Text.assemble((f"{status} {printable(reason)}".strip(), STYLES.get(status, "")), (f" · {where}", "dim"))
+        table.add_row(f"{count:,}", head.append(f"\n{printable(sentence)}" if sentence else "", "default"))
     out.print(table)
 
 
 def _counts(out: Console, rows: Mapping[str, tuple[int, Mapping[str, int]]], statuses: Sequence[str]) -> None:
     """destination × status; only statuses that occur."""
     there = [status for status in statuses if any(counts.get(status) for _, counts in rows.values())]
-    table = _table("destination", ("rows", "right"), *((status, "right") for status in there))
+    table = heading_table("destination", ("rows", "right"), *((status, "right") for status in there))
     for name, (total, counts) in rows.items():
         cells = [(counts.get(status, 0), STYLES[status]) for status in there]
         table.add_row(name, f"{total:,}", *(Text(f"{n:,}", style=style if n else "dim") for n, style in cells))
@@ -339,7 +265,7 @@ def counts(
     """One run of the ledger: rows per destination and status."""
     out.print(heading(run))
     if run.stop_detail:
-        out.print(Text(f"Stopped: {plain(run.stop_detail)}", style="red"))
+        out.print(Text(f"Stopped: {printable(run.stop_detail)}", style="red"))
     elif run.finished_at_ms is None:
         out.print(Text("Not finished: still running, or its process died.", style="yellow"))
     statuses = [status.value for status in Status]
@@ -360,26 +286,28 @@ def results(blocks: Iterable[Sequence[Mapping[str, Any]]], out: Console, most: i
 
 def _results(rows: Sequence[Mapping[str, Any]], *, wide: bool) -> Table:
     more = ["event_name", "status", "why"] if wide else ["status", "reason"]
-    table = _table("destination", ("row", "right"), "event_id", *more)
+    table = heading_table("destination", ("row", "right"), "event_id", *more)
     table.columns[2].max_width = 32
     for column in (0, 1, *range(3, len(table.columns) - wide)):
         table.columns[column].no_wrap = True
     for row in rows:
         status, reason = str(row["status"]), str(row["reason"] or "")
-        why = _why(status, reason, str(row["detail"] or "")) if wide and reason else Text(plain(reason))
+        why = _why(status, reason, str(row["detail"] or "")) if wide and reason else Text(printable(reason))
         name = [_cut(row["event_name"], 24)] if wide else []
         coloured = Text(status, style=STYLES.get(status, ""))
-        table.add_row(plain(row["destination"]), f"{row['row_number']:,}", _cut(row["event_id"]), *name, coloured, why)
+        table.add_row(
+            printable(row["destination"]), f"{row['row_number']:,}", _cut(row["event_id"]), *name, coloured, why
+        )
     return table
 
 
 def _cut(text: object, most: int = 60) -> str:
     """Ids may be 500 characters long; sixty tell them apart."""
-    told = plain(text)
+    told = printable(text)
     return told if len(told) <= most else f"{told[: most - 1]}…"
 
 
-def _table(*columns: str | tuple[str, str]) -> Table:
+def heading_table(*columns: str | tuple[str, str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for column in columns:
         if isinstance(column, tuple):
@@ -392,10 +320,10 @@ def _table(*columns: str | tuple[str, str]) -> Table:
 # -- ping
 
 
-def door(name: str, sentence: str, *, mark: str) -> Text:
+def ping_line(name: str, sentence: str, *, mark: str) -> Text:
     """One line about one destination; ``mark`` is ok, warning or failed."""
     style = {"ok": "green", "warning": "yellow", "failed": "red"}[mark]
-    return Text.assemble((f"{mark:8}", style), (f"{name}: ", "bold"), plain(sentence))
+    return Text.assemble((f"{mark:8}", style), (f"{name}: ", "bold"), printable(sentence))
 
 
 # -- progress
@@ -404,7 +332,7 @@ def door(name: str, sentence: str, *, mark: str) -> Text:
 @contextmanager
 def spinner(words: str) -> Iterator[None]:
     """A sign of life on a terminal, nothing elsewhere."""
-    err = paper(stderr=True)
+    err = console(stderr=True)
     if not err.is_terminal:
         yield
         return

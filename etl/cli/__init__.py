@@ -1,5 +1,9 @@
-"""The `conversions` command."""
+"""The `conversions` command: reads what was typed, calls the main flow, shows what came of it, picks the exit code.
 
-from etl.cli.commands import app, main
+Nothing is decided here that the Airflow side would have to decide again.
+"""
 
-__all__ = ["app", "main"]
+from etl.cli import delivery, history, trial, vendors  # importing them registers their commands
+from etl.cli.program import app, main
+
+__all__ = ["app", "delivery", "history", "main", "trial", "vendors"]

@@ -9,7 +9,7 @@ import pytest
 from airflow_world import ROOT
 
 from etl import config, pipeline
-from etl.airflow import demo
+from etl.airflow.local import demo
 from etl.ledger import Ledger
 
 

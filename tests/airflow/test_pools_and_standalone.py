@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from etl.airflow import home, standalone
+from etl.airflow.local import home, standalone
 
 if TYPE_CHECKING:
     from airflow_world import World

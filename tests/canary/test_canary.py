@@ -25,7 +25,7 @@ from pydantic import SecretStr, ValidationError
 from typer.testing import CliRunner
 
 from etl import cli, config, destinations, filesystem, preview
-from etl.cli import commands as cli_commands
+from etl.cli import program
 from etl.delivery import connection, lookups
 from etl.destinations import make_destination
 from etl.destinations.base import Destination
@@ -312,7 +312,7 @@ MASKS = [
     Mask("where somebody answers", preview, "host_of", str, pinged, OLD_ADDRESS),
     Mask("wrong settings", destinations, "validated", whole_sentence, settings_that_cannot_be_used, MISSPELT),
     Mask("broken YAML", config, "_where_in_yaml", str, settings_that_cannot_be_used, MISSPELT),
-    Mask("the trace of a command", cli_commands, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
+    Mask("the trace of a command", program, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
     Mask("the trace of a dropped file", inbox, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
     Mask("file systems' own lines", filesystem.LOGS[0], "level", logging.DEBUG, a_feed_that_is_not_there, FEED),
     Mask("where a source is", sources_base, "shown", str, a_feed_that_is_not_there, FEED),

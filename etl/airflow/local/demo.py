@@ -42,7 +42,7 @@ class DemoFailed(Exception):
 
 def main() -> int:
     """Run the demo; 0 when everything held, 1 and one sentence when not."""
-    out = tables.paper()
+    out = tables.console()
     try:
         with Sandbox() as sandbox:
             _demo(sandbox, out)
@@ -198,8 +198,8 @@ def _table_of(rows: list[tuple[int, str, str, str, str, str]]) -> Table:
     table.add_column("reason and detail", ratio=1)
     for number, event_id, destinations, status, reason, detail in rows:
         style = tables.STYLES.get(status, "")
-        why = Text.assemble((tables.plain(reason), style), f": {tables.plain(detail)}" if detail else "")
-        table.add_row(str(number), tables.plain(event_id), destinations, Text(status, style=style), why)
+        why = Text.assemble((tables.printable(reason), style), f": {tables.printable(detail)}" if detail else "")
+        table.add_row(str(number), tables.printable(event_id), destinations, Text(status, style=style), why)
     return table
 
 
