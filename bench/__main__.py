@@ -95,14 +95,14 @@ def main() -> None:
         with vendor.yes(folder) as url:
             full, tenth = rows.write(folder / "full.csv", count), rows.write(folder / "tenth.csv", count // 10)
             mixed = rows.write(folder / "shuffled.csv", count, shuffled=True)
-            for figure in (
-                lambda: bare(url, full, count),
-                lambda: importer(url, full, count, "optimizely", "Optimizely"),
-                lambda: importer(url, mixed, count, "optimizely", "Optimizely, random ids"),
-                lambda: importer(url, tenth, count // 10, "optimizely, kameleoon", "both"),
-                lambda: importer(url, full, count, "optimizely, kameleoon", "both"),
+            print(bare(url, full, count).line(), flush=True)
+            for path, many, to, name in (
+                (full, count, "optimizely", "Optimizely"),
+                (mixed, count, "optimizely", "Optimizely, random ids"),
+                (tenth, count // 10, "optimizely, kameleoon", "both"),
+                (full, count, "optimizely, kameleoon", "both"),
             ):
-                print(figure().line(), flush=True)
+                print(importer(url, path, many, to, name).line(), flush=True)
     finally:
         shutil.rmtree(folder)
 

@@ -143,7 +143,7 @@ def compare(url: str, kind: str, files: list[tuple[Path, int]], folder: Path) ->
     figures = []
     for path, count in files:
         with ExitStack() as stack:
-            source = stack.enter_context(KINDS[kind](path, folder))  # type: ignore[arg-type]
+            source = stack.enter_context(KINDS[kind](path, folder))  # type: ignore[arg-type, var-annotated]
             figures.append(importer(url, str(source), count, kind))
         print(figures[-1].line(), flush=True)
     ratio = figures[1].peak_mb / figures[0].peak_mb

@@ -55,7 +55,7 @@ def deliver(begun: Any, chunks: Any, destination: str) -> Any:
         return load.partial(run=begun).expand(chunk=transform.partial(run=begun).expand(chunk=chunks))
 
 
-def import_settings(name: str, settings: ImportSettings) -> DAG:
+def import_dag(name: str, settings: ImportSettings) -> DAG:
     """The DAG of one import."""
     with DAG(
         dag_id=name,
@@ -110,4 +110,4 @@ def import_settings(name: str, settings: ImportSettings) -> DAG:
 
 for _name, _settings in parse.load(FILE).imports.items():
     if _settings.drop is None or (_settings.schedule is not None and not _settings.only_drops):  # else see drops.py
-        globals()[_name] = import_settings(_name, _settings)
+        globals()[_name] = import_dag(_name, _settings)

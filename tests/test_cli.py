@@ -78,6 +78,18 @@ def test_help_needs_no_heavy_module() -> None:
     assert found.stdout.strip() == ""
 
 
+def test_the_command_line_needs_no_airflow(house: House) -> None:
+    house.write([order(1)])
+    program = (
+        "import sys; sys.modules['airflow'] = None; from etl.cli import app;"
+        "sys.argv = ['conversions', '--config', sys.argv[1], *sys.argv[2:]]; app()"
+    )
+    for words in ("check orders", "run orders", "retry", "results"):
+        command = [sys.executable, "-c", program, str(house.config.path), *words.split()]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == GOOD, done.stderr
+
+
 def test_without_a_command_there_is_help_and_with_a_wrong_one_a_sentence() -> None:
     assert "Usage" in CliRunner().invoke(app, []).output
     wrong = CliRunner().invoke(app, ["deliver"])
