@@ -120,7 +120,11 @@ class Case:
 
 
 CASES = [Case(path.stem, entry) for path in sorted(FOLDER.glob("*.json")) for entry in exact(path.read_text())["cases"]]
-FETCHES = [(type_, fetch) for type_ in types() for fetch in exchange(type_).get("fetches") or []]
+FETCHES = [
+    pytest.param(type_, fetch, id=f"{type_}: {fetch['name']}")
+    for type_ in types()
+    for fetch in exchange(type_).get("fetches") or []
+]
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.type_}: {case.file['name']}")
 
@@ -205,10 +209,7 @@ def test_sentences_hold_nothing_personal(case: Case) -> None:
         assert sentence.endswith(".")
 
 
-@pytest.mark.parametrize(
-    ("type_", "fetch"),
-    [pytest.param(*fetch, id=f"{fetch[0]}: {number}") for number, fetch in enumerate(FETCHES, start=1)],
-)
+@pytest.mark.parametrize(("type_", "fetch"), FETCHES)
 def test_lookup(type_: str, fetch: dict[str, Any]) -> None:
     vendor, answer = destination(type_, fetch.get("settings")), fetch.get("answer", "")
     asked = []
