@@ -12,11 +12,12 @@ export NO_PROXY := $(if $(NO_PROXY),$(NO_PROXY)$(comma))127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint airflow soak bench
+.PHONY: help install demo test e2e lint airflow soak bench
 
 help:
 	@echo "make demo      one run of the nightly import to five sandbox vendors, results on screen"
-	@echo "make test      the whole test suite"
+	@echo "make test      lint, types and every test that is quick; five minutes or so"
+	@echo "make e2e       the others: Airflow's DAGs, a browser, processes killed at every step; five minutes more"
 	@echo "make airflow   Airflow with the DAGs on http://localhost:8080, beside the sandbox; Ctrl-C stops both"
 	@echo "make install   just the environment, in $(VENV)"
 	@echo "make lint      ruff and mypy"
@@ -55,8 +56,12 @@ lint: install
 	@$(BIN)/mypy
 
 test: lint
-	@tests/servers.sh
-	@$(BIN)/python -m pytest
+	@tests/servers.sh mariadb
+	@$(BIN)/python -m pytest -m "not e2e"
+
+e2e: install
+	@tests/servers.sh chromium
+	@$(BIN)/python -m pytest -m e2e
 
 soak: install
 	@$(BIN)/python -m tests.faults.soak

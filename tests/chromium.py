@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
+import select
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from tests.programs import Ended, program
 
 QUIET = [
     "--headless",
@@ -25,10 +27,7 @@ QUIET = [
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
 ]
-
-
-class Missing(RuntimeError):
-    """Chromium is not installed; the text says how to install it."""
+ANSWERS_WITHIN_S = 60
 
 
 @dataclass
@@ -37,6 +36,7 @@ class Chromium:
 
     orders: int
     answers: int
+    log: Path
     session: str = ""
     asked: int = 0
     rest: bytes = b""
@@ -47,7 +47,10 @@ class Chromium:
         order = {"id": self.asked, "method": method, "params": params}
         if self.session:
             order["sessionId"] = self.session
-        os.write(self.orders, json.dumps(order).encode() + b"\0")
+        try:
+            os.write(self.orders, json.dumps(order).encode() + b"\0")
+        except BrokenPipeError:
+            raise Ended("Chromium ended by itself", self.log) from None
         while True:
             message = self._message()
             if message.get("id") == self.asked:
@@ -77,35 +80,38 @@ class Chromium:
     def _message(self) -> dict[str, Any]:
         parts = [self.rest]
         while b"\0" not in parts[-1]:
+            if not select.select([self.answers], [], [], ANSWERS_WITHIN_S)[0]:
+                raise Ended(f"Chromium did not answer within {ANSWERS_WITHIN_S} seconds", self.log)
             parts.append(os.read(self.answers, 1 << 20))
             if not parts[-1]:
-                raise Missing("Chromium ended by itself; run it by hand with --headless to see why")
+                raise Ended("Chromium ended by itself", self.log)
         text, _, self.rest = b"".join(parts).partition(b"\0")
         return dict(json.loads(text))
 
 
 @contextmanager
 def chromium() -> Iterator[Chromium]:
-    """Runs while the block does. Raises Missing."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        raise Missing("Chromium is needed: apt-get install chromium (tests/servers.sh does it)")
+    """Runs while the block does. Raises Missing or Ended."""
+    browser = program("chromium", "chromium-browser", "google-chrome", of="chromium")
     own = ["--no-sandbox"] if os.getuid() == 0 else []
     theirs_in, orders = os.pipe()
     answers, theirs_out = os.pipe()
     with TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as folder:
-        command = [program, *QUIET, *own, f"--user-data-dir={folder}", "--remote-debugging-pipe", "about:blank"]
-        process = subprocess.Popen(
-            ["bash", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "chromium", *command],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(theirs_in, theirs_out),
-            env={**os.environ, "HOME": folder, "XDG_CONFIG_HOME": folder, "XDG_CACHE_HOME": folder},
-        )
+        command = [browser, *QUIET, *own, f"--user-data-dir={folder}", "--remote-debugging-pipe", "about:blank"]
+        log = Path(folder) / "log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                ["bash", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "chromium", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                pass_fds=(theirs_in, theirs_out),
+                env={**os.environ, "HOME": folder, "XDG_CONFIG_HOME": folder, "XDG_CACHE_HOME": folder},
+            )
         os.close(theirs_in)
         os.close(theirs_out)
         try:
-            tab = Chromium(orders, answers)
+            tab = Chromium(orders, answers, log)
             target = tab.ask("Target.createTarget", url="about:blank")["targetId"]
             tab.session = tab.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
             yield tab

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,53 +18,36 @@ import sqlalchemy as sa
 import yaml
 
 from etl import config, pipeline, retry
+from etl.destinations import types
 from etl.ledger import Ledger
 from etl.report import Report
 from etl.sandbox import Sandbox
 from tests import mariadb, postgres
 
-EVERYBODY = ["convert", "optimizely", "converge", "kameleoon", "webflow_optimize"]
+EXCHANGES = Path(__file__).parent.parent / "sample_data" / "exchanges"
+EVERYBODY = types()
+"""Every vendor there is, by the names of their files."""
 QUICK = {"attempts": 3, "first_wait_s": 0.01, "longest_wait_s": 0.05, "total_s": 5, "timeout_s": 2}
 
 
+@cache
+def in_the_sandbox(type_: str) -> dict[str, Any]:
+    """``sandbox`` in a vendor's file of exchanges: its account there, and what its rows need beyond everybody's."""
+    found: dict[str, Any] = json.loads((EXCHANGES / f"{type_}.json").read_text())["sandbox"]
+    return {"row": {}, **found}
+
+
 def destinations(url: str) -> dict[str, dict[str, Any]]:
-    """All five, pointed at a sandbox, impatient."""
-    settings: dict[str, dict[str, Any]] = {
-        "convert": {
-            "account_id": "10001234",
-            "project_id": "20005678",
-            "api_key": "sandbox-convert-key",
-            "events": {"Order Completed": "100215962"},
-            "endpoint": f"{url}/convert/v1/projects/20005678/goals",
-        },
-        "optimizely": {
-            "account_id": "12345678",
-            "project_id": "98765432",
-            "sdk_key": "sandbox-sdk-key",
-            "datafile_url": f"{url}/optimizely/datafiles/sandbox-sdk-key.json",
-            "endpoint": f"{url}/optimizely/v1/events",
-        },
-        "converge": {"webhook_token": "sandbox-converge-token", "endpoint": f"{url}/converge/api/webhooks"},
-        "kameleoon": {
-            "site_code": "f17c21u1ag",
-            "data_region": "eu",
-            "endpoint": f"{url}/kameleoon/visit/events",
-            "limits": {"spacing_ms": 0},
-        },
-        "webflow_optimize": {
-            "customer_id": "123456789",
-            "api_key": "sandbox-webflow-key",
-            "user_domain": "salesforce",
-            "events": {"Order Completed": "order-completed"},
-            "endpoint": f"{url}/webflow_optimize/event",
-        },
-    }
-    return {name: {**one, "retry": QUICK} for name, one in settings.items()}
+    """Every vendor, pointed at a sandbox, impatient."""
+    settings = json.dumps({type_: in_the_sandbox(type_)["settings"] for type_ in EVERYBODY})
+    pointed: dict[str, dict[str, Any]] = json.loads(settings.replace("${SANDBOX}", url))
+    return {type_: {**one, "retry": QUICK} for type_, one in pointed.items()}
 
 
 def order(number: int, **changed: str) -> dict[str, str]:
     """One good row for every vendor, an hour or so old."""
     at = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=60 + number % 600)
+    theirs = {name: text for type_ in EVERYBODY for name, text in in_the_sandbox(type_)["row"].items()}
     return {
         "event_id": f"order-{number}",
         "event_name": "Order Completed",
@@ -70,9 +57,7 @@ def order(number: int, **changed: str) -> dict[str, str]:
         "revenue": "19.99",
         "currency": "GBP",
         "order_id": f"ORD-{number}",
-        "aliases": f"urn:user_id:user-{number}",
-        "kameleoon_visitor_code": f"code{number}",
-        "kameleoon_goal_id": "36151",
+        **{name: text.replace("${NUMBER}", str(number)) for name, text in theirs.items()},
         **changed,
     }
 
@@ -137,9 +122,23 @@ class House:
         return rows
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Where the time went, before the line that closes a run."""
+    seconds: Counter[str] = Counter()
+    tests: Counter[str] = Counter()
+    for report in chain(*terminalreporter.stats.values()):
+        if isinstance(report, pytest.TestReport):
+            folder = str(Path(report.nodeid.partition("::")[0]).parent)
+            seconds[folder] += report.duration
+            tests[folder] += report.when == "call"
+    terminalreporter.section("seconds by folder")
+    for folder, spent in seconds.most_common():
+        terminalreporter.write_line(f"{spent:7.1f}  {folder}, {tests[folder]} tests")
+
+
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """The five vendors, fresh."""
+    """The vendors, fresh."""
     with Sandbox() as running:
         yield running
 

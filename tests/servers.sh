@@ -1,21 +1,42 @@
 #!/bin/sh
-# What tests start themselves and pip cannot bring: MariaDB's server and Chromium. PostgreSQL comes with requirements.lock.
-# Installs what is missing where that is possible; else the tests that need it fail and say so.
+# What tests start themselves and pip cannot bring: `tests/servers.sh mariadb chromium`, or one of the two.
+# PostgreSQL comes with requirements.lock. No service is started. Installs what is missing where there is apt-get and
+# root; where it cannot be had, one line says what to do, and the tests that need it fail and say the same.
 set -u
 PATH="$PATH:/usr/sbin:/sbin"
-missing=
-for need in mariadbd:mariadb-server-core mariadb-install-db:mariadb-server-core chromium:chromium; do
-    command -v "${need%%:*}" >/dev/null || missing="$missing ${need##*:}"
-done
-[ -z "$missing" ] && exit 0
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "Installing for the tests (apt-get install$missing); no service is started."
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq -o Acquire::Retries=3
-    for package in $missing; do
-        apt-get install -y -qq --no-install-recommends -o Acquire::Retries=3 "$package" >/dev/null
+
+have() { command -v "$1" >/dev/null; }
+
+missing() { # the Debian packages of the programs that are not there
+    for what in "$@"; do
+        case $what in
+        mariadb)
+            { have mariadbd && have mariadb-install-db; } || printf ' mariadb-server-core'
+            have my_print_defaults || printf ' mariadb-client-core' # mariadb-install-db runs it
+            ;;
+        chromium) have chromium || have chromium-browser || have google-chrome || printf ' chromium' ;;
+        *) echo "usage: $0 [mariadb] [chromium]" >&2 && exit 2 ;;
+        esac
     done
+}
+
+[ $# -gt 0 ] || set -- mariadb chromium
+packages=$(missing "$@") || exit 2
+[ -n "$packages" ] || exit 0
+if ! have apt-get; then
+    advice="install MariaDB's server and client and Chromium with this system's package manager, and have mariadbd, \
+mariadb-install-db, my_print_defaults and chromium on the PATH."
+elif [ "$(id -u)" != 0 ]; then
+    advice="run once: sudo tests/servers.sh"
 else
-    echo "Missing, so tests that need it will fail. As root: apt-get install$missing" >&2
+    echo "Installing for the tests (apt-get install$packages); no service is started."
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120
+    for package in $packages; do # one by one: a package that cannot be had holds up no other
+        apt-get install -y -qq --no-install-recommends -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120 "$package" >/dev/null
+    done
+    packages=$(missing "$@")
+    [ -n "$packages" ] || exit 0
+    advice="see what apt-get says above."
 fi
-exit 0
+echo "Missing, so the tests that need it will fail:$packages. What to do: $advice" >&2

@@ -14,6 +14,8 @@ from tests.chromium import Chromium, chromium
 from tests.conftest import EVERYBODY, House, order
 from tests.test_drops import Inbox, bad, local, text
 
+pytestmark = pytest.mark.e2e
+
 LONG = "Export_des_Vertriebs_den_niemand_kürzen_wollte_2026-11-20_wirklich_final_FINAL (3).csv"
 FAULTS = [
     {"occurred_at": "yesterday"},

@@ -20,9 +20,10 @@ IGNORED = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of this folder, and no others, pass over what Airflow warns of."""
+    """Tests of this folder, and no others, belong to `make e2e` and pass over what Airflow warns of."""
     for item in items:
         if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.e2e)
             for warning in IGNORED:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 

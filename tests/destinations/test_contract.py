@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ from pydantic import ValidationError
 
 from etl.delivery.load import pack
 from etl.destinations import find, types
-from etl.destinations.base import Destination, to_python
+from etl.destinations.base import Destination
 from etl.errors import LookupFailed
-from etl.model import Item, Request, Response, Verdict
+from etl.model import Item, Request, Response, RowVerdict, Status, Verdict
+from etl.stages import transform, validate
+from etl.staging import Staging
 from schemas import conversion
-from schemas.rules import problems
 
 FOLDER = Path(__file__).parents[2] / "sample_data" / "exchanges"
 NOW_MS = 4_000_000_000_000  # later than any row; age is judged when sending
@@ -41,24 +43,13 @@ def exact(text: str | bytes) -> Any:
     return json.loads(text, parse_float=lambda digits: ("number", digits))
 
 
+@cache
 def exchange(type_: str) -> dict[str, Any]:
     """The file of a vendor."""
     path = FOLDER / f"{type_}.json"
     assert path.exists(), f"{path} is missing: every vendor shows what it sends"
     found: dict[str, Any] = json.loads(path.read_text())
     return found
-
-
-def listed(part: str, read: Callable[[str], Any]) -> list[Any]:
-    """(type, entry) for every case or fetch of every file, with a readable id."""
-    return [
-        pytest.param(path.stem, entry, id=f"{path.stem}: {entry.get('name', number)}")
-        for path in sorted(FOLDER.glob("*.json"))
-        for number, entry in enumerate(read(path.read_text()).get(part) or [], start=1)
-    ]
-
-
-CASES, FETCHES = listed("cases", exact), listed("fetches", json.loads)
 
 
 def destination(type_: str, overrides: Mapping[str, Any] | None = None, lookup: Any = None) -> Destination:
@@ -68,51 +59,84 @@ def destination(type_: str, overrides: Mapping[str, Any] | None = None, lookup: 
     return class_(type_, settings, lookup or file.get("lookup"))
 
 
-# -- the row's way, as the main flow goes it
+# -- the row's way, through the stages that every run goes
+
+
+def typed(rows: list[dict[str, str]]) -> pd.DataFrame:
+    """Rows of text as they come out of validation; all of them are sound conversions."""
+    columns = dict.fromkeys(name for row in rows for name in row)
+    index = pd.RangeIndex(1, len(rows) + 1)
+    frame = pd.DataFrame({name: [row.get(name) for row in rows] for name in columns}, index=index, dtype="str")
+    with validate.Seen() as seen:
+        good, rejected = validate.conversions(frame, validate.Rules(conversion.SourceFormat(), NOW_MS, skew_ms=0), seen)
+    assert rejected == [], "rows of an exchange are sound conversions"
+    staging = Staging("memory://exchanges", "typed")
+    return staging.frame(staging.write("conversions", 0, good))
 
 
 @dataclass(frozen=True)
 class Built:
-    """What became of the rows of a case, by row number."""
+    """What became of rows: the items that would be sent, and what is said of the others."""
 
     items: list[Item]
-    skipped: dict[str, str]
-    rejected: dict[str, str]
-    sentences: dict[int, str]
+    turned_away: list[RowVerdict]
 
+    def reasons(self, status: Status) -> dict[str, str]:
+        """Row number, as the files write it, -> reason."""
+        return {str(row.row_number): row.verdict.reason for row in self.turned_away if row.verdict.status is status}
 
-def typed(rows: list[dict[str, str]]) -> pd.DataFrame:
-    """Rows of text as the stage before hands them over."""
-    columns = dict.fromkeys(name for row in rows for name in row)
-    index = pd.RangeIndex(1, len(rows) + 1)
-    frame = pd.DataFrame({name: [row.get(name) for row in rows] for name in columns}, index=index, dtype="str")
-    cast = conversion.cast(frame, conversion.SourceFormat(), now_ms=NOW_MS, skew_ms=0)
-    assert problems(conversion.SCHEMA, cast).empty, "rows of an exchange are sound conversions"
-    good = cast.drop(columns=["time_problem", "ahead", "occurred_at"]).astype({"occurred_at_ms": "int64"})
-    return good.assign(fingerprint=0)
+    @property
+    def sentences(self) -> dict[int, str]:
+        """By row number; of rows that are turned away, and warnings about good ones."""
+        said = {row.row_number: row.verdict.detail for row in self.turned_away}
+        return said | {item.row_number: item.warning_detail for item in self.items if item.warning}
 
 
 def build(vendor: Destination, conversions: pd.DataFrame) -> Built:
-    """Columns, rules and items of a vendor."""
-    frame = vendor.columns(conversions)
-    skip = frame["skip"] if "skip" in frame.columns else pd.Series(None, index=frame.index, dtype="str")
-    wanted = frame[skip.isna()]
-    bad = problems(vendor.schema(), wanted)
-    good = wanted.drop(index=bad.index)
-    empty = [None] * len(good)
-    notes, details = (to_python(good, name) if name in good.columns else empty for name in ("note", "note_detail"))
-    rows = zip(good.index, good["event_id"], good["event_name"], vendor.items(good), notes, details, strict=True)
-    items = [
-        Item(int(row), event_id, name, payload, warning=note or "", warning_detail=detail or "")
-        for row, event_id, name, payload, note, detail in rows
-    ]
-    sentences = {int(row): detail for row, detail in bad["detail"].items()}
-    return Built(
-        items,
-        skipped={str(row): reason for row, reason in skip[skip.notna()].items()},
-        rejected={str(row): reason for row, reason in bad["reason"].items()},
-        sentences=sentences | {item.row_number: item.warning_detail for item in items if item.warning},
-    )
+    """Transformed, staged and read back."""
+    table, turned_away = transform.items(conversions, vendor)
+    staging = Staging("memory://exchanges", vendor.name)
+    return Built(staging.items(staging.write("items", 0, table)), turned_away)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One exchange of a vendor's file; its rows are validated and encoded once, whoever asks."""
+
+    type_: str
+    file: dict[str, Any]
+
+    @cached_property
+    def vendor(self) -> Destination:
+        return destination(self.type_, self.file.get("settings"), self.file.get("lookup"))
+
+    @cached_property
+    def conversions(self) -> pd.DataFrame:
+        return typed(self.file["rows"])
+
+    @cached_property
+    def built(self) -> Built:
+        return build(self.vendor, self.conversions)
+
+
+CASES = [Case(path.stem, entry) for path in sorted(FOLDER.glob("*.json")) for entry in exact(path.read_text())["cases"]]
+FETCHES = [
+    pytest.param(type_, fetch, id=f"{type_}: {fetch['name']}")
+    for type_ in types()
+    for fetch in exchange(type_).get("fetches") or []
+]
+
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.type_}: {case.file['name']}")
+
+
+@cache
+def some_items(type_: str) -> tuple[Destination, list[Item]]:
+    """The vendor as its file configures it, and the good items of the file's plain cases."""
+    own = [case for case in CASES if case.type_ == type_]
+    plain = [case for case in own if not (case.file.get("settings") or case.file.get("lookup"))]
+    items = [item for case in plain for item in case.built.items]
+    assert items, "at least one case without overrides sends something"
+    return destination(type_), items
 
 
 def requests(vendor: Destination, items: list[Item]) -> list[Request]:
@@ -130,21 +154,20 @@ def keys(value: Any) -> set[str]:
 # -- the exchanges
 
 
-@pytest.mark.parametrize(("type_", "case"), CASES)
-def test_exchange(type_: str, case: dict[str, Any]) -> None:
-    vendor = destination(type_, case.get("settings"), case.get("lookup"))
-    built = build(vendor, typed(case["rows"]))
-    assert built.skipped == case.get("skipped", {})
-    assert built.rejected == case.get("rejected", {})
-    assert {str(item.row_number): item.warning for item in built.items if item.warning} == case.get("notes", {})
+@each_case
+def test_exchange(case: Case) -> None:
+    vendor, built, file = case.vendor, case.built, case.file
+    assert built.reasons(Status.SKIPPED) == file.get("skipped", {})
+    assert built.reasons(Status.REJECTED) == file.get("rejected", {})
+    assert {str(item.row_number): item.warning for item in built.items if item.warning} == file.get("notes", {})
     sent = requests(vendor, built.items)
-    if "requests" in case:
-        assert len(sent) == len(case["requests"])
-        for request, expected in zip(sent, case["requests"], strict=True):
+    if "requests" in file:
+        assert len(sent) == len(file["requests"])
+        for request, expected in zip(sent, file["requests"], strict=True):
             assert_sent(request, expected)
     for request in sent:
-        assert not keys(json.loads(request.body)) & set(case.get("absent", []))
-    for answer in case.get("answers", []):
+        assert not keys(json.loads(request.body)) & set(file.get("absent", []))
+    for answer in file.get("answers", []):
         assert_read(vendor, built.items, answer)
 
 
@@ -170,20 +193,17 @@ def plain(verdict: Verdict) -> str | list[str]:
     return [verdict.status.value, verdict.reason] if verdict.reason else verdict.status.value
 
 
-@pytest.mark.parametrize(("type_", "case"), CASES)
-def test_each_row_is_the_same_alone_and_in_company(type_: str, case: dict[str, Any]) -> None:
-    vendor = destination(type_, case.get("settings"), case.get("lookup"))
-    together, frame = build(vendor, typed(case["rows"])), typed(case["rows"])
-    alone = [build(vendor, frame.loc[[row]]) for row in frame.index]
-    assert [item for built in alone for item in built.items] == together.items
-    assert {row: text for built in alone for row, text in built.sentences.items()} == together.sentences
+@each_case
+def test_each_row_is_the_same_alone_and_in_company(case: Case) -> None:
+    alone = [build(case.vendor, case.conversions.loc[[row]]) for row in case.conversions.index]
+    assert [item for built in alone for item in built.items] == case.built.items
+    assert [row for built in alone for row in built.turned_away] == case.built.turned_away
 
 
-@pytest.mark.parametrize(("type_", "case"), CASES)
-def test_sentences_hold_nothing_personal(type_: str, case: dict[str, Any]) -> None:
-    built = build(destination(type_, case.get("settings"), case.get("lookup")), typed(case["rows"]))
-    for row_number, sentence in built.sentences.items():
-        row = case["rows"][row_number - 1]
+@each_case
+def test_sentences_hold_nothing_personal(case: Case) -> None:
+    for row_number, sentence in case.built.sentences.items():
+        row = case.file["rows"][row_number - 1]
         told = [name for name in PERSONAL if len(row.get(name, "")) > 3 and row[name] in sentence]
         assert not told, f"row {row_number}: {sentence}"
         assert sentence.endswith(".")
@@ -209,15 +229,6 @@ def test_lookup(type_: str, fetch: dict[str, Any]) -> None:
 
 
 # -- what holds for every vendor, whether or not its file thought of it
-
-
-def some_items(type_: str) -> tuple[Destination, list[Item]]:
-    """The vendor as its file configures it, and the good items of the file's plain cases."""
-    vendor = destination(type_)
-    plain_cases = [case for case in exchange(type_)["cases"] if not (case.get("settings") or case.get("lookup"))]
-    items = [item for case in plain_cases for item in build(vendor, typed(case["rows"])).items]
-    assert items, "at least one case without overrides sends something"
-    return vendor, items
 
 
 @pytest.mark.parametrize("type_", types())

@@ -1,7 +1,7 @@
 """The import as a real process, killed (SIGKILL) at every step and at random times, and run again to the end.
 
 After each death: the vendors that find repeats have counted every row once; the one that does not was sent nothing
-twice, and every row that it may or may not have taken is listed as unknown. `make soak` is the long form.
+twice, and every row that it may or may not have taken is listed as unknown. `make soak` is the longest form.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from tests.conftest import House, Sandbox
 from tests.faults.harness import Victims, World
 from tests.faults.victim import STEPS
 
-AT_RANDOM = 7
-"""Deaths at a random moment, for each ledger, besides those at every step."""
+DECISIVE = ["claim:after", "send:before", "send:after", "record:inside", "record:after", "finish:before"]
+"""Steps around the wire, for the short form."""
+FORMS = [pytest.param(DECISIVE, 1, id="short"), pytest.param(STEPS, 7, id="whole", marks=pytest.mark.e2e)]
+"""Where it dies, and how often at a random moment besides, for each ledger."""
 
 
 @pytest.fixture(scope="module")
@@ -40,20 +42,23 @@ def world(tmp_path: Path, ledger_url: str, victims: Victims) -> Iterator[World]:
         world.close()
 
 
-def test_killed_at_every_step_and_at_any_time_nothing_is_lost_and_nothing_sent_twice(world: World) -> None:
+@pytest.mark.parametrize(("steps", "at_random"), FORMS)
+def test_killed_at_every_step_and_at_any_time_nothing_is_lost_and_nothing_sent_twice(
+    world: World, steps: list[str], at_random: int
+) -> None:
     dice = random.Random(4)
-    for step in STEPS:
+    for step in steps:
         world.new_night()
         code = world.run(step=step, nth=dice.randint(1, 6))
         if code != -9:  # that step comes less often: then at its first time
             world.new_night()
             assert world.run(step=step, nth=1) == -9, step
         _and_again_to_the_end(world)
-    for _ in range(AT_RANDOM):
+    for _ in range(at_random):
         world.new_night()
         world.run(after_s=dice.uniform(0.02, 0.35))
         _and_again_to_the_end(world)
-    assert world.kills >= 25, "with both ledgers at least fifty"
+    assert world.kills >= len(steps) + at_random
 
 
 def test_a_run_that_dies_again_and_again_is_finished_at_last(world: World) -> None:

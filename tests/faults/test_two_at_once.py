@@ -13,7 +13,7 @@ from etl.ledger import Ledger
 from tests.conftest import House, Sandbox, order
 from tests.faults.harness import Victims
 
-REPETITIONS = 20
+REPETITIONS = [pytest.param(3, id="short"), pytest.param(20, id="whole", marks=pytest.mark.e2e)]
 ROWS = 30
 BOTH_KINDS = ["convert", "optimizely"]
 
@@ -25,17 +25,20 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Victims]
         yield [one, two]
 
 
-def test_two_processes_send_each_row_once(tmp_path: Path, ledger_url: str, machines: list[Victims]) -> None:
+@pytest.mark.parametrize("repetitions", REPETITIONS)
+def test_two_processes_send_each_row_once(
+    tmp_path: Path, ledger_url: str, machines: list[Victims], repetitions: int
+) -> None:
     with Sandbox(keep=False) as sandbox, ThreadPoolExecutor(2) as side_by_side:
         house = House(tmp_path, sandbox, ledger_url, to=BOTH_KINDS, import_settings={"chunk_rows": 10})
         house.overrides = {"convert": {"limits": {"items": 4}}, "optimizely": {"limits": {"items": 4}}}
         path = str(house.config.path)
-        for night in range(REPETITIONS):
+        for night in range(repetitions):
             house.write([order(1000 * night + number) for number in range(ROWS)])
             runs = [side_by_side.submit(machine.run, "--config", path, "run", "orders") for machine in machines]
             assert [run.result() for run in runs] == [0, 0]
             _each_row_went_once(house, night + 1)
-    assert len(house.sql("SELECT run_no FROM runs")) == 2 * REPETITIONS
+    assert len(house.sql("SELECT run_no FROM runs")) == 2 * repetitions
 
 
 def _each_row_went_once(house: House, nights: int) -> None:

@@ -18,6 +18,11 @@ STEPS = [
     *("position:before", "position:after", "finish:before", "finish:after", "watermark:before", "watermark:after"),
 ]
 """Where it dies: on the way to the vendors, and around all that the watermark hangs on."""
+FORMS = [
+    pytest.param(["send:after", "position:after", "watermark:before", "watermark:after"], 0, id="short"),
+    pytest.param(STEPS, 5, id="whole", marks=pytest.mark.e2e),
+]
+"""The steps, and how often it dies at a random moment besides."""
 
 
 class Nights(World):
@@ -63,11 +68,14 @@ def recover(nights: Nights, dice: random.Random) -> None:
     nights.judge()
 
 
-def test_killed_at_any_point_and_run_again_no_row_is_lost_and_none_sent_twice(nights: Nights) -> None:
+@pytest.mark.parametrize(("steps", "at_random"), FORMS)
+def test_killed_at_any_point_and_run_again_no_row_is_lost_and_none_sent_twice(
+    nights: Nights, steps: list[str], at_random: int
+) -> None:
     dice = random.Random(11)
     nights.new_night()
     assert nights.run() in (0, 1)
-    for step in STEPS:
+    for step in steps:
         nights.new_night()
         code = nights.run(step=step, nth=dice.randint(1, 4))
         if code != -9:  # that step comes less often: then at its first time
@@ -75,8 +83,8 @@ def test_killed_at_any_point_and_run_again_no_row_is_lost_and_none_sent_twice(ni
             code = nights.run(step=step, nth=1)
         assert code == -9, step
         recover(nights, dice)
-    assert nights.kills == len(STEPS)
-    for _ in range(5):
+    assert nights.kills == len(steps)
+    for _ in range(at_random):
         nights.new_night()
         assert nights.run(after_s=dice.uniform(0, 0.3)) in (-9, 0, 1)
         recover(nights, dice)
