@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 def types(package: str) -> list[str]:
-    """The types of a package in alphabetical order: its file names, but for ``base``; folders are no plug-ins."""
+    """The types of a package in alphabetical order: its files but for ``base`` and ``_private`` ones."""
     found = pkgutil.iter_modules(importlib.import_module(package).__path__)
-    return sorted(module.name for module in found if module.name != "base" and not module.ispkg)
+    return sorted(m.name for m in found if m.name != "base" and not m.name.startswith("_") and not m.ispkg)
 
 
 def find(package: str, type_: str, base: type[T]) -> type[T]:

@@ -17,45 +17,15 @@ from etl import config, pipeline, retry
 from etl.ledger import Ledger
 from etl.report import Report
 from etl.sandbox import Sandbox
-from tests import mariadb, postgres
+from tests import mariadb, postgres, vendors
+from tests.vendors import EVERYBODY
 
-EVERYBODY = ["convert", "optimizely", "converge", "kameleoon", "webflow_optimize"]
 QUICK = {"attempts": 3, "first_wait_s": 0.01, "longest_wait_s": 0.05, "total_s": 5, "timeout_s": 2}
 
 
 def destinations(url: str) -> dict[str, dict[str, Any]]:
-    """All five, pointed at a sandbox, impatient."""
-    settings: dict[str, dict[str, Any]] = {
-        "convert": {
-            "account_id": "10001234",
-            "project_id": "20005678",
-            "api_key": "sandbox-convert-key",
-            "events": {"Order Completed": "100215962"},
-            "endpoint": f"{url}/convert/v1/projects/20005678/goals",
-        },
-        "optimizely": {
-            "account_id": "12345678",
-            "project_id": "98765432",
-            "sdk_key": "sandbox-sdk-key",
-            "datafile_url": f"{url}/optimizely/datafiles/sandbox-sdk-key.json",
-            "endpoint": f"{url}/optimizely/v1/events",
-        },
-        "converge": {"webhook_token": "sandbox-converge-token", "endpoint": f"{url}/converge/api/webhooks"},
-        "kameleoon": {
-            "site_code": "f17c21u1ag",
-            "data_region": "eu",
-            "endpoint": f"{url}/kameleoon/visit/events",
-            "limits": {"spacing_ms": 0},
-        },
-        "webflow_optimize": {
-            "customer_id": "123456789",
-            "api_key": "sandbox-webflow-key",
-            "user_domain": "salesforce",
-            "events": {"Order Completed": "order-completed"},
-            "endpoint": f"{url}/webflow_optimize/event",
-        },
-    }
-    return {name: {**one, "retry": QUICK} for name, one in settings.items()}
+    """Every vendor, pointed at a sandbox, impatient."""
+    return {name: {**vendors.settings(name, url), "retry": QUICK} for name in EVERYBODY}
 
 
 def order(number: int, **changed: str) -> dict[str, str]:
@@ -139,7 +109,7 @@ class House:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """The five vendors, fresh."""
+    """Every vendor, fresh."""
     with Sandbox() as running:
         yield running
 
