@@ -65,7 +65,7 @@ def check(
             chosen[name] = make_destination(config, name, destination.prepare(fetch))
         except LookupFailed as error:
             stopped[name] = str(error)
-    rules = validate.Rules.of(settings, clock())
+    rules = validate.Rules.of(settings, clock(), spreadsheet=source.spreadsheet)
     frames = extract.frames(source, window or Window(), settings.columns, settings.chunk_rows)
     return _previews(frames, rules, chosen, stopped)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,36 +16,23 @@ import sqlalchemy as sa
 import yaml
 
 from etl import config, pipeline, retry
-from etl.destinations import types
 from etl.ledger import Ledger
 from etl.report import Report
 from etl.sandbox import Sandbox
-from tests import mariadb, postgres
+from tests import mariadb, postgres, vendors
+from tests.vendors import EVERYBODY
 
-EXCHANGES = Path(__file__).parent.parent / "sample_data" / "exchanges"
-EVERYBODY = types()
-"""Every vendor there is, by the names of their files."""
 QUICK = {"attempts": 3, "first_wait_s": 0.01, "longest_wait_s": 0.05, "total_s": 5, "timeout_s": 2}
-
-
-@cache
-def in_the_sandbox(type_: str) -> dict[str, Any]:
-    """``sandbox`` in a vendor's file of exchanges: its account there, and what its rows need beyond everybody's."""
-    found: dict[str, Any] = json.loads((EXCHANGES / f"{type_}.json").read_text())["sandbox"]
-    return {"row": {}, **found}
 
 
 def destinations(url: str) -> dict[str, dict[str, Any]]:
     """Every vendor, pointed at a sandbox, impatient."""
-    settings = json.dumps({type_: in_the_sandbox(type_)["settings"] for type_ in EVERYBODY})
-    pointed: dict[str, dict[str, Any]] = json.loads(settings.replace("${SANDBOX}", url))
-    return {type_: {**one, "retry": QUICK} for type_, one in pointed.items()}
+    return {name: {**vendors.settings(name, url), "retry": QUICK} for name in EVERYBODY}
 
 
 def order(number: int, **changed: str) -> dict[str, str]:
     """One good row for every vendor, an hour or so old."""
     at = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=60 + number % 600)
-    theirs = {name: text for type_ in EVERYBODY for name, text in in_the_sandbox(type_)["row"].items()}
     return {
         "event_id": f"order-{number}",
         "event_name": "Order Completed",
@@ -57,7 +42,7 @@ def order(number: int, **changed: str) -> dict[str, str]:
         "revenue": "19.99",
         "currency": "GBP",
         "order_id": f"ORD-{number}",
-        **{name: text.replace("${NUMBER}", str(number)) for name, text in theirs.items()},
+        **{name: text for type_ in EVERYBODY for name, text in vendors.row(type_, number).items()},
         **changed,
     }
 
@@ -138,7 +123,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """The vendors, fresh."""
+    """Every vendor, fresh."""
     with Sandbox() as running:
         yield running
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from etl import preview
-from etl.sandbox import Credentials, Sandbox
+from etl.sandbox import Sandbox
 from tests.conftest import House, order
 
 NOW = datetime(2020, 1, 7, tzinfo=UTC)  # a day after the example of Webflow's page
@@ -20,7 +20,7 @@ NOW_MS = int(NOW.timestamp() * 1000)
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    with Sandbox(now=lambda: NOW, credentials=Credentials(webflow_key="AbCdEf123456")) as sandbox:
+    with Sandbox(now=lambda: NOW, credentials={"webflow_optimize": {"api_key": "AbCdEf123456"}}) as sandbox:
         yield House(tmp_path, sandbox)
 
 

@@ -52,7 +52,7 @@ def retries() -> dict[str, Any]:
 
 def description(name: str, settings: ImportSettings) -> str:
     """An import for people, as Markdown. Only what cannot hold a secret is taken from the settings."""
-    source = redact.shown(settings.source.get("path") or "") if settings.source["type"] != "sql" else ""
+    source = redact.shown(settings.source.get("path") or "")
     return (
         f"### {name}\n\n"
         f"Reads **{settings.source['type']}**{f' `{source}`' if source else ''} and delivers every conversion once to "

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from etl import plugins
 from etl.config import Config, validated
 from etl.errors import ConfigError
 
@@ -18,19 +17,14 @@ __all__ = ["find", "make_destination", "types"]
 
 def types() -> list[str]:
     """The types that exist, in alphabetical order: the file names of this folder."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base")
+    return plugins.types(__name__)
 
 
 def find(type_: str) -> type[Destination]:
-    """The class of a type: ``webflow_optimize`` is ``WebflowOptimize`` in ``webflow_optimize.py``.
+    """The class of a type, see `plugins.find`. Raises KeyError when there is no such file."""
+    from etl.destinations.base import Destination  # which brings pandas; the names of types cost nothing
 
-    Raises KeyError when there is no such file.
-    """
-    if type_ not in types():
-        raise KeyError(type_)
-    module = importlib.import_module(f"{__name__}.{type_}")
-    found: type[Destination] = getattr(module, "".join(part.title() for part in type_.split("_")))
-    return found
+    return plugins.find(__name__, type_, Destination)
 
 
 def make_destination(config: Config, name: str, lookup: Mapping[str, Any] | None = None) -> Destination:

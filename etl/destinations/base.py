@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import orjson
@@ -124,11 +124,16 @@ class Facts:
     )
 
 
+SettingsModel: TypeAlias = type[Settings]
+
+
 class Destination:
     """One configured account of a vendor. Subclasses live one level below, one per file."""
 
+    type: ClassVar[str]
+    """The name of the subclass's file, and what imports.yaml says as ``type``."""
     facts: ClassVar[Facts]
-    settings_model: ClassVar[type[Settings]]
+    settings_model: ClassVar[SettingsModel]
     endpoint_template: ClassVar[str]
     """The vendor's URL with settings in braces; ``endpoint`` in imports.yaml replaces it whole."""
 

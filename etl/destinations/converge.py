@@ -93,6 +93,7 @@ class Converge(Destination):
     `url`, `title`, `referrer` and `attributes` have no name in the spec and are not sent; put them into ``properties``.
     """
 
+    type = "converge"
     facts = Facts(
         title="Converge",
         docs=(

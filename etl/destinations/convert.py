@@ -114,6 +114,7 @@ class ConvertSettings(Settings):
 class Convert(Destination):
     """One Convert project."""
 
+    type = "convert"
     facts = Facts(
         title="Convert",
         docs=(

@@ -87,6 +87,7 @@ class Kameleoon(Destination):
     Not offered: the authenticated mode (a JWT for higher rate limits); delivery does not need it.
     """
 
+    type = "kameleoon"
     facts = Facts(
         title="Kameleoon",
         docs=(

@@ -135,6 +135,7 @@ class OptimizelySettings(Settings):
 class Optimizely(Destination):
     """One Optimizely Feature Experimentation project, in one environment."""
 
+    type = "optimizely"
     facts = Facts(
         title="Optimizely",
         docs=(

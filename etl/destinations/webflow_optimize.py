@@ -72,6 +72,7 @@ class WebflowOptimizeSettings(Settings):
 class WebflowOptimize(Destination):
     """One Webflow Optimize account."""
 
+    type = "webflow_optimize"
     facts = Facts(
         title="Webflow Optimize",
         docs=(

@@ -3,13 +3,12 @@
 import argparse
 import sys
 
-from etl.sandbox.faults import FaultError
-from etl.sandbox.server import serve
+from etl.sandbox import FaultError, serve
 
 
 def main() -> int:
     """Read the arguments and serve; 2 and one sentence if that cannot be done."""
-    parser = argparse.ArgumentParser(prog="python -m etl.sandbox", description="The five vendors on localhost.")
+    parser = argparse.ArgumentParser(prog="python -m etl.sandbox", description="The vendors on localhost.")
     parser.add_argument("--port", type=int, default=8900, help="0 takes any free port (default: 8900)")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--faults", metavar="F.yaml", help="a YAML list of faults")

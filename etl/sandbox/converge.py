@@ -10,15 +10,16 @@ Repeats of an `event_id` are dropped at ingestion. Sources older than the token 
 need none; what it looks like is documented nowhere.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from etl.sandbox.wire import (
+from etl.sandbox.base import (
     Answer,
-    Credentials,
     Incoming,
     Item,
     Malformed,
+    Vendor,
     decode,
     is_number,
     is_text,
@@ -32,22 +33,35 @@ MOST_ALIASES = 10
 FIRST_MILLISECONDS = 10**11  # a number from here on is milliseconds by mistake
 
 
-def answer(request: Incoming, credentials: Credentials) -> Answer:
-    """Converge's answer to one request."""
-    if request.path not in ("/api/webhooks", credentials.converge_old_path):
-        return refuse(404, "no such path")
-    if request.method != "POST":
-        return only("POST")
-    is_old = request.path == credentials.converge_old_path
-    if not is_old and request.headers.get("x-webhook-token") != credentials.converge_token:
-        return refuse(401, "invalid or missing X-Webhook-Token")
-    try:
-        event = decode(request.body)
-        _check(event)
-    except Malformed as error:
-        return refuse(400, str(error))
-    said = reply(200, {"status": "ok"})
-    return Answer(200, said.body, said.headers, (Item(event, event["event_id"], event["event_id"]),), accepted=True)
+@dataclass(frozen=True)
+class Converge(Vendor):
+    """One webhook source with a token, and one that is older than tokens."""
+
+    type = "converge"
+    webhook_token: str = "sandbox-converge-token"  # noqa: S105 - a password for localhost only
+    old_path: str = "/sources/sandbox-old-source"
+
+    @property
+    def delivery_path(self) -> str:
+        """See `Vendor.delivery_path`."""
+        return "/api/webhooks"
+
+    def answer(self, request: Incoming) -> Answer:
+        """Converge's answer to one request."""
+        if request.path not in (self.delivery_path, self.old_path):
+            return refuse(404, "no such path")
+        if request.method != "POST":
+            return only("POST")
+        is_old = request.path == self.old_path
+        if not is_old and request.headers.get("x-webhook-token") != self.webhook_token:
+            return refuse(401, "invalid or missing X-Webhook-Token")
+        try:
+            event = decode(request.body)
+            _check(event)
+        except Malformed as error:
+            return refuse(400, str(error))
+        said = reply(200, {"status": "ok"})
+        return Answer(200, said.body, said.headers, (Item(event, event["event_id"], event["event_id"]),), accepted=True)
 
 
 def _check(event: Any) -> None:

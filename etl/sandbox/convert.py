@@ -10,14 +10,15 @@ forgets. The goals door leaves its body and its header name open; here it takes 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from etl.sandbox.wire import (
+from etl.sandbox.base import (
     Answer,
-    Credentials,
     Incoming,
     Item,
     Malformed,
+    Vendor,
     decode,
     is_number,
     is_text,
@@ -46,37 +47,56 @@ GOALS = (
 GOAL_IDS = frozenset(goal[0] for goal in GOALS)
 
 
-def answer(request: Incoming, credentials: Credentials) -> Answer:
-    """Convert's answer to one request."""
-    match request.path.split("/")[1:]:
-        case ["v1", "projects", project, "goals"]:
-            return only("POST") if request.method != "POST" else _goals_door(request, credentials, project)
-        case ["v1", "track", account, project]:
-            return only("POST") if request.method != "POST" else _tracking_door(request, credentials, account, project)
-        case ["api", "v1", "config", account, project]:
-            return only("GET") if request.method != "GET" else _config(credentials, account, project)
-        case _:
-            return refuse(404, "no such path")
+@dataclass(frozen=True)
+class Convert(Vendor):
+    """One project of one account, and the key of its goals endpoint."""
+
+    type = "convert"
+    api_key: str = "sandbox-convert-key"
+    account_id: str = "10001234"
+    project_id: str = "20005678"
+
+    @property
+    def delivery_path(self) -> str:
+        """See `Vendor.delivery_path`."""
+        return f"/v1/projects/{self.project_id}/goals"
+
+    @property
+    def lookup_path(self) -> str:
+        """See `Vendor.lookup_path`."""
+        return f"/api/v1/config/{self.account_id}/{self.project_id}"
+
+    def answer(self, request: Incoming) -> Answer:
+        """Convert's answer to one request."""
+        match request.path.split("/")[1:]:
+            case ["v1", "projects", project, "goals"]:
+                return only("POST") if request.method != "POST" else _goals_door(request, self, project)
+            case ["v1", "track", account, project]:
+                return only("POST") if request.method != "POST" else _tracking_door(request, self, account, project)
+            case ["api", "v1", "config", account, project]:
+                return only("GET") if request.method != "GET" else _config(self, account, project)
+            case _:
+                return refuse(404, "no such path")
 
 
-def _goals_door(request: Incoming, credentials: Credentials, project: str) -> Answer:
-    if request.headers.get("authorization") != f"Bearer {credentials.convert_key}":
+def _goals_door(request: Incoming, convert: Convert, project: str) -> Answer:
+    if request.headers.get("authorization") != f"Bearer {convert.api_key}":
         return _error(401, "invalid API key")
-    if project != credentials.convert_project:
+    if project != convert.project_id:
         return _error(404, "project not found")
-    return _take(request.body, credentials)
+    return _take(request.body, convert)
 
 
-def _tracking_door(request: Incoming, credentials: Credentials, account: str, project: str) -> Answer:
+def _tracking_door(request: Incoming, convert: Convert, account: str, project: str) -> Answer:
     if not request.headers.get("user-agent", "").startswith(AGENT):
-        return _forget_bot(request.body, credentials)
-    if (account, project) != (credentials.convert_account, credentials.convert_project):
+        return _forget_bot(request.body, convert)
+    if (account, project) != (convert.account_id, convert.project_id):
         return _error(404, "account or project not found")
-    return _take(request.body, credentials)
+    return _take(request.body, convert)
 
 
-def _config(credentials: Credentials, account: str, project: str) -> Answer:
-    if (account, project) != (credentials.convert_account, credentials.convert_project):
+def _config(convert: Convert, account: str, project: str) -> Answer:
+    if (account, project) != (convert.account_id, convert.project_id):
         return _error(404, "account or project not found")
     goals: list[dict[str, Any]] = [
         {"id": number, "key": key, "name": name, "type": kind, "rules": None, "settings": {}}
@@ -85,17 +105,17 @@ def _config(credentials: Credentials, account: str, project: str) -> Answer:
     return reply(200, {"account_id": account, "project": {"id": project, "name": "Sandbox"}, "goals": goals})
 
 
-def _take(body: bytes, credentials: Credentials) -> Answer:
+def _take(body: bytes, convert: Convert) -> Answer:
     try:
-        items = _items(decode(body), credentials)
+        items = _items(decode(body), convert)
     except Malformed as error:
         return _error(400, str(error))
     return _accept({"code": 200, "message": "OK"}, items)
 
 
-def _forget_bot(body: bytes, credentials: Credentials) -> Answer:
+def _forget_bot(body: bytes, convert: Convert) -> Answer:
     try:
-        items = _items(decode(body), credentials)
+        items = _items(decode(body), convert)
     except Malformed:
         items = ()
     forgotten = tuple(item._replace(ignored="bot") for item in items)
@@ -111,10 +131,10 @@ def _error(status: int, message: str) -> Answer:
     return reply(status, {"code": status, "message": message, "fields": []})
 
 
-def _items(body: Any, credentials: Credentials) -> tuple[Item, ...]:
+def _items(body: Any, convert: Convert) -> tuple[Item, ...]:
     need(isinstance(body, dict), "body must be an object")
-    need(body.get("accountId") == credentials.convert_account, "accountId must be the account's id, as text")
-    need(body.get("projectId") == credentials.convert_project, "projectId must be the project's id, as text")
+    need(body.get("accountId") == convert.account_id, "accountId must be the account's id, as text")
+    need(body.get("projectId") == convert.project_id, "projectId must be the project's id, as text")
     need(isinstance(body.get("enrichData", False), bool), "enrichData must be true or false")
     need(isinstance(body.get("source", ""), str), "source must be text")
     visitors = body.get("visitors")

@@ -11,14 +11,15 @@ Open at the vendor, decided here: a wrong siteCode is 404; an event that is no o
 refuses the whole request with 400; 3 MB means 3,000,000 bytes; `visitorCode` is taken up to 255 characters.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
-from etl.sandbox.wire import (
+from etl.sandbox.base import (
     Answer,
-    Credentials,
     Incoming,
     Item,
     Malformed,
+    Vendor,
     decode,
     is_integer,
     is_number,
@@ -43,24 +44,36 @@ TYPES = frozenset(
 )
 
 
-def answer(request: Incoming, credentials: Credentials) -> Answer:
-    """Kameleoon's answer to one request."""
-    if request.path != "/visit/events":
-        return refuse(404, "no such path")
-    if request.method != "POST":
-        return only("POST")
-    if _is_robot(request.headers.get("user-agent", "")):
-        return refuse(403, "forbidden user agent")
-    site_code = request.parameter("siteCode")
-    if site_code is None:
-        return refuse(400, "siteCode is missing")
-    if site_code != credentials.kameleoon_site_code:
-        return refuse(404, "no such site")
-    if len(request.body) > BODY_LIMIT:
-        return refuse(413, f"body is over {BODY_LIMIT} bytes")
-    if request.parameter("json") != "true":
-        return _read_as_lines(request.body)
-    return _take(request)
+@dataclass(frozen=True)
+class Kameleoon(Vendor):
+    """One site."""
+
+    type = "kameleoon"
+    site_code: str = "f17c21u1ag"
+
+    @property
+    def delivery_path(self) -> str:
+        """See `Vendor.delivery_path`."""
+        return "/visit/events"
+
+    def answer(self, request: Incoming) -> Answer:
+        """Kameleoon's answer to one request."""
+        if request.path != self.delivery_path:
+            return refuse(404, "no such path")
+        if request.method != "POST":
+            return only("POST")
+        if _is_robot(request.headers.get("user-agent", "")):
+            return refuse(403, "forbidden user agent")
+        site_code = request.parameter("siteCode")
+        if site_code is None:
+            return refuse(400, "siteCode is missing")
+        if site_code != self.site_code:
+            return refuse(404, "no such site")
+        if len(request.body) > BODY_LIMIT:
+            return refuse(413, f"body is over {BODY_LIMIT} bytes")
+        if request.parameter("json") != "true":
+            return _read_as_lines(request.body)
+        return _take(request)
 
 
 def _is_robot(agent: str) -> bool:

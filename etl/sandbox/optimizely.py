@@ -13,19 +13,20 @@ without `account_id` or `visitors` is 400 in both modes.
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
 import orjson
 
-from etl.sandbox.wire import (
+from etl.sandbox.base import (
     JSON,
     Answer,
-    Credentials,
     Incoming,
     Item,
     Malformed,
+    Vendor,
     decode,
     is_integer,
     is_number,
@@ -58,24 +59,43 @@ ETAG = f'"sandbox-{REVISION}"'
 NO_FORM_ERROR = frozenset({"unknown_event", "unknown_attribute", "not_a_conversion", "no_decision"})
 
 
-def answer(request: Incoming, credentials: Credentials) -> Answer:
-    """Optimizely's answer to one request."""
-    match request.path.split("/")[1:]:
-        case ["v1", "events"]:
-            return only("POST") if request.method != "POST" else _events(request, credentials)
-        case ["datafiles", name]:
-            return only("GET") if request.method != "GET" else _datafile(request, credentials, name)
-        case _:
-            return refuse(404, "no such path")
+@dataclass(frozen=True)
+class Optimizely(Vendor):
+    """One project of one account, and the key of its datafile."""
+
+    type = "optimizely"
+    sdk_key: str = "sandbox-sdk-key"
+    account_id: str = "12345678"
+    project_id: str = "98765432"
+
+    @property
+    def delivery_path(self) -> str:
+        """See `Vendor.delivery_path`."""
+        return "/v1/events"
+
+    @property
+    def lookup_path(self) -> str:
+        """See `Vendor.lookup_path`."""
+        return f"/datafiles/{self.sdk_key}.json"
+
+    def answer(self, request: Incoming) -> Answer:
+        """Optimizely's answer to one request."""
+        match request.path.split("/")[1:]:
+            case ["v1", "events"]:
+                return only("POST") if request.method != "POST" else _events(request, self)
+            case ["datafiles", name]:
+                return only("GET") if request.method != "GET" else _datafile(request, self, name)
+            case _:
+                return refuse(404, "no such path")
 
 
-def _datafile(request: Incoming, credentials: Credentials, name: str) -> Answer:
-    if name != f"{credentials.optimizely_sdk_key}.json":
+def _datafile(request: Incoming, optimizely: Optimizely, name: str) -> Answer:
+    if name != f"{optimizely.sdk_key}.json":
         return Answer(403, b"Forbidden", {"Content-Type": "text/plain"})
     stamps = {"Last-Modified": format_datetime(LAST_MODIFIED, usegmt=True), "ETag": ETAG}
     if _still_fresh(request):
         return Answer(304, b"", stamps, accepted=True)
-    return Answer(200, orjson.dumps(_project(credentials)), {**JSON, **stamps}, accepted=True)
+    return Answer(200, orjson.dumps(_project(optimizely)), {**JSON, **stamps}, accepted=True)
 
 
 def _still_fresh(request: Incoming) -> bool:
@@ -88,13 +108,13 @@ def _still_fresh(request: Incoming) -> bool:
         return False
 
 
-def _project(credentials: Credentials) -> dict[str, Any]:
+def _project(optimizely: Optimizely) -> dict[str, Any]:
     return {
         "version": "4",
         "revision": REVISION,
-        "accountId": credentials.optimizely_account,
-        "projectId": credentials.optimizely_project,
-        "sdkKey": credentials.optimizely_sdk_key,
+        "accountId": optimizely.account_id,
+        "projectId": optimizely.project_id,
+        "sdkKey": optimizely.sdk_key,
         "environmentKey": "production",
         "anonymizeIP": True,
         "groups": [],
@@ -107,12 +127,12 @@ def _project(credentials: Credentials) -> dict[str, Any]:
     }
 
 
-def _events(request: Incoming, credentials: Credentials) -> Answer:
+def _events(request: Incoming, optimizely: Optimizely) -> Answer:
     if len(request.body) > BODY_LIMIT:
         return refuse(413, f"body is over {BODY_LIMIT} bytes")
     lost: Counter[str] = Counter()
     try:
-        items = tuple(_items(_envelope(request.body), credentials, lost))
+        items = tuple(_items(_envelope(request.body), optimizely, lost))
     except Malformed as error:
         return refuse(400, str(error))
     faults = ({item.ignored for item in items if item.ignored} | lost.keys()) - NO_FORM_ERROR
@@ -130,9 +150,9 @@ def _envelope(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def _items(body: dict[str, Any], credentials: Credentials, lost: Counter[str]) -> Iterator[Item]:
+def _items(body: dict[str, Any], optimizely: Optimizely, lost: Counter[str]) -> Iterator[Item]:
     """Every event of every snapshot of every visitor; `lost` gathers the parts that fall off events which count."""
-    of_all = _why_envelope_ignored(body, credentials)
+    of_all = _why_envelope_ignored(body, optimizely)
     enriched = body.get("enrich_decisions") is True
     for visitor in body["visitors"]:
         if not isinstance(visitor, dict) or not isinstance(visitor.get("snapshots"), list):
@@ -161,10 +181,10 @@ def _snapshot_items(visitor: dict[str, Any], snapshot: Any, reason: str | None, 
         yield Item(content, str(uuid or ""), triple, reason or _why_event_ignored(event) or untied)
 
 
-def _why_envelope_ignored(body: dict[str, Any], credentials: Credentials) -> str | None:
-    if body["account_id"] != credentials.optimizely_account:
+def _why_envelope_ignored(body: dict[str, Any], optimizely: Optimizely) -> str | None:
+    if body["account_id"] != optimizely.account_id:
         return "wrong_account"
-    if body.get("project_id", credentials.optimizely_project) != credentials.optimizely_project:
+    if body.get("project_id", optimizely.project_id) != optimizely.project_id:
         return "wrong_project"
     for name, kind in (("anonymize_ip", bool), ("enrich_decisions", bool), ("revision", str)):
         if name in body and not isinstance(body[name], kind):

@@ -11,16 +11,17 @@ Open at the vendor, decided here: wrong or missing fields are 400; a customerId 
 counts once and its repeats are shown.
 """
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from etl.sandbox.wire import (
+from etl.sandbox.base import (
     JSON,
     Answer,
-    Credentials,
     Incoming,
     Item,
     Malformed,
+    Vendor,
     decode,
     is_integer,
     is_number,
@@ -34,22 +35,35 @@ OLDEST_MS = timedelta(days=7) // timedelta(milliseconds=1)
 MILLISECONDS = range(10**11, 10**14)  # below are seconds, above microseconds
 
 
-def answer(request: Incoming, credentials: Credentials) -> Answer:
-    """Webflow Optimize's answer to one request."""
-    if request.path != "/event":
-        return refuse(404, "no such path")
-    if request.method != "POST":
-        return only("POST")
-    if request.headers.get("authorization") != f"ApiKey {credentials.webflow_key}":
-        return refuse(401, "invalid or missing authorization token")
-    try:
-        action = decode(request.body)
-        _check(action)
-    except Malformed as error:
-        return refuse(400, str(error))
-    reason = _why_ignored(action, credentials, request.now_ms)
-    item = Item(action, action["actionId"], action["actionId"], reason)
-    return Answer(200, request.body, JSON, (item,), accepted=True)
+@dataclass(frozen=True)
+class WebflowOptimize(Vendor):
+    """One customer and its key."""
+
+    type = "webflow_optimize"
+    customer_id: str = "123456789"
+    api_key: str = "sandbox-webflow-key"
+
+    @property
+    def delivery_path(self) -> str:
+        """See `Vendor.delivery_path`."""
+        return "/event"
+
+    def answer(self, request: Incoming) -> Answer:
+        """Webflow Optimize's answer to one request."""
+        if request.path != self.delivery_path:
+            return refuse(404, "no such path")
+        if request.method != "POST":
+            return only("POST")
+        if request.headers.get("authorization") != f"ApiKey {self.api_key}":
+            return refuse(401, "invalid or missing authorization token")
+        try:
+            action = decode(request.body)
+            _check(action)
+        except Malformed as error:
+            return refuse(400, str(error))
+        reason = _why_ignored(action, self, request.now_ms)
+        item = Item(action, action["actionId"], action["actionId"], reason)
+        return Answer(200, request.body, JSON, (item,), accepted=True)
 
 
 def _check(action: Any) -> None:
@@ -62,9 +76,9 @@ def _check(action: Any) -> None:
     need(is_number(action.get("value", 0)), "value must be a number")
 
 
-def _why_ignored(action: dict[str, Any], credentials: Credentials, now_ms: int) -> str | None:
+def _why_ignored(action: dict[str, Any], webflow: WebflowOptimize, now_ms: int) -> str | None:
     moment = action["actionTimestamp"]
-    if action["customerId"] != credentials.webflow_customer:
+    if action["customerId"] != webflow.customer_id:
         return "unknown_customer"
     if moment not in MILLISECONDS:
         return "timestamp_not_milliseconds"

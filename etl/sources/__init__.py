@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
+from etl import plugins
 from etl.config import Config, validated
 from etl.errors import ConfigError
 from etl.sources.base import Source, StorageSettings
 
-__all__ = ["Source", "file_source", "find", "import_source", "make_source", "storage_options", "types"]
+__all__ = ["Source", "file_source", "find", "import_kind", "import_source", "make_source", "storage_options", "types"]
 
 
 def types() -> list[str]:
     """The types that exist: the file names of this folder."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "base" and not m.ispkg)
+    return plugins.types(__name__)
 
 
 def find(type_: str) -> type[Source]:
-    """The class of a type: ``csv`` is ``CsvSource`` in ``csv.py``. Raises KeyError when there is no such file."""
-    if type_ not in types():
-        raise KeyError(type_)
-    module = importlib.import_module(f"{__name__}.{type_}")
-    found: type[Source] = getattr(module, f"{type_.title()}Source")
-    return found
+    """The class of a type, see `plugins.find`. Raises KeyError when there is no such file."""
+    return plugins.find(__name__, type_, Source)
+
+
+def import_kind(config: Config, import_name: str) -> type[Source]:
+    """The class of an import's source: what it says of every import from there. Raises ConfigError."""
+    key = f"imports.{import_name}.source"
+    return _kind(str(config.filled(config.import_settings(import_name).source["type"], f"{key}.type")), key)
 
 
 def import_source(config: Config, import_name: str) -> Source:
@@ -48,10 +49,7 @@ def file_source(config: Config, import_name: str, path: str, **instead: Any) -> 
 def make_source(config: Config, settings: Mapping[str, Any], key: str) -> Source:
     """A source from its settings; ``key`` is the path of the key that errors name. Raises ConfigError."""
     raw = config.filled(dict(settings), key)
-    try:
-        kind = find(raw["type"])
-    except KeyError:
-        raise ConfigError(f"{key}.type: must be one of {', '.join(types())}.") from None
+    kind = _kind(raw["type"], key)
     shown = config.display_path(settings["path"]) if "path" in settings else None
     return kind(validated(kind.settings_model, raw, key), config.location, shown)
 
@@ -61,3 +59,10 @@ def storage_options(config: Config, import_name: str) -> dict[str, Any]:
     key = f"imports.{import_name}.source.storage"
     raw = config.filled(config.import_settings(import_name).source.get("storage") or {}, key)
     return validated(StorageSettings, raw, key).options()
+
+
+def _kind(type_: str, key: str) -> type[Source]:
+    try:
+        return find(type_)
+    except KeyError:
+        raise ConfigError(f"{key}.type: must be one of {', '.join(types())}.") from None

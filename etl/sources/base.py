@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -50,10 +50,17 @@ class Window:
     end: datetime | None = None
 
 
+SettingsModel: TypeAlias = type[SourceSettings]
+
+
 class Source:
     """One configured source. Subclasses live one level below, one per file."""
 
-    settings_model: ClassVar[type[SourceSettings]]
+    type: ClassVar[str]
+    """The name of the subclass's file, and what imports.yaml says as ``type``."""
+    settings_model: ClassVar[SettingsModel]
+    spreadsheet: ClassVar[bool] = False
+    """True for what people open and save with spreadsheets, which round long ids; an import may say otherwise."""
     incremental: bool = False
     """True when each run reads what came after the last one."""
 

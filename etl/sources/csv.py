@@ -69,7 +69,9 @@ class CsvSettings(FileSettings):
 class CsvSource(FileSource):
     """CSV files with one header row each."""
 
+    type = "csv"
     settings_model = CsvSettings
+    spreadsheet = True
     settings: CsvSettings
 
     def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:

@@ -35,6 +35,7 @@ class ParquetSettings(FileSettings):
 class ParquetSource(FileSource):
     """Parquet files that all have the same columns."""
 
+    type = "parquet"
     settings_model = ParquetSettings
     settings: ParquetSettings
 

@@ -103,6 +103,7 @@ def _binds(query: str) -> set[str]:
 class SqlSource(Source):
     """One statement's rows."""
 
+    type = "sql"
     settings_model = SqlSettings
     settings: SqlSettings
 

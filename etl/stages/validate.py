@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from etl import sources
 from etl.config import ImportSettings
 from etl.model import Chunk, RowVerdict, Status, Verdict
 from etl.stages.plan import Job
@@ -29,9 +30,11 @@ _Keys: TypeAlias = npt.NDArray[np.void]
 
 def stage(job: Job, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     """Judge every row, in order: conversions are staged, the others recorded for every destination."""
+    spreadsheet = sources.import_kind(job.config, job.run.import_name).spreadsheet
     with Seen() as seen:
         for chunk in chunks:
-            good, rejected = conversions(job.staging.frame(chunk), Rules.of(job.settings, job.clock()), seen)
+            rules = Rules.of(job.settings, job.clock(), spreadsheet=spreadsheet)
+            good, rejected = conversions(job.staging.frame(chunk), rules, seen)
             job.record_unsent(job.destinations, rejected)
             yield job.staging.write("conversions", chunk.index, good)
 
@@ -45,14 +48,14 @@ class Rules:
     skew_ms: int
 
     @classmethod
-    def of(cls, settings: ImportSettings, now_ms: int) -> Rules:
-        """The rules of an import at a moment."""
-        locale, is_csv = settings.locale, settings.source["type"] == "csv"
+    def of(cls, settings: ImportSettings, now_ms: int, *, spreadsheet: bool) -> Rules:
+        """The rules of an import at a moment; ``spreadsheet`` is what its kind of source says of itself."""
+        locale = settings.locale
         spelling = conversion.SourceFormat(
             settings.timezone,
             settings.date_format,
             *((locale.decimal, locale.thousands) if locale else ("", "")),
-            spreadsheet=is_csv if settings.spreadsheet is None else settings.spreadsheet,
+            spreadsheet=spreadsheet if settings.spreadsheet is None else settings.spreadsheet,
         )
         return cls(spelling, now_ms, settings.max_skew_minutes * 60_000)
 

@@ -37,10 +37,9 @@ from etl.destinations.base import Destination
 from etl.destinations.converge import Converge
 from etl.errors import ConfigError
 from etl.sandbox import Sandbox
-from etl.sandbox.wire import Credentials
 from etl.sources.sql import SqlSource
 from etl.stages import extract
-from tests.canary.canaries import ECHO, OLD_ADDRESS, PEOPLE, SECRETS, Said, leaks, person, receipts, rows
+from tests.canary.canaries import CREDENTIALS, ECHO, OLD_ADDRESS, PEOPLE, SECRETS, Said, leaks, person, receipts, rows
 
 if TYPE_CHECKING:
     from airflow_world import World
@@ -69,8 +68,8 @@ CONNECTIONS = {
 
 @pytest.fixture(scope="module")
 def vendors() -> Iterator[Sandbox]:
-    """The five vendors, who know the canaries; Converge as an old source with a secret address."""
-    with Sandbox(credentials=Credentials(**SECRETS, converge_old_path=f"/sources/{OLD_ADDRESS}")) as sandbox:
+    """The vendors, who know the canaries; Converge as an old source with a secret address."""
+    with Sandbox(credentials=CREDENTIALS) as sandbox:
         yield sandbox
 
 

@@ -14,10 +14,18 @@ SECRETS = {
     "converge_token": "canary-secret-converge",
     "webflow_key": "canary-secret-webflow",
 }
-"""Those of the vendors, as the sandbox's `Credentials` name them."""
+"""Those of the vendors."""
 
 OLD_ADDRESS = "canary-secret-oldsource"
 """Stands in the address of a Converge source that is older than the token."""
+
+CREDENTIALS = {
+    "convert": {"api_key": SECRETS["convert_key"]},
+    "optimizely": {"sdk_key": SECRETS["optimizely_sdk_key"]},
+    "converge": {"webhook_token": SECRETS["converge_token"], "old_path": f"/sources/{OLD_ADDRESS}"},
+    "webflow_optimize": {"api_key": SECRETS["webflow_key"]},
+}
+"""The sandbox's, with these secrets."""
 
 PEOPLE = [
     "canary.ada@example.com",

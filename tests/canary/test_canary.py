@@ -33,11 +33,10 @@ from etl.destinations.converge import Converge, ConvergeSettings
 from etl.drops import inbox
 from etl.errors import ConfigError, LookupFailed
 from etl.model import Item, Request, Response
-from etl.sandbox.wire import Credentials
 from etl.sources import base as sources_base
 from etl.sources import csv
 from etl.stages import extract
-from tests.canary.canaries import ECHO, OLD_ADDRESS, PEOPLE, SECRETS, Said, leaks, person, receipts, rows
+from tests.canary.canaries import CREDENTIALS, ECHO, OLD_ADDRESS, PEOPLE, SECRETS, Said, leaks, person, receipts, rows
 from tests.conftest import EVERYBODY, House, Sandbox
 
 LEDGER_PASSWORD = "canary-secret-ledger"
@@ -52,8 +51,8 @@ Night = Callable[[House], Said]
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    """All five vendors with canary secrets; Converge has a token and, as old sources do, a secret address."""
-    with Sandbox(credentials=Credentials(**SECRETS, converge_old_path=f"/sources/{OLD_ADDRESS}")) as sandbox:
+    """All vendors with canary secrets; Converge has a token and, as old sources do, a secret address."""
+    with Sandbox(credentials=CREDENTIALS) as sandbox:
         house = House(tmp_path, sandbox)
         key = SECRETS["optimizely_sdk_key"]
         house.overrides = {

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from etl.sandbox import Credentials, Sandbox
+from etl.sandbox import Sandbox
+from tests.vendors import EVERYBODY as VENDORS
 
-VENDORS = ["convert", "optimizely", "converge", "kameleoon", "webflow_optimize"]
 NOW_MS = 1_795_262_400_000  # the sandbox's clock, see conftest
 TOKEN = {"X-Webhook-Token": "sandbox-converge-token", "User-Agent": "conversions/0.1"}
 
@@ -71,7 +71,7 @@ def test_requests_with_their_raw_bodies(sandbox, send):
 
 
 def test_credentials_are_not_shown(sandbox, send):
-    for vendor in ("convert", "converge", "webflow_optimize"):
+    for vendor in VENDORS:
         send(vendor)
         shown = get(sandbox, "requests", vendor=vendor).text + get(sandbox, "received", vendor=vendor).text
         assert "sandbox-" not in shown
@@ -115,6 +115,7 @@ def test_faults_over_http(sandbox, send):
         (b'{"vendor": "*", "status": 500}', "list"),
         (b'[{"vendor": "*", "status": 500, "tiems": 3}]', "tiems"),
         (b'[{"vendor": "*", "status": 500}, {"vendor": "*"}]', "fault 1"),
+        (b'[{"vendor": "adobe", "status": 500}]', ", ".join(VENDORS)),
     ],
     ids=repr,
 )
@@ -139,11 +140,23 @@ def test_without_keeping_it_still_counts_and_finds_repeats(good):
 
 
 def test_other_credentials(good):
-    with Sandbox(credentials=Credentials(converge_token="other", kameleoon_site_code="abc")) as sandbox:
+    with Sandbox(credentials={"converge": {"webhook_token": "other"}, "kameleoon": {"site_code": "abc"}}) as sandbox:
         body = good("converge")
         assert requests.post(sandbox.endpoint("converge"), json=body, headers=TOKEN, timeout=5).status_code == 401
         other = {"X-Webhook-Token": "other"}
         assert requests.post(sandbox.endpoint("converge"), json=body, headers=other, timeout=5).status_code == 200
+        assert sandbox.credentials["converge"]["webhook_token"] == "other"
+        assert sandbox.credentials["convert"]["api_key"] == "sandbox-convert-key"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "error"),
+    [({"adobe": {"api_key": "x"}}, KeyError), ({"convert": {"surprise": "x"}}, TypeError)],
+    ids=["a stranger", "a credential that the vendor has not"],
+)
+def test_credentials_that_nobody_asks_for(credentials, error):
+    with pytest.raises(error):
+        Sandbox(credentials=credentials)
 
 
 def test_the_real_clock_by_default(good):
@@ -201,7 +214,7 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path, good, number):
     faults.write_text("- {vendor: converge, status: 429, headers: {Retry-After: 2}, times: 1}\n")
     arguments = [*COMMAND, "--port", "0", "--faults", str(faults)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        welcome = [running.stdout.readline() for _ in range(7)]
+        welcome = [running.stdout.readline() for _ in range(len(VENDORS) + 2)]
         url = welcome[0].split()[-1]
         first = requests.post(f"{url}/converge/api/webhooks", json=good("converge"), headers=TOKEN, timeout=5)
         second = requests.post(f"{url}/converge/api/webhooks", json=good("converge"), headers=TOKEN, timeout=5)
@@ -233,7 +246,7 @@ def test_the_command_says_in_one_sentence_what_is_wrong(tmp_path, content, says)
 
 
 def test_an_empty_faults_file_is_no_fault(tmp_path):
-    from etl.sandbox.faults import faults_in
+    from etl.sandbox.server.faults import faults_in
 
     (tmp_path / "faults.yaml").write_text("")
     assert faults_in(tmp_path / "faults.yaml") == []

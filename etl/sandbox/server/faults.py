@@ -26,8 +26,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from etl.sandbox.server.vendors import types
+
 Read = Callable[[], Awaitable[bytes]]
-VendorName = Literal["convert", "optimizely", "converge", "kameleoon", "webflow_optimize", "*"]
+EVERY_VENDOR = "*"
 
 
 class FaultError(ValueError):
@@ -39,7 +41,7 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    vendor: VendorName
+    vendor: str
     path: str = ""
     when_body_contains: str | None = None
     skip: int = Field(default=0, ge=0)
@@ -50,6 +52,13 @@ class Fault(BaseModel):
     headers: dict[str, str] = {}
     accept: bool = False
     drop: Literal["before", "mid_body", "after", "mid_answer"] | None = None
+
+    @field_validator("vendor")
+    @classmethod
+    def _one_of_the_vendors(cls, vendor: str) -> str:
+        if vendor not in (*types(), EVERY_VENDOR):
+            raise ValueError(f"must be one of {', '.join(types())}, or {EVERY_VENDOR} for all of them")
+        return vendor
 
     @field_validator("headers", mode="before")
     @classmethod
@@ -71,7 +80,7 @@ class Fault(BaseModel):
 
     def aims_at(self, vendor: str, path: str, method: str) -> bool:
         """Whether a request of this method to this path is in its way (the body is looked at elsewhere)."""
-        if self.vendor not in ("*", vendor) or self.path not in path:
+        if self.vendor not in (EVERY_VENDOR, vendor) or self.path not in path:
             return False
         return method != "HEAD" or self.drop == "before"
 

@@ -5,8 +5,8 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -15,21 +15,13 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from etl.sandbox import converge, convert, kameleoon, optimizely, webflow_optimize
-from etl.sandbox.book import Book, Outcome
-from etl.sandbox.faults import Fault, FaultError, Faults, faults_from, faults_in
-from etl.sandbox.wire import JSON, Answer, Credentials, Incoming, refuse
+from etl.sandbox.base import JSON, Answer, Incoming, Vendor, refuse
+from etl.sandbox.server.book import Book, Outcome
+from etl.sandbox.server.faults import Fault, FaultError, Faults, faults_from, faults_in
+from etl.sandbox.server.vendors import configured
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER of zero seconds: close by reset
-
-VENDORS: dict[str, Callable[[Incoming, Credentials], Answer]] = {
-    "convert": convert.answer,
-    "optimizely": optimizely.answer,
-    "converge": converge.answer,
-    "kameleoon": kameleoon.answer,
-    "webflow_optimize": webflow_optimize.answer,
-}
 
 
 def utc_now() -> datetime:
@@ -37,34 +29,19 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def delivery_path(vendor: str, credentials: Credentials) -> str:
-    """Where this vendor takes conversions, without query. Raises KeyError for a vendor we do not play."""
-    return {
-        "convert": f"/convert/v1/projects/{credentials.convert_project}/goals",
-        "optimizely": "/optimizely/v1/events",
-        "converge": "/converge/api/webhooks",
-        "kameleoon": "/kameleoon/visit/events",
-        "webflow_optimize": "/webflow_optimize/event",
-    }[vendor]
-
-
-def lookup_path(vendor: str, credentials: Credentials) -> str:
-    """Where this vendor tells its goals or events. Raises KeyError for a vendor that tells nothing."""
-    return {
-        "convert": f"/convert/api/v1/config/{credentials.convert_account}/{credentials.convert_project}",
-        "optimizely": f"/optimizely/datafiles/{credentials.optimizely_sdk_key}.json",
-    }[vendor]
-
-
 class Vendors:
-    """The five vendors with their books and the faults in force. Lives in one event loop."""
+    """The vendors with their books and the faults in force. Lives in one event loop."""
 
-    def __init__(self, credentials: Credentials, now: Callable[[], datetime], *, keep: bool) -> None:
-        self.credentials = credentials
+    def __init__(self, vendors: Mapping[str, Vendor], now: Callable[[], datetime], *, keep: bool) -> None:
+        self.vendors = vendors
         self.keep = keep
         self.faults = Faults()
-        self.books = {vendor: Book(keep=keep) for vendor in VENDORS}
+        self.books = {vendor: Book(keep=keep) for vendor in vendors}
         self._now = now
+
+    def endpoint(self, url: str, vendor: str) -> str:
+        """Where this vendor takes conversions, without query. Raises KeyError for a stranger."""
+        return f"{url}/{vendor}{self.vendors[vendor].delivery_path}"
 
     def counts(self) -> dict[str, dict[str, Any]]:
         """Every vendor's counters."""
@@ -78,7 +55,7 @@ class Vendors:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One request to one vendor, faults included."""
         vendor = request.match_info["vendor"]
-        if vendor not in VENDORS:
+        if vendor not in self.vendors:
             return _as_response(refuse(404, "no such vendor"))
         self.books[vendor].knocks += request.method == "HEAD"
         self.books[vendor].lookups += request.method == "GET"
@@ -121,7 +98,7 @@ class Vendors:
     def _ask(self, vendor: str, incoming: Incoming) -> Answer:
         if incoming.headers.get("content-encoding", "identity") != "identity":
             return refuse(415, "no vendor documents compressed bodies")
-        return VENDORS[vendor](incoming, self.credentials)
+        return self.vendors[vendor].answer(incoming)
 
     def _incoming(self, request: web.Request, body: bytes) -> Incoming:
         return Incoming(
@@ -206,7 +183,7 @@ class Controls:
         book = self._vendors.books.get(request.query.get("vendor", ""))
         limit = request.query.get("limit")
         if book is None:
-            return _shown({"error": f"vendor must be one of {', '.join(VENDORS)}"}, 400)
+            return _shown({"error": f"vendor must be one of {', '.join(self._vendors.vendors)}"}, 400)
         if limit is not None and not limit.isdecimal():
             return _shown({"error": "limit must be a number"}, 400)
         if not self._vendors.keep:
@@ -262,7 +239,7 @@ async def listen(vendors: Vendors, host: str, port: int) -> tuple[int, Callable[
 
 def serve(port: int, faults_path: str | Path | None = None, host: str = "127.0.0.1", *, keep: bool = True) -> None:
     """Run the sandbox until SIGINT or SIGTERM. Raises FaultError for a bad faults file, OSError for a taken port."""
-    vendors = Vendors(Credentials(), utc_now, keep=keep)
+    vendors = Vendors(configured({}), utc_now, keep=keep)
     if faults_path is not None:
         vendors.faults.replace(faults_in(Path(faults_path)))
     asyncio.run(_serve(vendors, host, port))
@@ -274,21 +251,17 @@ async def _serve(vendors: Vendors, host: str, port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     port, close = await listen(vendors, host, port)
-    sys.stdout.write(welcome(f"http://{host}:{port}", vendors.credentials))
+    sys.stdout.write(welcome(f"http://{host}:{port}", vendors))
     sys.stdout.flush()
     await stopped.wait()
     await close()
 
 
-def welcome(url: str, credentials: Credentials) -> str:
+def welcome(url: str, vendors: Vendors) -> str:
     """The lines that tell where every vendor is and what opens its door."""
-    doors = {
-        "convert": f"account {credentials.convert_account}, key {credentials.convert_key}",
-        "optimizely": f"account {credentials.optimizely_account}, project {credentials.optimizely_project}, "
-        f"sdk key {credentials.optimizely_sdk_key}",
-        "converge": f"token {credentials.converge_token}",
-        "kameleoon": f"siteCode {credentials.kameleoon_site_code}",
-        "webflow_optimize": f"customer {credentials.webflow_customer}, key {credentials.webflow_key}",
-    }
-    lines = [f"  {vendor:17} {url}{delivery_path(vendor, credentials)}  ({door})" for vendor, door in doors.items()]
-    return "\n".join([f"Sandbox on {url}", *lines, f"  counts            {url}/_sandbox/counts", ""])
+    lines = {
+        name: f"{vendors.endpoint(url, name)}  ({', '.join(f'{key} {value}' for key, value in asdict(vendor).items())})"
+        for name, vendor in vendors.vendors.items()
+    } | {"counts": f"{url}/_sandbox/counts"}
+    width = max(map(len, lines))
+    return "\n".join([f"Sandbox on {url}", *(f"  {name:{width}}  {line}" for name, line in lines.items()), ""])

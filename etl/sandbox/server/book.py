@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from etl.sandbox.wire import Answer, Incoming, Item
+from etl.sandbox.base import Answer, Incoming, Item
 
 SAFE_HEADERS = ("content-type", "user-agent")
 

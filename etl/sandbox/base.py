@@ -1,30 +1,13 @@
-"""What passes between the socket and a vendor: one request in, one answer out. Plain values, no I/O, no vendor."""
+"""What a vendor's file is made of: one request in, one answer out. Plain values, no I/O; knows no vendor by name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qs
 
 import orjson
 
 JSON = {"Content-Type": "application/json"}
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """The accounts that exist in the sandbox; anything else is a stranger."""
-
-    convert_key: str = "sandbox-convert-key"
-    convert_account: str = "10001234"
-    convert_project: str = "20005678"
-    optimizely_sdk_key: str = "sandbox-sdk-key"
-    optimizely_account: str = "12345678"
-    optimizely_project: str = "98765432"
-    converge_token: str = "sandbox-converge-token"  # noqa: S105 - a password for localhost only
-    converge_old_path: str = "/sources/sandbox-old-source"
-    kameleoon_site_code: str = "f17c21u1ag"
-    webflow_customer: str = "123456789"
-    webflow_key: str = "sandbox-webflow-key"
 
 
 @dataclass(frozen=True)
@@ -67,6 +50,31 @@ class Answer:
     accepted: bool = False
     repeats_count: bool = False  # True where the vendor has no deduplication: repeats are seen, and still counted
     lost_parts: Mapping[str, int] = field(default_factory=dict)  # reason -> n, of parts dropped from items that count
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """One vendor. A subclass in a file of its own, whose fields are the credentials that exist; others are strangers.
+
+    Paths begin after the vendor's prefix and have no query.
+    """
+
+    type: ClassVar[str]
+    """The name of the subclass's file, and the prefix of its paths."""
+
+    @property
+    def delivery_path(self) -> str:
+        """Where conversions are posted."""
+        raise NotImplementedError
+
+    @property
+    def lookup_path(self) -> str | None:
+        """Where goals or events can be looked up; None at a vendor that tells nothing."""
+        return None
+
+    def answer(self, request: Incoming) -> Answer:
+        """The vendor's answer to one request, whatever its path and method."""
+        raise NotImplementedError
 
 
 class Malformed(ValueError):

@@ -3,12 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
-from etl.sandbox.faults import faults_from
-from etl.sandbox.server import Vendors, delivery_path, listen, lookup_path, utc_now
-from etl.sandbox.wire import Credentials
+from etl.sandbox.server.app import Vendors, listen, utc_now
+from etl.sandbox.server.faults import faults_from
+from etl.sandbox.server.vendors import Credentials, configured
 
 T = TypeVar("T")
 
@@ -20,14 +21,14 @@ class _Running(NamedTuple):
 
 
 class Sandbox:
-    """The five vendors on 127.0.0.1 while the `with` block lasts.
+    """The vendors on 127.0.0.1 while the `with` block lasts.
 
         with Sandbox() as sandbox:
             requests.post(sandbox.endpoint("converge"), ...)
             assert sandbox.counts()["converge"]["counted"] == 1
 
-    `now` is the vendors' clock, `keep=False` keeps counters and keys but no bodies (for long runs). The counters can
-    still be read after the block.
+    `now` is the vendors' clock, `keep=False` keeps counters and keys but no bodies (for long runs), `credentials` are
+    those that differ from the vendors' own. The counters can still be read after the block.
     """
 
     def __init__(
@@ -39,9 +40,13 @@ class Sandbox:
         credentials: Credentials | None = None,
     ) -> None:
         self.port = port
-        self.credentials = credentials or Credentials()
-        self._vendors = Vendors(self.credentials, now, keep=keep)
+        self._vendors = Vendors(configured(credentials or {}), now, keep=keep)
         self._running: _Running | None = None
+
+    @property
+    def credentials(self) -> dict[str, dict[str, str]]:
+        """What opens the doors: vendor -> name of a credential -> its value."""
+        return {name: asdict(vendor) for name, vendor in self._vendors.vendors.items()}
 
     @property
     def url(self) -> str:
@@ -50,11 +55,14 @@ class Sandbox:
 
     def endpoint(self, vendor: str) -> str:
         """The full URL that takes this vendor's conversions, without query. Raises KeyError for a stranger."""
-        return self.url + delivery_path(vendor, self.credentials)
+        return self._vendors.endpoint(self.url, vendor)
 
     def lookup(self, vendor: str) -> str:
-        """The full URL of Optimizely's datafile or Convert's goals. Raises KeyError for the others."""
-        return self.url + lookup_path(vendor, self.credentials)
+        """The full URL of what this vendor lets people look up. Raises KeyError for one that tells nothing."""
+        path = self._vendors.vendors[vendor].lookup_path
+        if path is None:
+            raise KeyError(vendor)
+        return f"{self.url}/{vendor}{path}"
 
     def __enter__(self) -> "Sandbox":
         self.start()
