@@ -308,7 +308,6 @@ def _retry_after(response: Response) -> float | None:
     return max((at - datetime.now(UTC)).total_seconds(), 0.0)
 
 
-
 @asynccontextmanager
 async def connect(limits: Limits, retry_policy: RetryPolicy, lock: EndpointLock) -> AsyncIterator[VendorConnection]:
     """Open a destination's line for as long as the block runs."""
