@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from etl.clock import duration_ms
 from etl.columns import COLUMNS
 from etl.errors import ConfigError
 from etl.redact import exists, is_public
@@ -180,11 +181,20 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     ledger: str = "sqlite:///var/ledger.db"
+    lease: str = "15m"
+    """How long a run that gives no sign of life keeps what it has claimed; afterwards others may send it."""
     staging: str = "var/staging"
     keep_staged_days: int = Field(default=14, ge=1, le=36_500)
     """Staged rows hold people's data: every run first deletes those of runs begun longer ago than this."""
     destinations: dict[str, dict[str, Any]] = {}
     imports: dict[str, ImportSettings] = {}
+
+    @field_validator("lease")
+    @classmethod
+    def _a_length_of_time(cls, value: str) -> str:
+        if not 100 <= duration_ms(value) <= 7 * 86_400_000:
+            raise ValueError(f"{value} is too short or too long; it may be 100ms to 7d, and 15m suits most")
+        return value
 
 
 @dataclass(frozen=True)
@@ -220,6 +230,11 @@ class Config:
         if url.startswith(prefix) and not url.startswith(prefix + "/") and ":memory:" not in url:
             return prefix + str(self.local(url.removeprefix(prefix)))
         return url
+
+    @property
+    def lease_ms(self) -> int:
+        """How long a run that gives no sign of life keeps its claims."""
+        return duration_ms(self.file.lease)
 
     @cached_property
     def staging_url(self) -> str:

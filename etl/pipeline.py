@@ -14,6 +14,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 
 from etl import destinations, report
+from etl.clock import Clock, wall_clock
 from etl.config import Config
 from etl.delivery import lookups
 from etl.delivery.load import Loader
@@ -24,7 +25,7 @@ from etl.model import Chunk, Item, Status
 from etl.report import Report
 from etl.sources.base import Window
 from etl.stages import extract, plan, transform, validate
-from etl.stages.plan import Job, Progress, wall_clock
+from etl.stages.plan import Job, Progress
 from etl.staging import cache
 
 log = logging.getLogger("conversions")
@@ -36,7 +37,7 @@ def run(
     *,
     window: Window | None = None,
     to: Sequence[str] | None = None,
-    clock: Callable[[], int] = wall_clock,
+    clock: Clock = wall_clock,
     progress: Progress = lambda name, rows: None,
 ) -> Report:
     """Run an import from its source to its results. Raises ConfigError when there is a window and no place for it."""
@@ -49,7 +50,7 @@ def run(
         except ImporterError as error:
             return finish(job, stopped=str(error))
         except BaseException as error:
-            job.ledger.finish_run(job.run.run_no, f"The run was ended by {type(error).__name__}.")
+            job.ledger.runs.finish(job.run.run_no, f"The run was ended by {type(error).__name__}.")
             raise
         return finish(job)
 
@@ -64,7 +65,7 @@ def prepare(job: Job) -> None:
             job.staging.note(f"lookup-{job.run.run_id}-{name}", destination.prepare(fetch))
         except LookupFailed as error:
             stop = Stop(error.reason, f"{destination.facts.title} stopped before anything was sent: {error}")
-            job.ledger.stop_destination(job.run.run_no, name, stop)
+            job.ledger.runs.stop_destination(job.run.run_no, name, stop)
 
     side_by_side(look_up, job.destinations)
 
@@ -107,8 +108,8 @@ def deliver_staged(job: Job, staged: Mapping[str, Sequence[Chunk]]) -> None:
 def finish(job: Job, stopped: str = "") -> Report:
     """Close the run, count it and check the sum. Raises SumMismatch."""
     with job.ledger:
-        job.ledger.finish_run(job.run.run_no, stopped)
-        counted = report.of(job.ledger, job.ledger.run(job.run.run_id))
+        job.ledger.runs.finish(job.run.run_no, stopped)
+        counted = report.of(job.ledger, job.ledger.runs.get(job.run.run_id))
         if not stopped:
             _move_watermark(job, counted)
     for name, stop in counted.stops.items():
@@ -123,7 +124,7 @@ def _move_watermark(job: Job, counted: Report) -> None:
         return
     everywhere = set(job.settings.to) <= set(counted.counts)
     if everywhere and not any(_unsettled(job, name, counts) for name, counts in counted.counts.items()):
-        job.ledger.move_watermark(job.run.import_name, position, job.run.run_id)
+        job.ledger.watermarks.move(job.run.import_name, position, job.run.run_id)
 
 
 def _unsettled(job: Job, name: str, counts: report.Counts) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from etl import sources
+from etl.clock import Clock, wall_clock
 from etl.config import Config, ImportSettings
 from etl.delivery import lookups
 from etl.delivery.load import partition_by_age
@@ -19,7 +20,6 @@ from etl.model import Item, Preview, Request, RowVerdict, Status, Verdict
 from etl.redact import host_of
 from etl.sources.base import Window
 from etl.stages import extract, plan, transform, validate
-from etl.stages.plan import wall_clock
 from etl.staging import cache, items_of
 
 SHOWN = 10_000
@@ -44,7 +44,7 @@ def check(
     file: str | None = None,
     window: Window | None = None,
     to: Sequence[str] | None = None,
-    clock: Callable[[], int] = wall_clock,
+    clock: Clock = wall_clock,
 ) -> dict[str, Preview]:
     """Validate and build everything of an import, or of a CSV ``file`` with canonical columns; send nothing.
 

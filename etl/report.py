@@ -45,8 +45,8 @@ class Report:
 
 def of(ledger: Ledger, run: RunInfo) -> Report:
     """Count a run. Raises SumMismatch when rows read and statuses differ at any destination."""
-    counts = ledger.counts(run.run_no)
-    offered = ledger.rows_read(run.run_no)
+    counts = ledger.results.counts(run.run_no)
+    offered = ledger.runs.rows_read(run.run_no)
     rows = {destination: offered.get(destination) or 0 for destination in counts}
     wrong = {name: sum(counts[name].values()) for name in counts if sum(counts[name].values()) != rows[name]}
     if wrong and not run.stop_detail:
@@ -54,4 +54,4 @@ def of(ledger: Ledger, run: RunInfo) -> Report:
         raise SumMismatch(
             f"Run {run.run_id} does not add up ({told}); the rows without a result were not delivered by it."
         )
-    return Report(run, rows, counts, ledger.stops(run.run_no))
+    return Report(run, rows, counts, ledger.runs.stops(run.run_no))

@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 
 from etl import pipeline
+from etl.clock import Clock, wall_clock
 from etl.config import Config
 from etl.destinations import make_destination
 from etl.errors import ImporterError, SourceError, SumMismatch
-from etl.ledger import Ledger, RunInfo
+from etl.ledger import DeadLetters, Ledger, RunInfo, open_ledger
 from etl.model import RowVerdict
 from etl.report import Report
-from etl.stages import plan, transform
-from etl.stages.plan import Job, Progress, wall_clock
+from etl.stages import transform, tuning
+from etl.stages.plan import Job, Progress
 from etl.staging import items_of
 
 log = logging.getLogger("conversions")
@@ -32,7 +33,7 @@ def retry(
     to: Sequence[str] | None = None,
     statuses: Sequence[str] = ("failed", "unknown"),
     force_unknown: bool = False,
-    clock: Callable[[], int] = wall_clock,
+    clock: Clock = wall_clock,
     progress: Progress = lambda name, rows: None,
     on_skip: Callable[[str], None] = log.warning,
 ) -> list[Report]:
@@ -45,14 +46,15 @@ def retry(
     """
     reports: list[Report] = []
     broken: list[SumMismatch] = []
-    with plan.open_ledger(config) as ledger:
+    tuning.for_streaming()
+    with open_ledger(config) as ledger:
         _judge_names(config, ledger, import_name, to)
         words: dict[str, Any] = {"statuses": statuses, "import_name": import_name, "run_id": run_id}
-        names = _still_there(config, ledger.count_letters(**words, destinations=to), on_skip)
+        names = _still_there(config, ledger.results.count_dead_letters(**words, destinations=to), on_skip)
         no_repeat = (
             [] if force_unknown else [name for name in names if not make_destination(config, name).facts.repeatable]
         )
-        with Letters(ledger.letters(**words, destinations=names, no_repeat=no_repeat)) as letters:
+        with Letters(ledger.results.dead_letters(**words, destinations=names, no_repeat=no_repeat)) as letters:
             for origin in letters.runs:
                 job = Job(config, _retry_run(ledger, origin, letters.runs[origin]), ledger, clock, progress)
                 try:
@@ -68,15 +70,17 @@ def unknown_unsafe(
     config: Config, *, import_name: str | None = None, run_id: str | None = None, to: Sequence[str] | None = None
 ) -> dict[str, int]:
     """Rows per destination that may have been accepted and that `retry` sends again only if a person insists."""
-    with Ledger(config.ledger_url).open() as ledger:
-        unknown = ledger.count_letters(statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to)
+    with open_ledger(config) as ledger:
+        unknown = ledger.results.count_dead_letters(
+            statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to
+        )
     there = {name: rows for name, rows in unknown.items() if name in config.destination_names}
     return {name: rows for name, rows in there.items() if not make_destination(config, name).facts.repeatable}
 
 
 def _judge_names(config: Config, ledger: Ledger, import_name: str | None, to: Sequence[str] | None) -> None:
     """An import that has been renamed or left out since may still have letters."""
-    if import_name is not None and not ledger.latest_runs(import_name):
+    if import_name is not None and not ledger.runs.latest(import_name):
         config.import_settings(import_name)
     for name in to or ():
         make_destination(config, name)
@@ -91,8 +95,8 @@ def _still_there(config: Config, rows: Mapping[str, int], on_skip: Callable[[str
 
 
 def _retry_run(ledger: Ledger, origin: str, rows: Mapping[str, int]) -> RunInfo:
-    first = ledger.first_run(origin)
-    opened = ledger.open_run(
+    first = ledger.runs.first(origin)
+    opened = ledger.runs.open(
         kind="retry",
         import_name=first.import_name,
         source=first.source,
@@ -100,7 +104,7 @@ def _retry_run(ledger: Ledger, origin: str, rows: Mapping[str, int]) -> RunInfo:
         window_ms=(first.window_start_ms, first.window_end_ms),
         retry_of=origin,
     )
-    ledger.record_rows_read(opened.run_no, rows)
+    ledger.runs.record_rows_read(opened.run_no, rows)
     return opened
 
 
@@ -122,14 +126,14 @@ def _again(job: Job, name: str, letters: Letters, *, force_unknown: bool) -> Non
         found += len(frame)
         if frame.empty:
             continue
-        if name in job.ledger.stops(job.run.run_no):
+        if name in job.ledger.runs.stops(job.run.run_no):
             table, noted = transform.unsent(frame), no_notes
         else:
             table, noted = transform.items(frame, job.destination(name))
         job.record_unsent([name], noted)
         pipeline.deliver_items(job, name, items_of(table), force_unknown)
     if missing := letters.runs[job.staging.run_id][name] - found:
-        job.ledger.record_rows_read(job.run.run_no, {name: found})
+        job.ledger.runs.record_rows_read(job.run.run_no, {name: found})
         raise SourceError(_never_staged(job, missing) if chunks else _gone(job, missing))
 
 
@@ -150,18 +154,18 @@ def _gone(job: Job, rows: int) -> str:
 
 def _dropped(job: Job) -> str:
     """The name of the dropped file that a retry's rows come from; empty when they come from elsewhere."""
-    first = job.ledger.first_run(job.staging.run_id)
+    first = job.ledger.runs.first(job.staging.run_id)
     return first.source if first.kind == "drop" else ""
 
 
 class Letters:
     """Row numbers per import run and destination, ascending; 8 bytes each, in a temporary file.
 
-    ``found``: (run, destination, row numbers) in order, as `Ledger.letters` gives them. ``runs`` counts them: run ->
+    ``found``: in order, as `Results.dead_letters` gives them. ``runs`` counts them: run ->
     destination -> rows.
     """
 
-    def __init__(self, found: Iterable[tuple[str, str, Sequence[int]]]) -> None:
+    def __init__(self, found: Iterable[DeadLetters]) -> None:
         self.runs: dict[str, dict[str, int]] = {}
         self._starts: dict[tuple[str, str], int] = {}
         self._file = tempfile.TemporaryFile(prefix="conversions-")  # noqa: SIM115 (closed by __exit__)

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 import yaml
 
 from etl import config, pipeline, retry
-from etl.ledger import Ledger
+from etl.ledger import open_ledger
 from etl.report import Report
 from etl.sandbox import Sandbox
 from tests import mariadb, postgres, vendors
@@ -54,6 +54,7 @@ class House:
     folder: Path
     sandbox: Sandbox
     ledger_url: str = ""
+    lease: str = "15m"
     to: list[str] = field(default_factory=lambda: list(EVERYBODY))
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
     import_settings: dict[str, Any] = field(default_factory=dict)
@@ -73,6 +74,7 @@ class House:
         settings = {
             "ledger": self.ledger_url or f"sqlite:///{self.folder}/ledger.db",
             "staging": str(self.folder / "staging"),
+            "lease": self.lease,
             "destinations": {name: {**base[name], **self.overrides.get(name, {})} for name in EVERYBODY},
             "imports": {
                 "orders": {"source": {"type": "csv", "path": "orders.csv"}, "to": self.to, **self.import_settings}
@@ -92,8 +94,8 @@ class House:
 
     def results(self, **options: Any) -> list[dict[str, Any]]:
         """The result table, all runs unless ``run_ids`` names some."""
-        ledger = Ledger(self.config.ledger_url).open()
-        rows = [row for part in ledger.results(run_ids=options.pop("run_ids", None), **options) for row in part]
+        ledger = open_ledger(self.config)
+        rows = [row for part in ledger.results.table(run_ids=options.pop("run_ids", None), **options) for row in part]
         ledger.close()
         return rows
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from etl.clock import wall_clock
 from etl.delivery.load import by_expiry
 from etl.model import Item
-from etl.stages import plan
 from tests.conftest import House, order
 
 DAY_MS = 86_400_000
@@ -52,7 +52,7 @@ def test_rows_that_expired_undelivered_are_named_with_the_run_that_failed(house:
     house.sandbox.clear_faults()
 
     def tomorrow() -> int:
-        return plan.wall_clock() + DAY_MS
+        return wall_clock() + DAY_MS
 
     again = house.run(clock=tomorrow)
     told = {row["row_number"]: row for row in house.results(run_ids=[again.run.run_id])}
@@ -68,7 +68,7 @@ def test_a_retry_names_them_too(house: House) -> None:
     house.sandbox.fault(vendor="webflow_optimize", status=401)
     first = house.run()
     house.sandbox.clear_faults()
-    (again,) = house.retry(clock=lambda: plan.wall_clock() + DAY_MS)
+    (again,) = house.retry(clock=lambda: wall_clock() + DAY_MS)
     (row,) = house.results(run_ids=[again.run.run_id])
     assert row["status"] == "rejected"
     assert f"run {first.run.run_id} failed to deliver it" in row["detail"]

@@ -22,11 +22,11 @@ from typer.testing import CliRunner, Result
 
 from etl import config, drops, pipeline, preview, retry
 from etl.cli import app
+from etl.clock import wall_clock
 from etl.drops import Outcome, receipts
 from etl.errors import ConfigError
-from etl.ledger import Ledger
+from etl.ledger import open_ledger
 from etl.model import Chunk
-from etl.stages import plan
 from tests.conftest import House, order
 from tests.sources import test_messy as messy
 
@@ -58,7 +58,7 @@ class Inbox:
         return self.url.removeprefix("s3://").rstrip("/")
 
     def clock(self) -> int:
-        return plan.wall_clock() + self.ahead_ms
+        return wall_clock() + self.ahead_ms
 
     def drop(self, name: str, rows: list[dict[str, str]] | str | bytes, *, below: str = "") -> None:
         path = "/".join(part for part in (self.root, below, name) if part)
@@ -457,7 +457,7 @@ def test_totals_and_blank_lines_are_nobodys_fault(folder: Inbox) -> None:
 def test_every_messy_file_is_answered_as_expected_and_blocks_no_other(folder: Inbox) -> None:
     folder.settings = {"settle_seconds": 0}
     folder.house.to = ["convert"]
-    folder.ahead_ms = int(messy.NOW.timestamp() * 1000) - plan.wall_clock()
+    folder.ahead_ms = int(messy.NOW.timestamp() * 1000) - wall_clock()
     expected = {case.file: case.expected for case in messy.CASES if not case.source and not case.settings}
     assert set(expected) == {path.name for path in messy.MESSY.iterdir()}
     for name in expected:
@@ -789,7 +789,7 @@ def test_receipts_that_cannot_be_written_for_now_block_no_other_file_and_are_tri
 def test_a_copy_that_is_dropped_after_a_retry_is_answered_with_what_is_true_by_then(folder: Inbox) -> None:
     rows = [order(1), order(2), bad(3)]
     down(folder, rows)
-    long_ago = plan.wall_clock() - 3 * 86_400_000
+    long_ago = wall_clock() - 3 * 86_400_000
     folder.house.sql(f"UPDATE runs SET started_at_ms = {long_ago}, finished_at_ms = {long_ago + 1}")
     folder.house.sql(f"UPDATE files SET done_at_ms = {long_ago + 2} WHERE state = 'done'")
     retry.retry(folder.config)
@@ -850,7 +850,7 @@ def forgotten(inbox: Inbox) -> None:
     inbox.drop("later.csv", [order(99)])
     inbox.round()
     inbox.house.sql("UPDATE runs SET started_at_ms = 1")
-    with Ledger(inbox.config.ledger_url).open() as ledger:
+    with open_ledger(inbox.config) as ledger:
         ledger.prune(2)
 
 

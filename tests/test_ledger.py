@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from etl import report
 from etl.errors import LedgerError, SumMismatch
 from etl.ledger import Ledger, RunInfo, Sent, Stop
-from etl.model import Item, Status, Verdict
+from etl.model import Item, RowVerdict, Status, Verdict
 
 DELIVERED = Verdict(Status.DELIVERED)
 FAILED = Verdict(Status.FAILED, "http_503", "Not accepted.")
@@ -27,7 +27,7 @@ def ledger(ledger_url: str) -> Iterator[Ledger]:
 
 
 def a_run(ledger: Ledger, *destinations: str) -> RunInfo:
-    return ledger.open_run(
+    return ledger.runs.open(
         kind="import", import_name="orders", source="o.csv", destinations=destinations or ("convert",)
     )
 
@@ -39,18 +39,18 @@ def items(*numbers: int, fingerprint: int = 1) -> list[Item]:
 def claim(
     ledger: Ledger, run: RunInfo, some: list[Item], *, repeatable: bool = True, force_unknown: bool = False
 ) -> list[int]:
-    won = ledger.claim(run.run_no, "convert", some, repeatable=repeatable, force_unknown=force_unknown)
+    won = ledger.claims.claim(run.run_no, "convert", some, repeatable=repeatable, force_unknown=force_unknown)
     return [item.row_number for item in won]
 
 
 def record(ledger: Ledger, run: RunInfo, some: list[Item], verdict: Verdict) -> None:
-    ledger.record(run.run_no, "convert", [Sent(some, [verdict] * len(some), 10, 1, 200, 1, 2)])
+    ledger.claims.record(run.run_no, "convert", [Sent(some, [verdict] * len(some), 10, 1, 200, 1, 2)])
 
 
 def told(ledger: Ledger, run: RunInfo) -> dict[int, tuple[str, str]]:
     return {
         row["row_number"]: (row["status"], row["reason"])
-        for part in ledger.results(run_ids=[run.run_id])
+        for part in ledger.results.table(run_ids=[run.run_id])
         for row in part
     }
 
@@ -106,7 +106,7 @@ def test_an_unanswered_row(ledger: Ledger, repeatable: bool, force_unknown: bool
     first, second = a_run(ledger), a_run(ledger)
     claim(ledger, first, items(1))
     record(ledger, first, items(1), LOST)
-    ledger.finish_run(first.run_no)
+    ledger.runs.finish(first.run_no)
     assert claim(ledger, second, items(1), repeatable=repeatable, force_unknown=force_unknown) == won
     assert told(ledger, second)[1] == ("unknown", reason)
     assert told(ledger, first)[1] == ("unknown", "no_answer"), "history is not rewritten"
@@ -116,7 +116,7 @@ def test_a_dead_runs_claims_are_taken_over_when_its_lease_ends(ledger: Ledger) -
     dead, second, third = a_run(ledger), a_run(ledger), a_run(ledger)
     claim(ledger, dead, items(1))
     assert claim(ledger, second, items(1)) == []
-    with ledger.engine.begin() as connection:
+    with ledger.database.engine.begin() as connection:
         connection.execute(sa.text(f"UPDATE runs SET lease_until_ms = 1 WHERE run_no = {dead.run_no}"))
     assert claim(ledger, third, items(1)) == [1]
 
@@ -147,11 +147,11 @@ def test_of_two_that_take_over_a_dead_runs_keys_each_key_goes_to_one(ledger: Led
     some = items(*range(1, 2001))
     dead = a_run(ledger)
     claim(ledger, dead, some)
-    ledger.finish_run(dead.run_no)
+    ledger.runs.finish(dead.run_no)
     runs, together = [a_run(ledger), a_run(ledger)], Barrier(2)
 
     def take_over(run: RunInfo) -> list[int]:
-        machine = Ledger(ledger.url)
+        machine = Ledger(ledger.database.url)
         together.wait()
         try:
             return claim(machine, run, some, repeatable=True)
@@ -169,7 +169,7 @@ def test_a_mixed_batch_is_recorded_row_by_row(ledger: Ledger) -> None:
     some = items(1, 2, 3, 7)
     claim(ledger, run, some)
     verdicts = [DELIVERED, FAILED, DELIVERED, DELIVERED]
-    ledger.record(run.run_no, "convert", [Sent(some, verdicts, 10, 2, 200, 1, 2)])
+    ledger.claims.record(run.run_no, "convert", [Sent(some, verdicts, 10, 2, 200, 1, 2)])
     assert [status for status, _ in told(ledger, run).values()] == ["delivered", "failed", "delivered", "delivered"]
 
 
@@ -180,10 +180,9 @@ def test_the_last_word_per_event(ledger: Ledger) -> None:
     record(ledger, first, items(2, 3), FAILED)
     claim(ledger, second, items(1, 2))
     record(ledger, second, items(2), DELIVERED)
-    ledger.record_unsent(
-        third.run_no, ["convert"], [(9, "event-1", "purchase", Verdict(Status.REJECTED, "duplicate_event_id", "x"))]
-    )
-    with ledger.engine.connect() as connection:
+    repeated = RowVerdict(9, "event-1", "purchase", Verdict(Status.REJECTED, "duplicate_event_id", "x"))
+    ledger.claims.record_unsent(third.run_no, ["convert"], [repeated])
+    with ledger.database.engine.connect() as connection:
         last = connection.execute(sa.text("SELECT event_id, status FROM results ORDER BY event_id")).all()
         dead = connection.execute(sa.text("SELECT event_id FROM dead_letters")).scalars().all()
         history = connection.execute(sa.text("SELECT count(*) FROM result_history")).scalar()
@@ -195,33 +194,33 @@ def test_the_last_word_per_event(ledger: Ledger) -> None:
 def test_a_living_runs_rows_on_the_wire_are_no_dead_letters(ledger: Ledger) -> None:
     run = a_run(ledger)
     claim(ledger, run, items(1))
-    assert list(ledger.letters(statuses=["unknown"])) == []
-    ledger.finish_run(run.run_no)
-    letters = ledger.letters(statuses=["unknown"], import_name="orders", destinations=["convert"])
+    assert list(ledger.results.dead_letters(statuses=["unknown"])) == []
+    ledger.runs.finish(run.run_no)
+    letters = ledger.results.dead_letters(statuses=["unknown"], import_name="orders", destinations=["convert"])
     assert list(letters) == [(run.run_id, "convert", [1])]
-    assert ledger.count_letters(statuses=["unknown"], run_id=run.run_id) == {"convert": 1}
-    assert list(ledger.letters(statuses=["unknown"], no_repeat=["convert"])) == []
+    assert ledger.results.count_dead_letters(statuses=["unknown"], run_id=run.run_id) == {"convert": 1}
+    assert list(ledger.results.dead_letters(statuses=["unknown"], no_repeat=["convert"])) == []
 
 
 def test_a_sum_that_does_not_add_up_is_never_silent(ledger: Ledger) -> None:
     run = a_run(ledger)
     claim(ledger, run, items(1, 2))
     record(ledger, run, items(1, 2), DELIVERED)
-    ledger.record_rows_read(run.run_no, {"convert": 3})
+    ledger.runs.record_rows_read(run.run_no, {"convert": 3})
     with pytest.raises(SumMismatch, match="convert: 3 rows read, 2 results"):
-        report.of(ledger, ledger.run(run.run_id))
+        report.of(ledger, ledger.runs.get(run.run_id))
 
 
 def test_the_first_reason_to_stop_stays(ledger: Ledger) -> None:
     run = a_run(ledger, "convert", "converge")
-    ledger.stop_destination(run.run_no, "converge", Stop("http_401", "The token."))
-    ledger.stop_destination(run.run_no, "converge", Stop("http_500", "Later."))
-    assert ledger.stops(run.run_no) == {"converge": Stop("http_401", "The token.")}
+    ledger.runs.stop_destination(run.run_no, "converge", Stop("http_401", "The token."))
+    ledger.runs.stop_destination(run.run_no, "converge", Stop("http_500", "Later."))
+    assert ledger.runs.stops(run.run_no) == {"converge": Stop("http_401", "The token.")}
 
 
 def test_opening_twice_is_fine_and_an_older_ledger_says_what_to_do(ledger: Ledger) -> None:
     ledger.open()
-    with ledger.engine.begin() as connection:
+    with ledger.database.engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
     with pytest.raises(LedgerError, match="conversions ledger upgrade"):
         ledger.open()

@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 
 from etl import config, retry
 from etl.cli import app
+from etl.clock import wall_clock
 from etl.errors import SumMismatch
-from etl.ledger import Ledger, now_ms
+from etl.ledger import DeadLetters, open_ledger
+from etl.ledger.runs import Runs
 from etl.report import Report
 from etl.retry import Letters
 from tests.conftest import House, order
@@ -43,8 +45,8 @@ def edited(house: House, change: Callable[[dict[str, Any]], object]) -> config.C
 def pruned(house: House, run_id: str) -> None:
     """Forget what can be forgotten of a run, as if it were old."""
     house.sql(f"UPDATE runs SET started_at_ms = 0 WHERE run_id = '{run_id}'")
-    with Ledger(house.config.ledger_url).open() as ledger:
-        ledger.prune(now_ms() - 1_000_000)
+    with open_ledger(house.config) as ledger:
+        ledger.prune(wall_clock() - 1_000_000)
 
 
 def statuses(reports: list[Report]) -> list[dict[str, int]]:
@@ -120,13 +122,13 @@ def test_staged_rows_that_are_gone_hold_no_other_run_up(house: House) -> None:
 def test_a_sum_that_differs_is_told_when_the_others_have_gone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(house, "webflow_optimize")
     failing(house, "webflow_optimize", numbers=(3,))
-    real, asked = Ledger.rows_read, []
+    real, asked = Runs.rows_read, []
 
-    def rows_read(self: Ledger, run_no: int) -> dict[str, int | None]:
+    def rows_read(self: Runs, run_no: int) -> dict[str, int | None]:
         asked.append(run_no)
         return {**real(self, run_no), **({"webflow_optimize": 7} if len(asked) == 1 else {})}
 
-    monkeypatch.setattr(Ledger, "rows_read", rows_read)
+    monkeypatch.setattr(Runs, "rows_read", rows_read)
     with pytest.raises(SumMismatch, match=r"7 rows read, [12] results"):
         house.retry()
     assert counts(house, "webflow_optimize") == 3
@@ -158,10 +160,10 @@ def test_rows_that_no_destination_was_asked_about_are_called_that(house: House) 
 def test_rows_are_found_chunk_by_chunk_however_they_were_read(part: int) -> None:
     rows = {("run-1", "a"): [3, 4, 9], ("run-1", "b"): [1], ("run-2", "a"): [2, 9, 12, 100, 101, 102]}
 
-    def found() -> Iterator[tuple[str, str, list[int]]]:
+    def found() -> Iterator[DeadLetters]:
         for (run, name), numbers in rows.items():
             for start in range(0, len(numbers), part):
-                yield run, name, numbers[start : start + part]
+                yield DeadLetters(run, name, numbers[start : start + part])
 
     with Letters(found()) as letters:
         assert letters.runs == {"run-1": {"a": 3, "b": 1}, "run-2": {"a": 6}}
@@ -174,7 +176,7 @@ def test_rows_are_found_chunk_by_chunk_however_they_were_read(part: int) -> None
 def test_memory_does_not_grow_with_the_letters() -> None:
     part = 20_000
     frame = chunk(777_777, 797_777)
-    found = (("run", "a", range(start, start + part)) for start in range(0, 100 * part, part))
+    found = (DeadLetters("run", "a", list(range(start, start + part))) for start in range(0, 100 * part, part))
     tracemalloc.start()
     with Letters(found) as letters:
         assert len(letters.among("run", "a", frame)) == part

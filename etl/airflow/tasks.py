@@ -245,5 +245,5 @@ def _stage_of(file: Path, run_id: str, destination: str) -> Iterator[Job]:
             yield job
         except PERMANENT as error:
             stop = Stop("settings", f"{destination} stopped: {error}")
-            job.ledger.stop_destination(job.run.run_no, destination, stop)
+            job.ledger.runs.stop_destination(job.run.run_no, destination, stop)
             raise

@@ -68,7 +68,7 @@ def retry(
     chosen = {"import_name": import_name, "run_id": run_id, "to": listed(to)}
     if run_id is not None:
         with open_ledger(config) as ledger:
-            ledger.run(run_id)
+            ledger.runs.get(run_id)
     force_unknown = asked is not None and Status.UNKNOWN in asked
     left_out = {} if asked is not None else retry.unknown_unsafe(config, **chosen)  # type: ignore[arg-type]
     stays: list[str] = []
@@ -168,7 +168,7 @@ def _print_reports(config: Config, reports: Sequence[Report]) -> None:
 
     with open_ledger(config) as ledger:
         for found in reports:
-            tables.report(found, ledger.first_details(found.run.run_id), tables.console())
+            tables.report(found, ledger.results.first_details(found.run.run_id), tables.console())
             sys.stdout.flush()
             for stop in found.stops.values():
                 say(stop.detail)

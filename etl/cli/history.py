@@ -49,7 +49,7 @@ def results(
     with open_ledger(config) as ledger, export.target(out) as stream:
         runs = _runs(config, ledger, import_name, run_id)
         names = _known_destinations(config, ledger, runs, listed(to))
-        blocks = ledger.results(
+        blocks = ledger.results.table(
             run_ids=None if run_id == "all" else [each.run_id for each in runs],
             import_name=import_name,
             destinations=names,
@@ -73,7 +73,7 @@ def _print_results(ledger: Ledger, runs: Sequence[RunInfo], blocks: Any, *, coun
 
     console = tables.console()
     for each in runs if counted else ():
-        tables.counts(each, ledger.rows_read(each.run_no), ledger.counts(each.run_no), console)
+        tables.counts(each, ledger.runs.rows_read(each.run_no), ledger.results.counts(each.run_no), console)
         console.print()
     total = tables.results(blocks, console, tables.RESULTS_SHOWN)
     if total > tables.RESULTS_SHOWN:
@@ -92,8 +92,8 @@ def _format(asked: str | None, out: Path | None) -> str:
 
 def _runs(config: Config, ledger: Ledger, import_name: str | None, run_id: str | None) -> list[RunInfo]:
     if run_id not in (None, "all"):
-        return [ledger.run(run_id)]
-    runs = ledger.all_runs(import_name) if run_id == "all" else ledger.latest_runs(import_name)
+        return [ledger.runs.get(run_id)]
+    runs = ledger.runs.all(import_name) if run_id == "all" else ledger.runs.latest(import_name)
     if import_name is not None and not runs:
         config.import_settings(import_name)  # says so if there is none of that name
     return runs
@@ -106,7 +106,7 @@ def _known_destinations(
     from etl.destinations import make_destination
 
     for name in set(names or ()) - set(config.destination_names):
-        if not any(name in ledger.destinations(each.run_no) for each in runs):
+        if not any(name in ledger.runs.destinations(each.run_no) for each in runs):
             make_destination(config, name)
     return names
 
@@ -145,5 +145,5 @@ def prune(
     before = datetime.now(UTC) - timedelta(days=int(days))
     with open_ledger(ctx.obj.load()) as ledger:
         done = ledger.prune(int(before.timestamp() * 1000))
-    write(f"Forgotten: {done['entries']:,} results, {done['batches']:,} batches, {done['runs']:,} runs.\n")
+    write(f"Forgotten: {done.entries:,} results, {done.batches:,} batches, {done.runs:,} runs.\n")
     return GOOD

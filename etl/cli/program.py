@@ -193,9 +193,9 @@ def write(text: str) -> None:
 
 def open_ledger(config: Config) -> Ledger:
     """The ledger of imports.yaml, to be closed by who asks for it."""
-    from etl.ledger import Ledger
+    from etl import ledger
 
-    return Ledger(config.ledger_url).open()
+    return ledger.open_ledger(config)
 
 
 def main() -> None:

@@ -79,7 +79,7 @@ def check_import(
     import glob
 
     from etl import preview, tables
-    from etl.stages.plan import wall_clock
+    from etl.clock import wall_clock
 
     path = None if file is None else glob.escape(str(Path(file).absolute()))  # relative to here, not to imports.yaml
     with tables.spinner("Checking"):

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 
 import aiohttp
 
+from etl.clock import wall_clock
 from etl.delivery.pacing import EndpointLock
 from etl.delivery.shutdown import shutting_down
 from etl.errors import DestinationStopped
@@ -144,7 +145,8 @@ class VendorConnection:
             await self._rest(wait)
         attempts = max(tries.attempts, 1 if tries.sent_at_ms else 0)
         why = tries.why or ("the run was ended" if self._ending.is_set() else "nobody is answered")
-        return DeliveryResult(tries.response, tries.lost, why, attempts, tries.sent_at_ms, _now_ms(), tries.throttled)
+        ended_at_ms = wall_clock()
+        return DeliveryResult(tries.response, tries.lost, why, attempts, tries.sent_at_ms, ended_at_ms, tries.throttled)
 
     def _is_over(self, tries: _Tries, *, repeatable: bool) -> bool:
         if tries.final or self.exhausted or (tries.lost and not repeatable):
@@ -163,7 +165,7 @@ class VendorConnection:
 
     async def _try(self, request: Request, tries: _Tries) -> None:
         """One attempt, written into ``tries``. An answer of 429 is none."""
-        tries.sent_at_ms = _now_ms()
+        tries.sent_at_ms = wall_clock()
         tries.attempts += 1
         try:
             tries.response = await self._bounded(request)
@@ -304,10 +306,6 @@ def _retry_after(response: Response) -> float | None:
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max((at - datetime.now(UTC)).total_seconds(), 0.0)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @asynccontextmanager

@@ -12,26 +12,21 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from etl.clock import Clock
 from etl.delivery import connection
 from etl.delivery.pacing import EndpointLock, endpoint_lock
 from etl.delivery.shutdown import shutting_down
 from etl.destinations.base import STOPS, Destination
 from etl.errors import DestinationStopped, Interrupted, LedgerError
-from etl.ledger import LEASE_MS, Ledger, Sent, Stop
+from etl.ledger import Ledger, Sent, Stop
 from etl.model import Item, Response, Status, Verdict
 
 Progress = Callable[[int], None]
 """Told how many more items have their last word."""
 
-Clock = Callable[[], int]
-"""Epoch milliseconds."""
-
 WAVE_LEAST, WAVE_MOST = 64, 20_000
 WAVE_ROUNDS = 16
 """Rounds of full connections in one wave, where a doubtful row may simply be sent again; one round where it may not."""
-
-HEARTBEAT_S = LEASE_MS / 1000 / 10
-"""How often the lease of the run's claims is renewed while answers are awaited."""
 
 HALVED = frozenset({400, 413, 422})
 
@@ -55,7 +50,7 @@ class Loader:
 
     def load(self, items: Sequence[Item]) -> None:
         """Bring every item to its last word. Returns when all of it is in the ledger."""
-        self.stop = self.stop or self.ledger.stops(self.run_no).get(self.destination.name)
+        self.stop = self.stop or self.ledger.runs.stops(self.run_no).get(self.destination.name)
         with endpoint_lock(self.destination.endpoint) as lock:
             asyncio.run(self._load(items, lock))
 
@@ -76,7 +71,7 @@ class Loader:
                     probed = True
                     await self._probe(vendor, fresh[0])
                 sent = await self._send_wave(vendor, won)
-                await asyncio.to_thread(self.ledger.record, self.run_no, self.destination.name, sent)
+                await asyncio.to_thread(self.ledger.claims.record, self.run_no, self.destination.name, sent)
                 self.progress(len(wave))
 
     @asynccontextmanager
@@ -85,9 +80,9 @@ class Loader:
 
         async def beat() -> None:
             while True:
-                await asyncio.sleep(HEARTBEAT_S)
+                await asyncio.sleep(self.ledger.leases.heartbeat_s)
                 with suppress(LedgerError):  # whoever writes the answers down will meet the same trouble, and tell
-                    await asyncio.to_thread(self.ledger.renew_lease, self.run_no)
+                    await asyncio.to_thread(self.ledger.leases.renew, self.run_no)
 
         beating = asyncio.create_task(beat())
         try:
@@ -99,11 +94,11 @@ class Loader:
         _, late, _ = partition_by_age(items, self.clock())
         if late:
             events = [item.event_id for item in late]
-            self.undelivered |= self.ledger.failed_before(self.run_no, self.destination.name, events)
+            self.undelivered |= self.ledger.results.failed_before(self.run_no, self.destination.name, events)
 
     def _claim(self, wave: Sequence[Item]) -> list[Item]:
         facts = self.destination.facts
-        return self.ledger.claim(
+        return self.ledger.claims.claim(
             self.run_no, self.destination.name, wave, repeatable=facts.repeatable, force_unknown=self.force_unknown
         )
 
@@ -119,7 +114,7 @@ class Loader:
             title = self.destination.facts.title
             told = str(stopped)
             self.stop = Stop(stopped.reason, f"{title} stopped: {told}{'' if told.endswith(('.', '?')) else '.'}")
-            await asyncio.to_thread(self.ledger.stop_destination, self.run_no, self.destination.name, self.stop)
+            await asyncio.to_thread(self.ledger.runs.stop_destination, self.run_no, self.destination.name, self.stop)
         return self.stop
 
     async def _send_wave(self, vendor: connection.VendorConnection, items: Sequence[Item]) -> list[Sent]:

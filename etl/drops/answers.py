@@ -42,7 +42,7 @@ def write(
     folder = file.parent.parent / "receipts"
     folder.mkdir(exist_ok=True)
     at = job.clock()
-    retries = job.ledger.retries(job.run.run_id)
+    retries = job.ledger.runs.retries(job.run.run_id)
     turned_away = [run for run in retries if _turned_away(job, run)] if told_at_ms is not None else []
     fix = f"{stem}.{turned_away[-1].run_id}" if turned_away else stem
     story = FileReport(
@@ -71,7 +71,7 @@ def _turned_away(job: Job, retry: RunInfo) -> bool:
     late = {name: make_destination(job.config, name).facts.expired[0] for name in job.destinations}
     return any(
         status in receipts.TO_CORRECT and reason != late[name]
-        for name, counts in job.ledger.counts(retry.run_no).items()
+        for name, counts in job.ledger.results.counts(retry.run_no).items()
         for status, reason in counts
     )
 
@@ -84,8 +84,8 @@ def _stops(job: Job, retries: Sequence[RunInfo]) -> dict[str, str]:
     """Why destinations stopped when they were last tried; not those that went on since."""
     stops: dict[str, str] = {}
     for run in (job.run, *retries):
-        found = job.ledger.stops(run.run_no)
-        for name in job.ledger.destinations(run.run_no):
+        found = job.ledger.runs.stops(run.run_no)
+        for name in job.ledger.runs.destinations(run.run_no):
             stops.pop(name, None)
             if name in found:
                 stops[name] = found[name].detail
@@ -110,7 +110,7 @@ def _asked(job: Job, retries: Sequence[RunInfo]) -> ResultLookup:
     prepared = [name for name in names if job.staging.noted(f"lookup-{job.run.run_id}-{name}") is not None]
 
     def words(first: int, last: int) -> dict[str, dict[int, receipts.Word]]:
-        found = job.ledger.words(runs, names, first, last)
+        found = job.ledger.results.row_results(runs, names, first, last)
         return {name: {row: _shown(word) for row, word in rows.items()} for name, rows in found.items()}
 
     ageless: set[str] = set()

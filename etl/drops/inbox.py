@@ -22,7 +22,7 @@ import hashlib
 import logging
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -30,24 +30,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from etl import filesystem, pipeline, sources
+from etl.clock import Clock, wall_clock
 from etl.config import Config, DropSettings
 from etl.delivery import load
 from etl.destinations import make_destination
 from etl.drops import answers, receipts
 from etl.drops.receipts import FixFileSource
 from etl.errors import ConfigError, ImporterError, SourceChanged, SourceError, trace
-from etl.ledger import LEASE_MS, FileInfo, Ledger, now_ms
-from etl.model import Chunk, Item, Status, Verdict
+from etl.ledger import FileInfo, Ledger, open_ledger
+from etl.model import Chunk, Item, RowVerdict, Status, Verdict
 from etl.report import Report
 from etl.sources.base import Source, Window
 from etl.stages import extract, plan, transform, validate
-from etl.stages.plan import Job, wall_clock
+from etl.stages.plan import Job
 from etl.staging import Staging
 
 log = logging.getLogger("conversions")
-
-Clock = Callable[[], int]
-"""Epoch milliseconds."""
 
 DRY_RUN = "dryrun"
 SIGHTED, TAKEN, SENDING, DELIVERED, DONE = "sighted", "taken", "sending", "delivered", "done"
@@ -154,7 +152,7 @@ class Look:
 def look(config: Config, import_name: str, clock: Clock = wall_clock) -> Look:
     """Finish what an earlier round left, then see which files have come to rest."""
     where = box(config, import_name)
-    with Ledger(config.ledger_url).open() as ledger:
+    with open_ledger(config) as ledger:
         _finish_left(config, where, ledger, clock)
         updated = _tell_again(config, where, ledger, clock)
         found = _listed(where, DRY_RUN) + _listed(where, "")
@@ -198,14 +196,14 @@ def _dropped(where: Box, path: str, entry: Mapping[str, Any], below: str) -> Dro
 
 def _resting(where: Box, ledger: Ledger, found: Sequence[Dropped], at: int) -> list[Dropped]:
     """The files that nobody has changed for ``settle_seconds``, by their own stamp or since we first saw it."""
-    sighted = {info.sha256: info for info in ledger.files(where.import_name, [SIGHTED])}
+    sighted = {info.sha256: info for info in ledger.files.in_states(where.import_name, [SIGHTED])}
     keys = {_sighting(file): file for file in found}
-    ledger.forget_files(where.import_name, [key for key in sighted if key not in keys])
+    ledger.files.forget(where.import_name, [key for key in sighted if key not in keys])
     resting = []
     for key, file in keys.items():
         if key not in sighted:
             seen = FileInfo(where.import_name, key, file.path, file.size, SIGHTED, None, at)
-            ledger.take_file(seen, None)
+            ledger.files.take(seen, None)
             sighted[key] = seen
         still_since = min(sighted[key].seen_at_ms, at if file.changed_at_ms is None else file.changed_at_ms)
         if at - still_since >= where.settings.settle_seconds * 1000:
@@ -256,7 +254,7 @@ def handle(config: Config, file: Dropped, clock: Clock = wall_clock) -> Outcome:
             return Outcome(file, "busy", f"{file.name} changed while it was read; the next round takes it.")
         if file.dry_run:
             return _try(config, where, file, copy, clock)
-        with Ledger(config.ledger_url).open() as ledger:
+        with open_ledger(config) as ledger:
             return _handle(config, where, ledger, file, copy, clock)
 
 
@@ -300,18 +298,18 @@ def _plain(name: str) -> str:
 
 
 def _handle(config: Config, where: Box, ledger: Ledger, file: Dropped, copy: Copy, clock: Clock) -> Outcome:
-    known = ledger.file(where.import_name, copy.sha256)
+    known = ledger.files.find(where.import_name, copy.sha256)
     if known is not None and known.state == DONE and not _to_take_anew(config, ledger, known):
         return _repeated(config, where, ledger, file, copy, known, clock)
     if known is not None and _in_hand(ledger, known):
         return Outcome(file, "busy", f"{file.name} is being worked on by another process.")
-    mine = FileInfo(where.import_name, copy.sha256, file.path, file.size, TAKEN, None, now_ms())
-    if known is not None and known.state in (TAKEN, SENDING) and known.run_id and ledger.find_run(known.run_id):
+    mine = FileInfo(where.import_name, copy.sha256, file.path, file.size, TAKEN, None, wall_clock())
+    if known is not None and known.state in (TAKEN, SENDING) and known.run_id and ledger.runs.find(known.run_id):
         mine = replace(mine, state=known.state, run_id=known.run_id)
-    if not ledger.take_file(mine, known):
+    if not ledger.files.take(mine, known):
         return Outcome(file, "busy", f"{file.name} is being worked on by another process.")
     mine, report, why = _in_a_run(config, where, ledger, mine, file, copy, clock)
-    mine = ledger.mark_file(
+    mine = ledger.files.mark(
         replace(mine, path=_free(where, file.name, good=mine.state == DELIVERED, run_id=report.run.run_id))
     )
     _settle(config, where, ledger, mine, file.path, clock, copy=copy)
@@ -324,14 +322,14 @@ def _in_a_run(
 ) -> tuple[FileInfo, Report, str]:
     """Import the file in the run that was cut off, or in a new one; what `_import` says."""
     job = _job(config, ledger, mine, file, copy, clock)
-    mine = ledger.mark_file(replace(mine, run_id=job.run.run_id))
+    mine = ledger.files.mark(replace(mine, run_id=job.run.run_id))
     with job.ledger:
         try:
             return _import(job, where, ledger, mine)
         except SourceChanged:  # the content is the same: the settings are others
-            ledger.finish_run(job.run.run_no, _READ_OTHERWISE)
+            ledger.runs.finish(job.run.run_no, _READ_OTHERWISE)
         except BaseException as error:
-            ledger.finish_run(job.run.run_no, f"The run was ended by {type(error).__name__}.")
+            ledger.runs.finish(job.run.run_no, f"The run was ended by {type(error).__name__}.")
             raise
     log.warning("%s: %s", file.name, _READ_OTHERWISE)
     return _in_a_run(config, where, ledger, replace(mine, run_id=None), file, copy, clock)
@@ -352,14 +350,14 @@ def _in_hand(ledger: Ledger, known: FileInfo) -> bool:
     if known.state not in (TAKEN, SENDING):
         return known.state in (DELIVERED, SPOILT)
     if known.run_id is None:
-        return known.seen_at_ms + LEASE_MS > now_ms()
-    return ledger.is_alive(known.run_id)
+        return known.seen_at_ms + ledger.leases.lease_ms > wall_clock()
+    return ledger.leases.is_alive(known.run_id)
 
 
 def _to_take_anew(config: Config, ledger: Ledger, known: FileInfo) -> bool:
     """True when the ledger has forgotten rows of an imported file, or when no retry can send those that failed."""
     assert known.run_id is not None
-    run = ledger.find_run(known.run_id)
+    run = ledger.runs.find(known.run_id)
     if run is None or _is_forgotten(ledger, run.run_no):
         return True
     if Staging(config.staging_url, run.run_id).chunks("conversions"):
@@ -368,14 +366,15 @@ def _to_take_anew(config: Config, ledger: Ledger, known: FileInfo) -> bool:
     sure = [name for name in to if make_destination(config, name).facts.repeatable]
     left = {Status.FAILED: to, Status.UNKNOWN: sure}
     return any(
-        ledger.count_letters(statuses=[status], run_id=run.run_id, destinations=names) for status, names in left.items()
+        ledger.results.count_dead_letters(statuses=[status], run_id=run.run_id, destinations=names)
+        for status, names in left.items()
     )
 
 
 def _is_forgotten(ledger: Ledger, run_no: int) -> bool:
     """True when rows of a run have been deleted because of their age."""
-    known = ledger.counts(run_no)
-    return any(sum(known[name].values()) != rows for name, rows in ledger.rows_read(run_no).items())
+    known = ledger.results.counts(run_no)
+    return any(sum(known[name].values()) != rows for name, rows in ledger.runs.rows_read(run_no).items())
 
 
 def _job(config: Config, ledger: Ledger, mine: FileInfo, file: Dropped, copy: Copy, clock: Clock) -> Job:
@@ -386,10 +385,10 @@ def _job(config: Config, ledger: Ledger, mine: FileInfo, file: Dropped, copy: Co
             job = plan.start_file(config, where_name, source, file.name)
         else:
             job = replace(plan.resume(config, mine.run_id), source=source)
-            ledger.reopen_run(job.run.run_no)
+            ledger.runs.reopen(job.run.run_no)
     except ImporterError:
         if mine.run_id is None:
-            ledger.forget_files(mine.import_name, [mine.sha256])
+            ledger.files.forget(mine.import_name, [mine.sha256])
         raise
     return replace(job, clock=clock)
 
@@ -425,16 +424,16 @@ def _import(job: Job, where: Box, ledger: Ledger, mine: FileInfo) -> tuple[FileI
             raise SourceError(f"{why} {_HALF_SENT}") from error
         _note_unsent(job, staged, "file_unusable", "Not sent: the file as a whole cannot be used.")
         report = pipeline.finish(job, stopped=why)
-        return ledger.mark_file(replace(mine, state=SPOILT)), report, why
+        return ledger.files.mark(replace(mine, state=SPOILT)), report, why
     why = "" if mine.state == SENDING else _too_bad(job, where)
     if why:
         _note_unsent(job, staged, "file_quarantined", "Not sent: too many other rows of the file are bad.")
         report = pipeline.finish(job)
-        return ledger.mark_file(replace(mine, state=SPOILT)), report, why
-    mine = ledger.mark_file(replace(mine, state=SENDING))
+        return ledger.files.mark(replace(mine, state=SPOILT)), report, why
+    mine = ledger.files.mark(replace(mine, state=SENDING))
     pipeline.deliver_staged(job, staged)
     report = pipeline.finish(job)
-    return ledger.mark_file(replace(mine, state=DELIVERED)), report, ""
+    return ledger.files.mark(replace(mine, state=DELIVERED)), report, ""
 
 
 _HALF_SENT = (
@@ -449,20 +448,25 @@ def _judge(job: Job, staged: Mapping[str, list[Chunk]], ledger: Ledger) -> None:
     What ``ledger`` knows to be delivered is not too old, whatever its age: nothing of it is to be sent.
     """
     for chunk in validate.stage(job, extract.stage(job, Window())):
-        job.ledger.renew_lease(job.run.run_no)
+        job.ledger.leases.renew(job.run.run_no)
         for name in job.destinations:
             items = transform.stage(job, name, chunk)
             staged[name].append(items)
             late = [item for item in job.staging.items(items) if _is_late(item, job.clock())]
-            before = ledger.delivered_by(name, [item.event_id for item in late]) if late else {}
+            before = ledger.results.delivered_by(name, [item.event_id for item in late]) if late else {}
             _note_late(job, name, [item for item in late if item.event_id not in before])
 
 
 def _note_late(job: Job, name: str, late: Sequence[Item]) -> None:
     destination = make_destination(job.config, name)
-    before = job.ledger.failed_before(job.run.run_no, name, [item.event_id for item in late]) if late else {}
-    rows = [(i.row_number, i.event_id, i.event_name, load.expired(destination, before.get(i.event_id))) for i in late]
-    job.ledger.record_unsent(job.run.run_no, [name], rows)
+    before = job.ledger.results.failed_before(job.run.run_no, name, [item.event_id for item in late]) if late else {}
+    rows = [
+        RowVerdict(
+            item.row_number, item.event_id, item.event_name, load.expired(destination, before.get(item.event_id))
+        )
+        for item in late
+    ]
+    job.ledger.claims.record_unsent(job.run.run_no, [name], rows)
 
 
 def _is_late(item: Item, at: int) -> bool:
@@ -470,8 +474,8 @@ def _is_late(item: Item, at: int) -> bool:
 
 
 def _note(job: Job, name: str, items: Sequence[Item], verdict: Verdict) -> None:
-    rows = [(item.row_number, item.event_id, item.event_name, verdict) for item in items]
-    job.ledger.record_unsent(job.run.run_no, [name], rows)
+    rows = [RowVerdict(item.row_number, item.event_id, item.event_name, verdict) for item in items]
+    job.ledger.claims.record_unsent(job.run.run_no, [name], rows)
 
 
 def _note_unsent(job: Job, staged: Mapping[str, list[Chunk]], reason: str, detail: str) -> None:
@@ -482,10 +486,10 @@ def _note_unsent(job: Job, staged: Mapping[str, list[Chunk]], reason: str, detai
 
 def _too_bad(job: Job, where: Box) -> str:
     """Why the file is put aside, in a sentence; empty when it is not."""
-    rows = max([read or 0 for read in job.ledger.rows_read(job.run.run_no).values()], default=0)
-    told = job.ledger.counts(job.run.run_no).values()
+    rows = max([read or 0 for read in job.ledger.runs.rows_read(job.run.run_no).values()], default=0)
+    told = job.ledger.results.counts(job.run.run_no).values()
     rows -= max([sum(n for (_, reason), n in one.items() if reason in receipts.NOT_ROWS) for one in told], default=0)
-    unfit = job.ledger.unfit_rows(job.run.run_no, ["file_quarantined", *receipts.NOT_ROWS])
+    unfit = job.ledger.results.unfit_rows(job.run.run_no, ["file_quarantined", *receipts.NOT_ROWS])
     most = where.settings.max_bad_share
     if unfit <= most * rows:
         return ""
@@ -511,7 +515,7 @@ def _try(config: Config, where: Box, file: Dropped, copy: Copy, clock: Clock) ->
     why = stopped = ""
     with job.ledger:
         staged: dict[str, list[Chunk]] = {name: [] for name in job.destinations}
-        with Ledger(config.ledger_url).open() as ledger:
+        with open_ledger(config) as ledger:
             try:
                 pipeline.prepare(job)
                 _judge(job, staged, ledger)
@@ -536,7 +540,7 @@ def _note_ready(job: Job, staged: Mapping[str, list[Chunk]], ledger: Ledger) -> 
     for name, chunks in staged.items():
         for chunk in chunks:
             items = job.staging.items(chunk)
-            before = ledger.delivered_by(name, [item.event_id for item in items])
+            before = ledger.results.delivered_by(name, [item.event_id for item in items])
             again = [item for item in items if item.event_id in before]
             _note(job, name, again, Verdict(Status.DUPLICATE, "already_delivered", "Delivered before."))
             _note(job, name, items, Verdict(Status.SKIPPED, "dry_run", "It would be sent."))
@@ -608,7 +612,7 @@ def _settle(
             job = replace(job, source=_source(config, where.import_name, found.path, job.run.source))
             _receive(where, job, found, info.path, kind, why)
     final = DONE if info.state == DELIVERED else PUT_ASIDE
-    ledger.mark_file(replace(info, state=final, done_at_ms=now_ms()))
+    ledger.files.mark(replace(info, state=final, done_at_ms=wall_clock()))
 
 
 @contextmanager
@@ -638,15 +642,15 @@ def _hash(where: Box, path: str) -> str | None:
 
 def _finish_left(config: Config, where: Box, ledger: Ledger, clock: Clock) -> None:
     """Move and answer the files whose import ended before that was done."""
-    for info in ledger.files(where.import_name, [DELIVERED, SPOILT]):
-        run = ledger.find_run(info.run_id or "")
+    for info in ledger.files.in_states(where.import_name, [DELIVERED, SPOILT]):
+        run = ledger.runs.find(info.run_id or "")
         if run is None:  # forgotten by age; what still lies in the inbox is taken anew
-            ledger.forget_files(where.import_name, [info.sha256])
+            ledger.files.forget(where.import_name, [info.sha256])
             continue
         name = run.source
         if PurePosixPath(info.path).parent == PurePosixPath(where.inbox):  # its place was not chosen yet
             info = replace(info, path=_free(where, name, good=info.state == DELIVERED, run_id=run.run_id))
-            ledger.mark_file(info)
+            ledger.files.mark(info)
         try:
             _settle(config, where, ledger, info, f"{where.inbox}/{name}", clock)
         except filesystem.OUT_OF_REACH as error:  # nothing more is sent of it; the next round moves and answers it
@@ -660,8 +664,8 @@ def _trouble(error: Exception) -> str:
 def _tell_again(config: Config, where: Box, ledger: Ledger, clock: Clock) -> list[Outcome]:
     """Write the receipts anew of files whose rows were sent again since: what they say is true no more."""
     outcomes = []
-    for info in ledger.files_retried(where.import_name, [DONE]):
-        began, file = now_ms(), Dropped(where.import_name, info.path, info.bytes, "", None, dry_run=False)
+    for info in ledger.files.retried(where.import_name, [DONE]):
+        began, file = wall_clock(), Dropped(where.import_name, info.path, info.bytes, "", None, dry_run=False)
         try:
             why = _told_again(config, where, ledger, info, clock)
         except (ConfigError, SourceError) as error:  # the settings are others by now; it stays so
@@ -675,7 +679,7 @@ def _tell_again(config: Config, where: Box, ledger: Ledger, clock: Clock) -> lis
             sentence = f"its receipts stay as they were before the retry: {why}"
         log.log(logging.WARNING if why else logging.INFO, "%s: %s", file.name, sentence)
         outcomes.append(Outcome(file, "updated", sentence, info.path))
-        ledger.mark_file(replace(info, done_at_ms=began))
+        ledger.files.mark(replace(info, done_at_ms=began))
     return outcomes
 
 
@@ -683,7 +687,7 @@ def _told_again(config: Config, where: Box, ledger: Ledger, info: FileInfo, cloc
     """Write one file's receipts anew; why that cannot be, if so."""
     forgotten = "the ledger has forgotten some of its rows by age."
     assert info.run_id is not None
-    if ledger.find_run(info.run_id) is None:
+    if ledger.runs.find(info.run_id) is None:
         return forgotten
     job = replace(plan.resume(config, info.run_id), clock=clock)
     with job.ledger, _at_hand(where, info, None) as found:
@@ -703,7 +707,7 @@ def _repeated(
 ) -> Outcome:
     """The same content again, whatever its name: nothing is sent; the receipts say when and as what it was."""
     assert known.run_id is not None
-    run = ledger.run(known.run_id)
+    run = ledger.runs.get(known.run_id)
     at = datetime.fromtimestamp(run.started_at_ms / 1000, UTC)
     why = f"Nothing was sent: this content was already imported on {at:%d %b %Y at %H:%M} UTC as {run.source}."
     fresh = f"{datetime.fromtimestamp(clock() / 1000, UTC):%Y%m%dT%H%M%S}-{_sighting(file)[:6]}"

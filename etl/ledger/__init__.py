@@ -1,19 +1,85 @@
-"""The ledger: the database of runs, results and batches, asked only by the named questions of its parts.
+"""The ledger: the database of runs, results and batches, asked only by named questions.
 
-A row of ``entries`` is one row of one run at one destination. `etl.ledger.runs` opens and ends runs,
-`etl.ledger.claims` decides who may send what and writes down what came of it, `etl.ledger.results` answers,
-`etl.ledger.files` remembers dropped files. Bulk statements only; SQLite (WAL) and PostgreSQL.
+A row of ``entries`` is one row of one run at one destination. Each room asks about one thing and holds the same
+`Database`: `etl.ledger.runs` opens and ends runs, `etl.ledger.claims` decides who may send what and records what came
+of it, `etl.ledger.results` answers about rows, `etl.ledger.files` remembers dropped files. SQLite (WAL) and PostgreSQL.
 """
 
-from etl.ledger.claims import ELSEWHERE
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from etl.clock import Clock, wall_clock
+from etl.config import Config
+from etl.ledger import retention
+from etl.ledger.claims import ELSEWHERE, Claims
+from etl.ledger.database import Database
 from etl.ledger.files import Files
+from etl.ledger.leases import LEASE_MS, Leases
 from etl.ledger.results import Results
-from etl.ledger.runs import LEASE_MS
+from etl.ledger.runs import Runs
 from etl.ledger.tables import RESULT_COLUMNS
-from etl.ledger.values import FileInfo, RunInfo, Sent, Stop, now_ms
+from etl.ledger.values import DeadLetters, FileInfo, Pruned, RowResult, RunInfo, Sent, Stop
+from etl.ledger.watermarks import Watermarks
 
-__all__ = ["ELSEWHERE", "LEASE_MS", "RESULT_COLUMNS", "FileInfo", "Ledger", "RunInfo", "Sent", "Stop", "now_ms"]
+__all__ = [
+    "ELSEWHERE",
+    "RESULT_COLUMNS",
+    "DeadLetters",
+    "FileInfo",
+    "Ledger",
+    "Pruned",
+    "RowResult",
+    "RunInfo",
+    "Sent",
+    "Stop",
+    "open_ledger",
+]
 
 
-class Ledger(Results, Files):
-    """One ledger, opened by URL (``sqlite:///var/ledger.db``, ``postgresql://…``). Safe to share between threads."""
+class Ledger:
+    """One ledger, named by its URL (``sqlite:///var/ledger.db``, ``postgresql://…``). Safe to share between threads.
+
+    ``lease_ms``: how long a run that gives no sign of life keeps its claims.
+    """
+
+    def __init__(self, url: str, *, lease_ms: int = LEASE_MS, clock: Clock = wall_clock) -> None:
+        self.database = Database(url)
+        self.leases = Leases(self.database, lease_ms, clock)
+        self.runs = Runs(self.database, self.leases, clock)
+        self.claims = Claims(self.database, self.leases, clock)
+        self.results = Results(self.database)
+        self.files = Files(self.database)
+        self.watermarks = Watermarks(self.database, clock)
+        self._clock = clock
+
+    def open(self) -> Self:
+        """Make the tables of an empty ledger; refuse one of another version with what to do. Raises LedgerError."""
+        self.database.open()
+        return self
+
+    def upgrade(self) -> None:
+        """Bring the tables to this version, making them if there are none. Raises LedgerError."""
+        self.database.upgrade()
+
+    def prune(self, before_ms: int) -> Pruned:
+        """Forget what runs begun before ``before_ms`` (epoch ms) wrote down; see `etl.ledger.retention`."""
+        return retention.prune(self.database, before_ms, self._clock())
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_ledger(config: Config) -> Ledger:
+    """The ledger that imports.yaml names. Raises LedgerError."""
+    return Ledger(config.ledger_url, lease_ms=config.lease_ms).open()

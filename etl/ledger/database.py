@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import alembic.command
 import alembic.config
@@ -22,13 +21,20 @@ from etl.errors import LedgerError
 
 T = TypeVar("T")
 P = ParamSpec("P")
-D = TypeVar("D", bound="Database")
+R = TypeVar("R", bound="_Room")
 
 RECONNECT_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Waits between tries of what a run must read and write, while the database does not answer."""
 
 LOOKUP = 10_000  # keys per SELECT … IN (…); SQLite takes 32,766 parameters
 _UPGRADE_LOCK = 7_163_201_104
+
+
+class _Room(Protocol):
+    """What asks the database."""
+
+    @property
+    def database(self) -> Database: ...
 
 
 class Database:
@@ -40,22 +46,21 @@ class Database:
 
     def upgrade(self) -> None:
         """Bring the tables to this version, making them if there are none."""
-        with _sentences(self), self.engine.begin() as connection:
-            if self.engine.dialect.name == "postgresql":  # two first runs at once; SQLite's BEGIN IMMEDIATE does it
+        with _translating_errors(self), self.engine.begin() as connection:
+            if self.is_postgresql:  # two first runs at once; SQLite's BEGIN IMMEDIATE does it
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
             alembic.command.upgrade(_alembic(connection), "head")
 
-    def open(self) -> Self:
-        """Make the tables of an empty ledger; refuse one of another version with what to do."""
+    def open(self) -> None:
+        """Make the tables of an empty ledger; refuse one of another version with what to do. Raises LedgerError."""
         try:
             self._open()
         except BaseException:
             self.close()
             raise
-        return self
 
     def _open(self) -> None:
-        with _sentences(self), self.engine.connect() as connection:
+        with _translating_errors(self), self.engine.connect() as connection:
             context = alembic.runtime.migration.MigrationContext.configure(connection)
             found = context.get_current_revision()
             head = alembic.script.ScriptDirectory.from_config(_alembic(connection)).get_current_head()
@@ -70,56 +75,55 @@ class Database:
         """Give back the connections."""
         self.engine.dispose()
 
-    def __enter__(self) -> Self:
-        return self
+    @property
+    def is_postgresql(self) -> bool:
+        """True on PostgreSQL, False on SQLite."""
+        return self.engine.dialect.name == "postgresql"
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _in(self, column: sa.ColumnElement[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    def one_of(self, column: sa.ColumnElement[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
         """``column IN values``; PostgreSQL plans one array far faster than ten thousand parameters."""
-        if self.engine.dialect.name == "sqlite":
-            return column.in_(values)
-        return column == sa.any_(sa.bindparam(None, list(values), type_=ARRAY(column.type)))
+        if self.is_postgresql:
+            return column == sa.any_(sa.bindparam(None, list(values), type_=ARRAY(column.type)))
+        return column.in_(values)
 
-    def _lastingly(self, work: Callable[[], T], *, locked: bool = False) -> T:
-        """Again while the database restarts: what vendors answered, and the rest of a run, must not be lost for it.
+    def retry_on_disconnect(self, work: Callable[[], T], *, also_locked: bool = False) -> T:
+        """Do it again while the database restarts: what vendors answered, and the rest of a run, must not be lost.
 
-        ``locked``: also while somebody keeps SQLite's file to himself for longer than a minute at a time.
+        ``also_locked``: also while somebody keeps SQLite's file to himself for longer than a minute at a time.
         """
         for wait in RECONNECT_S:
             try:
                 return work()
             except LedgerError as error:
-                if not _passes(error.__cause__) and not (locked and _is_locked(error.__cause__)):
+                if not _is_disconnect(error.__cause__) and not (also_locked and _is_locked(error.__cause__)):
                     raise
             time.sleep(wait)
         return work()
 
     @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with _sentences(self), self.engine.begin() as connection:
+    def writing(self) -> Iterator[sa.Connection]:
+        """One transaction that may write; SQLite's begins with the lock. Raises LedgerError."""
+        with _translating_errors(self), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with _sentences(self), self.engine.connect().execution_options(reading=True) as connection:
+    def reading(self) -> Iterator[sa.Connection]:
+        """One transaction that only reads. Raises LedgerError."""
+        with _translating_errors(self), self.engine.connect().execution_options(reading=True) as connection:
             yield connection
 
 
-def retry_on_disconnect(question: Callable[Concatenate[D, P], T]) -> Callable[Concatenate[D, P], T]:
+def retry_on_disconnect(question: Callable[Concatenate[R, P], T]) -> Callable[Concatenate[R, P], T]:
     """A question that is asked again while the database restarts. Only for those that may be asked twice."""
 
     @wraps(question)
-    def patient(ledger: D, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return ledger._lastingly(lambda: question(ledger, *args, **kwargs))
+    def asked(room: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return room.database.retry_on_disconnect(lambda: question(room, *args, **kwargs))
 
-    return patient
+    return asked
 
 
-def _passes(error: BaseException | None) -> bool:
+def _is_disconnect(error: BaseException | None) -> bool:
     """A connection that broke, or none to be had. Of PostgreSQL only: SQLite's troubles do not pass by themselves."""
     if not isinstance(error, sa.exc.DBAPIError) or "psycopg" not in type(error.orig).__module__:
         return False
@@ -130,7 +134,7 @@ def _is_locked(error: BaseException | None) -> bool:
     return isinstance(error, sa.exc.OperationalError) and "database is locked" in str(error.orig)
 
 
-def parts(values: Sequence[Any], size: int = LOOKUP) -> Iterator[Sequence[Any]]:
+def chunked(values: Sequence[T], size: int = LOOKUP) -> Iterator[Sequence[T]]:
     """The values, so many at a time."""
     for start in range(0, len(values), size):
         yield values[start : start + size]
@@ -202,11 +206,11 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 
 
 @contextmanager
-def _sentences(database: Database) -> Iterator[None]:
+def _translating_errors(database: Database) -> Iterator[None]:
     """Turn a database's error into one sentence without the statement, its values or the password."""
     try:
         yield
     except sa.exc.DBAPIError as error:
-        told = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
+        problem = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
         where = sa.make_url(database.url).render_as_string(hide_password=True)
-        raise LedgerError(f"The ledger at {where} does not answer: {told}") from error
+        raise LedgerError(f"The ledger at {where} does not answer: {problem}") from error

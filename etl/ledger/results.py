@@ -4,47 +4,193 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
 
-from etl.ledger.claims import Claims
-from etl.ledger.database import parts, retry_on_disconnect
-from etl.ledger.tables import RESULT_COLUMNS, entries, run_destinations, runs
+from etl.ledger.database import Database, chunked, retry_on_disconnect
+from etl.ledger.entries import holders
+from etl.ledger.tables import RESULT_COLUMNS, dead_letters, entries, result_history, run_destinations, runs
+from etl.ledger.values import DeadLetters, RowResult
 from etl.model import Status
 
-_WORDS = ("status", "reason", "detail")
+_RUN: sa.BindParameter[int] = sa.bindparam("run")
+
+# Which destinations does this run deliver to?
+_DESTINATIONS = sa.select(run_destinations.c.destination).where(run_destinations.c.run_no == _RUN)
+
+# How many rows of this run have each status and reason, at each destination?
+_COUNTS = (
+    sa.select(entries.c.destination, entries.c.status, entries.c.reason, sa.func.count().label("rows"))
+    .where(entries.c.run_no == _RUN)
+    .group_by(entries.c.destination, entries.c.status, entries.c.reason)
+)
+
+# What is an example of a sentence that rows with this status and reason carry, at each destination of this run?
+_FIRST_DETAILS = (
+    sa.select(
+        result_history.c.destination,
+        result_history.c.status,
+        result_history.c.reason,
+        sa.func.min(result_history.c.detail).label("detail"),
+    )
+    .where(result_history.c.run_id == sa.bindparam("run_id"))
+    .group_by(result_history.c.destination, result_history.c.status, result_history.c.reason)
+)
+
+# What is the whole result table, in the order people see it?
+_TABLE = sa.select(*(result_history.c[name] for name in RESULT_COLUMNS)).order_by(
+    result_history.c.run_no, result_history.c.destination, result_history.c.row_number
+)
+
+# What did these runs, in their order, say of these rows at this destination?
+_ROW_RESULTS = (
+    sa.select(result_history.c.row_number, result_history.c.status, result_history.c.reason, result_history.c.detail)
+    .where(
+        result_history.c.run_no.in_(sa.bindparam("runs", expanding=True)),
+        result_history.c.destination == sa.bindparam("name"),
+        result_history.c.row_number.between(sa.bindparam("first"), sa.bindparam("last")),
+    )
+    .order_by(result_history.c.run_no)
+)
+
+# How many rows did every destination of this run turn away, at least one by a rejection? Some reasons do not count.
+_UNFIT_ROWS = sa.select(sa.func.count()).select_from(
+    sa.select(entries.c.row_number)
+    .where(entries.c.run_no == _RUN, entries.c.reason.not_in(sa.bindparam("besides", expanding=True)))
+    .group_by(entries.c.row_number)
+    .having(
+        sa.func.count()
+        == sa.select(sa.func.count())
+        .select_from(run_destinations)
+        .where(run_destinations.c.run_no == _RUN)
+        .scalar_subquery(),
+        sa.func.sum(sa.case((entries.c.status == Status.REJECTED.value, 1), else_=0)) > 0,
+    )
+    .subquery()
+)
+
+# Which events failed at this destination before this run, and in which run? The earliest comes last.
+_FAILED_BEFORE = (
+    sa.select(entries.c.event_id, runs.c.run_id)
+    .join(runs, runs.c.run_no == entries.c.run_no)
+    .where(
+        entries.c.destination == sa.bindparam("name"),
+        entries.c.run_no < _RUN,
+        entries.c.status == Status.FAILED.value,
+    )
+    .order_by(entries.c.run_no.desc())
+)
+
+_ORIGIN = sa.func.coalesce(runs.c.retry_of, runs.c.run_id)
+_DEAD_LETTERS = dead_letters.join(runs, runs.c.run_id == dead_letters.c.run_id)
+
+# Which rows are dead letters, of which import run? In order.
+_LIST_DEAD_LETTERS = (
+    sa.select(_ORIGIN, dead_letters.c.destination, dead_letters.c.row_number)
+    .select_from(_DEAD_LETTERS)
+    .distinct()
+    .order_by(_ORIGIN, dead_letters.c.destination, dead_letters.c.row_number)
+)
+
+# How many dead letters does each destination have?
+_COUNT_DEAD_LETTERS = (
+    sa.select(dead_letters.c.destination, sa.func.count().label("rows"))
+    .select_from(_DEAD_LETTERS)
+    .group_by(dead_letters.c.destination)
+)
 
 
-class Results(Claims):
+@dataclass(frozen=True)
+class Results:
     """The part of the ledger that answers questions about rows."""
 
+    database: Database
+
+    @retry_on_disconnect
     def counts(self, run_no: int) -> dict[str, dict[tuple[str, str], int]]:
         """Per destination: (status, reason) -> rows."""
-        found: dict[str, dict[tuple[str, str], int]] = {name: {} for name in self.destinations(run_no)}
-        for destination, status, reason, count in self._counted(run_no):
+        with self.database.reading() as connection:
+            names = sorted(connection.execute(_DESTINATIONS, {"run": run_no}).scalars())
+            rows = connection.execute(_COUNTS, {"run": run_no}).all()
+        found: dict[str, dict[tuple[str, str], int]] = {name: {} for name in names}
+        for destination, status, reason, count in rows:
             found.setdefault(destination, {})[status, reason] = count
         return found
 
-    @retry_on_disconnect
-    def _counted(self, run_no: int) -> Sequence[Any]:
-        told = (entries.c.destination, entries.c.status, entries.c.reason)
-        asked = sa.select(*told, sa.func.count()).where(entries.c.run_no == run_no).group_by(*told)
-        with self._reading() as connection:
-            return connection.execute(asked).all()
-
     def first_details(self, run_id: str) -> dict[tuple[str, str, str], str]:
         """(destination, status, reason) -> a detail that a row of this run carries, as an example of them."""
-        names = ("run_id", "destination", "status", "reason", "detail")
-        view = sa.table("result_history", *(sa.column(name) for name in names))
-        group = [view.c[name] for name in ("destination", "status", "reason")]
-        asked = sa.select(*group, sa.func.min(view.c.detail)).where(view.c.run_id == run_id).group_by(*group)
-        with self._reading() as connection:
-            return {(row[0], row[1], row[2]): row[3] for row in connection.execute(asked)}
+        with self.database.reading() as connection:
+            rows = connection.execute(_FIRST_DETAILS, {"run_id": run_id})
+            return {(row.destination, row.status, row.reason): row.detail for row in rows}
 
-    def letters(
+    def table(
+        self,
+        *,
+        run_ids: Sequence[str] | None,
+        import_name: str | None = None,
+        destinations: Sequence[str] | None = None,
+        statuses: Sequence[str] | None = None,
+        block: int = 20_000,
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The result table of these runs (None: of all), in blocks, ordered by run, destination, row."""
+        asked = _TABLE
+        for name, wanted in (("run_id", run_ids), ("destination", destinations), ("status", statuses)):
+            if wanted is not None:
+                asked = asked.where(result_history.c[name].in_(list(wanted)))
+        if import_name is not None:
+            asked = asked.where(result_history.c["import"] == import_name)
+        with self.database.reading() as connection:
+            rows = connection.execution_options(yield_per=block).execute(asked)
+            for some in rows.mappings().partitions(block):
+                yield [_readable(dict(row)) for row in some]
+
+    def row_results(
+        self, run_nos: Sequence[int], destinations: Iterable[str], first: int, last: int
+    ) -> dict[str, dict[int, RowResult]]:
+        """What is said of the rows from ``first`` to ``last``: destination -> row number -> result.
+
+        ``run_nos``: a run and those that repeated it; of several that speak of a row the last is believed.
+        """
+        found: dict[str, dict[int, RowResult]] = {}
+        with self.database.reading() as connection:
+            for name in destinations:
+                rows = connection.execute(
+                    _ROW_RESULTS, {"runs": list(run_nos), "name": name, "first": first, "last": last}
+                )
+                found[name] = {number: RowResult(status, reason, detail) for number, status, reason, detail in rows}
+        return found
+
+    def unfit_rows(self, run_no: int, besides: Sequence[str]) -> int:
+        """While nothing is sent: rows that every destination turned away, not only because they are unwanted.
+
+        Entries with one of the reasons ``besides`` do not count.
+        """
+        with self.database.reading() as connection:
+            return connection.execute(_UNFIT_ROWS, {"run": run_no, "besides": list(besides)}).scalar_one()
+
+    @retry_on_disconnect
+    def failed_before(self, run_no: int, destination: str, event_ids: Sequence[str]) -> dict[str, str]:
+        """Which of these events an earlier run failed to deliver: event_id -> run_id, the first of them."""
+        found: dict[str, str] = {}
+        with self.database.reading() as connection:
+            for some in chunked(event_ids):
+                asked = _FAILED_BEFORE.where(self.database.one_of(entries.c.event_id, some))
+                rows = connection.execute(asked, {"run": run_no, "name": destination})
+                found |= {row.event_id: row.run_id for row in rows}
+        return found
+
+    @retry_on_disconnect
+    def delivered_by(self, destination: str, event_ids: Sequence[str]) -> dict[str, str]:
+        """Which of these events a destination has taken: event_id -> run_id."""
+        with self.database.reading() as connection:
+            found = holders(self.database, connection, destination, event_ids)
+        return {e: holder.run_id for e, holder in found.items() if holder.status == Status.DELIVERED.value}
+
+    def dead_letters(
         self,
         *,
         statuses: Iterable[str],
@@ -52,26 +198,23 @@ class Results(Claims):
         run_id: str | None = None,
         destinations: Iterable[str] | None = None,
         no_repeat: Iterable[str] = (),
-        part: int = 20_000,
-    ) -> Iterator[tuple[str, str, list[int]]]:
-        """Dead letters to send again, in parts and in order: (import run, destination, row numbers).
+        block: int = 20_000,
+    ) -> Iterator[DeadLetters]:
+        """Dead letters to send again, in blocks and in order.
 
         Rows of a run that repeated another belong to that one; ``run_id`` may name either. ``no_repeat``: destinations
         whose ``unknown`` rows are left out.
         """
-        view, wanted = _dead_letters(statuses, import_name, run_id, destinations)
-        left_out = (view.c.status == Status.UNKNOWN.value) & view.c.destination.in_(list(no_repeat))
-        origin = sa.func.coalesce(runs.c.retry_of, runs.c.run_id)
-        columns = (origin, view.c.destination, view.c.row_number)
-        asked = sa.select(*columns).select_from(view.join(runs, runs.c.run_id == view.c.run_id))
-        asked = asked.where(wanted, ~left_out).distinct().order_by(*columns)
-        with self._reading() as connection:
-            rows = connection.execution_options(yield_per=part).execute(asked)
-            for block in rows.partitions(part):
-                for (run, destination), group in groupby(block, key=operator.itemgetter(0, 1)):
-                    yield run, destination, [row[2] for row in group]
+        unknown = dead_letters.c.status == Status.UNKNOWN.value
+        asked = _LIST_DEAD_LETTERS.where(_wanted(statuses, import_name, run_id, destinations))
+        asked = asked.where(~(unknown & dead_letters.c.destination.in_(list(no_repeat))))
+        with self.database.reading() as connection:
+            rows = connection.execution_options(yield_per=block).execute(asked)
+            for some in rows.partitions(block):
+                for (run, destination), group in groupby(some, key=operator.itemgetter(0, 1)):
+                    yield DeadLetters(run, destination, [number for _, _, number in group])
 
-    def count_letters(
+    def count_dead_letters(
         self,
         *,
         statuses: Iterable[str],
@@ -80,110 +223,27 @@ class Results(Claims):
         destinations: Iterable[str] | None = None,
     ) -> dict[str, int]:
         """How many dead letters there are: destination -> rows."""
-        view, wanted = _dead_letters(statuses, import_name, run_id, destinations)
-        asked = sa.select(view.c.destination, sa.func.count()).where(wanted)
-        asked = asked.select_from(view.join(runs, runs.c.run_id == view.c.run_id)).group_by(view.c.destination)
-        with self._reading() as connection:
-            return {row[0]: row[1] for row in connection.execute(asked)}
-
-    def results(
-        self,
-        *,
-        run_ids: Sequence[str] | None,
-        import_name: str | None = None,
-        destinations: Sequence[str] | None = None,
-        statuses: Sequence[str] | None = None,
-        part: int = 20_000,
-    ) -> Iterator[list[dict[str, Any]]]:
-        """The result table of these runs (None: of all), in parts, ordered by run, destination, row."""
-        view = sa.table("result_history", *(sa.column(name) for name in (*RESULT_COLUMNS, "run_no")))
-        asked = sa.select(*(view.c[name] for name in RESULT_COLUMNS))
-        for name, wanted in (("run_id", run_ids), ("destination", destinations), ("status", statuses)):
-            if wanted is not None:
-                asked = asked.where(view.c[name].in_(list(wanted)))
-        if import_name is not None:
-            asked = asked.where(view.c["import"] == import_name)
-        asked = asked.order_by(view.c.run_no, view.c.destination, view.c.row_number)
-        with self._reading() as connection:
-            rows = connection.execution_options(yield_per=part).execute(asked)
-            for block in rows.mappings().partitions(part):
-                yield [_readable(dict(row)) for row in block]
-
-    def words(
-        self, run_nos: Sequence[int], destinations: Iterable[str], first: int, last: int
-    ) -> dict[str, dict[int, tuple[str, str, str]]]:
-        """What is said of the rows from ``first`` to ``last``: destination -> row -> (status, reason, detail).
-
-        ``run_nos``: a run and those that repeated it; of several that speak of a row the last is believed.
-        """
-        found: dict[str, dict[int, tuple[str, str, str]]] = {}
-        view = sa.table("result_history", *(sa.column(n) for n in ("run_no", "destination", "row_number", *_WORDS)))
-        with self._reading() as connection:
-            for name in destinations:
-                asked = sa.select(view.c.row_number, *(view.c[n] for n in _WORDS)).where(
-                    view.c.run_no.in_(run_nos), view.c.destination == name, view.c.row_number.between(first, last)
-                )
-                asked = asked.order_by(view.c.run_no)
-                found[name] = {row[0]: (row[1], row[2], row[3]) for row in connection.execute(asked)}
-        return found
-
-    def unfit_rows(self, run_no: int, besides: Sequence[str]) -> int:
-        """While nothing is sent: rows that every destination turned away, not only because they are unwanted.
-
-        Entries with one of the reasons ``besides`` do not count.
-        """
-        everywhere = sa.select(sa.func.count()).select_from(run_destinations).where(run_destinations.c.run_no == run_no)
-        rejected = sa.func.sum(sa.case((entries.c.status == Status.REJECTED.value, 1), else_=0))
-        unfit = (
-            sa.select(entries.c.row_number)
-            .where(entries.c.run_no == run_no, entries.c.reason.not_in(besides))
-            .group_by(entries.c.row_number)
-            .having(sa.and_(sa.func.count() == everywhere.scalar_subquery(), rejected > 0))
-        )
-        with self._reading() as connection:
-            return int(connection.execute(sa.select(sa.func.count()).select_from(unfit.subquery())).scalar_one())
-
-    @retry_on_disconnect
-    def failed_before(self, run_no: int, destination: str, event_ids: Sequence[str]) -> dict[str, str]:
-        """Which of these events an earlier run failed to deliver: event_id -> run_id, the first of them."""
-        found: dict[str, str] = {}
-        with self._reading() as connection:
-            for part in parts(event_ids):
-                asked = (
-                    sa.select(entries.c.event_id, runs.c.run_id)
-                    .join(runs, runs.c.run_no == entries.c.run_no)
-                    .where(entries.c.destination == destination, entries.c.run_no < run_no)
-                    .where(entries.c.status == Status.FAILED.value, self._in(entries.c.event_id, part))
-                    .order_by(entries.c.run_no.desc())
-                )
-                found |= {row.event_id: row.run_id for row in connection.execute(asked)}
-        return found
-
-    @retry_on_disconnect
-    def delivered_by(self, destination: str, event_ids: Sequence[str]) -> dict[str, str]:
-        """Which of these events a destination has taken: event_id -> run_id."""
-        with self._reading() as connection:
-            holders = self._holders(connection, destination, event_ids)
-        return {e: row.run_id for e, row in holders.items() if row.status == Status.DELIVERED.value}
+        asked = _COUNT_DEAD_LETTERS.where(_wanted(statuses, import_name, run_id, destinations))
+        with self.database.reading() as connection:
+            return {row.destination: row.rows for row in connection.execute(asked)}
 
 
-def _dead_letters(
+def _wanted(
     statuses: Iterable[str], import_name: str | None, run_id: str | None, destinations: Iterable[str] | None
-) -> tuple[sa.TableClause, sa.ColumnElement[bool]]:
-    """The view, and which of its rows are asked for; the runs they belong to are joined."""
-    names = ("run_id", "import", "destination", "status", "row_number")
-    view = sa.table("dead_letters", *(sa.column(name) for name in names))
-    wanted: sa.ColumnElement[bool] = view.c.status.in_(list(statuses))
+) -> sa.ColumnElement[bool]:
+    """Which dead letters are asked for; the runs they belong to are joined."""
+    wanted: sa.ColumnElement[bool] = dead_letters.c.status.in_(list(statuses))
     if import_name is not None:
-        wanted &= view.c["import"] == import_name
+        wanted &= dead_letters.c["import"] == import_name
     if run_id is not None:
         wanted &= (runs.c.run_id == run_id) | (runs.c.retry_of == run_id)
     if destinations is not None:
-        wanted &= view.c.destination.in_(list(destinations))
-    return view, wanted
+        wanted &= dead_letters.c.destination.in_(list(destinations))
+    return wanted
 
 
 def _readable(row: dict[str, Any]) -> dict[str, Any]:
+    """The same row with its moments as text, on PostgreSQL as on SQLite."""
     for name in ("sent_at", "recorded_at"):
         if isinstance(row[name], datetime):
             row[name] = f"{row[name].astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{row[name].microsecond // 1000:03d}Z"

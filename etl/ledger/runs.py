@@ -1,31 +1,91 @@
-"""Runs: what was begun, by whom, how far it came and why it stopped; and how far incremental sources have been read."""
+"""Runs: what was begun, by whom, how far it came and why it stopped."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from etl.clock import Clock
 from etl.errors import LedgerError
-from etl.ledger.database import Database, parts, retry_on_disconnect
-from etl.ledger.tables import batches, entries, run_destinations, runs, watermarks
-from etl.ledger.values import RunInfo, Stop, now_ms
+from etl.ledger.database import Database, retry_on_disconnect
+from etl.ledger.leases import Leases
+from etl.ledger.tables import entries, run_destinations, runs
+from etl.ledger.values import RunInfo, Stop
 
-LEASE_MS = 15 * 60_000
-"""How long a run's claims stand without a sign of life."""
+_RUN_ID = runs.c.run_id == sa.bindparam("run_id")
+_IMPORT = runs.c.import_name == sa.bindparam("name")
+
+# Which runs are there? Oldest first.
+_RUNS = sa.select(
+    runs.c.run_no,
+    runs.c.run_id,
+    runs.c.kind,
+    runs.c.import_name,
+    runs.c.source,
+    runs.c.started_at_ms,
+    runs.c.finished_at_ms,
+    runs.c.window_start_ms,
+    runs.c.window_end_ms,
+    runs.c.retry_of,
+    runs.c.stop_detail,
+).order_by(runs.c.run_no)
+
+# Which run has this id?
+_RUN = _RUNS.where(_RUN_ID)
+
+# Which runs repeated this one, have ended, and had rows to send?
+_RETRIES = _RUNS.where(
+    runs.c.retry_of == sa.bindparam("run_id"),
+    runs.c.finished_at_ms.is_not(None),
+    sa.exists().where(entries.c.run_no == runs.c.run_no),
+)
+
+# This run and those that repeated it.
+_WITH_RETRIES = _RUNS.where(_RUN_ID | (runs.c.retry_of == sa.bindparam("run_id")))
+
+_LATEST_NOS = sa.select(sa.func.max(runs.c.run_no)).group_by(runs.c.import_name)
+
+# What is the latest run of each import?
+_LATEST = _RUNS.where(runs.c.run_no.in_(_LATEST_NOS))
+
+# What is the latest run of this import?
+_LATEST_OF_IMPORT = _RUNS.where(runs.c.run_no.in_(_LATEST_NOS.where(_IMPORT)))
+
+# Where does this run deliver, how many rows did each destination get to see, and which of them stopped?
+_DESTINATIONS = sa.select(run_destinations).where(run_destinations.c.run_no == sa.bindparam("run"))
+
+_ONE_DESTINATION = sa.update(run_destinations).where(
+    run_destinations.c.run_no == sa.bindparam("run"), run_destinations.c.destination == sa.bindparam("name")
+)
+
+# This destination got to see so many rows.
+_RECORD_ROWS_READ = _ONE_DESTINATION.values(rows_read=sa.bindparam("rows"))
+
+# This destination takes nothing more, unless it had stopped before.
+_STOP_DESTINATION = _ONE_DESTINATION.where(run_destinations.c.stop_reason == "").values(
+    stop_reason=sa.bindparam("why"), stop_detail=sa.bindparam("sentence")
+)
+
+# This run is over, or goes on.
+_ONE_RUN = sa.update(runs).where(runs.c.run_no == sa.bindparam("run"))
+_FINISH = _ONE_RUN.values(finished_at_ms=sa.bindparam("now_ms"), stop_detail=sa.bindparam("sentence"))
+_REOPEN = _ONE_RUN.values(finished_at_ms=None, stop_detail="", lease_until_ms=sa.bindparam("until_ms"))
 
 
-class Runs(Database):
+@dataclass(frozen=True)
+class Runs:
     """The part of the ledger that speaks of runs."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        self._lease_written: dict[int, int] = {}
+    database: Database
+    leases: Leases
+    clock: Clock
 
-    def open_run(
+    def open(
         self,
         *,
         kind: str,
@@ -35,8 +95,8 @@ class Runs(Database):
         window_ms: tuple[int | None, int | None] = (None, None),
         retry_of: str | None = None,
     ) -> RunInfo:
-        """Write a new run down and name it."""
-        at = now_ms()
+        """Write a new run down and name it. ``window_ms``: from, until, epoch ms."""
+        at = self.clock()
         run_id = f"{datetime.fromtimestamp(at / 1000, UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         values = {
             "run_id": run_id,
@@ -46,176 +106,95 @@ class Runs(Database):
             "window_start_ms": window_ms[0],
             "window_end_ms": window_ms[1],
             "started_at_ms": at,
-            "lease_until_ms": at + LEASE_MS,
+            "lease_until_ms": self.leases.until(at),
             "retry_of": retry_of,
             "stop_detail": "",
         }
-        with self._writing() as connection:
+        with self.database.writing() as connection:
             run_no = connection.execute(sa.insert(runs).values(values).returning(runs.c.run_no)).scalar_one()
             rows = [{"run_no": run_no, "destination": d, "stop_reason": "", "stop_detail": ""} for d in destinations]
             connection.execute(sa.insert(run_destinations), rows)
-        return self.run(run_id)
+        return self.get(run_id)
 
     @retry_on_disconnect
-    def run(self, run_id: str) -> RunInfo:
+    def get(self, run_id: str) -> RunInfo:
         """A run by its id; raises LedgerError when there is none."""
-        found = self.find_run(run_id)
+        found = self.find(run_id)
         if found is None:
             raise LedgerError(f"There is no run {run_id} in this ledger; `conversions results --run all` lists them.")
         return found
 
-    def find_run(self, run_id: str) -> RunInfo | None:
+    def find(self, run_id: str) -> RunInfo | None:
         """A run by its id; None when there is none, or none any more."""
-        found = self._runs_where(runs.c.run_id == run_id)
+        found = self._runs(_RUN, {"run_id": run_id})
         return found[0] if found else None
 
     def retries(self, run_id: str) -> list[RunInfo]:
         """The ended runs that sent again what a run had left, oldest first; not those that found nothing staged."""
-        some = sa.exists().where(entries.c.run_no == runs.c.run_no)
-        return self._runs_where((runs.c.retry_of == run_id) & runs.c.finished_at_ms.is_not(None) & some)
+        return self._runs(_RETRIES, {"run_id": run_id})
 
-    def first_run(self, run_id: str) -> RunInfo:
+    def first(self, run_id: str) -> RunInfo:
         """A run or, when it has been pruned, the oldest of those that repeated it. Raises LedgerError."""
-        kin = self._runs_where((runs.c.run_id == run_id) | (runs.c.retry_of == run_id))
-        return kin[0] if kin else self.run(run_id)
+        found = self._runs(_WITH_RETRIES, {"run_id": run_id})
+        return found[0] if found else self.get(run_id)
 
-    def latest_runs(self, import_name: str | None = None) -> list[RunInfo]:
+    def latest(self, import_name: str | None = None) -> list[RunInfo]:
         """The latest run of each import (or of one)."""
-        newest = sa.select(sa.func.max(runs.c.run_no)).group_by(runs.c.import_name)
-        if import_name is not None:
-            newest = newest.where(runs.c.import_name == import_name)
-        return self._runs_where(runs.c.run_no.in_(newest))
+        if import_name is None:
+            return self._runs(_LATEST, {})
+        return self._runs(_LATEST_OF_IMPORT, {"name": import_name})
 
-    def all_runs(self, import_name: str | None = None) -> list[RunInfo]:
-        """Every run, oldest first."""
-        return self._runs_where(sa.true() if import_name is None else runs.c.import_name == import_name)
+    def all(self, import_name: str | None = None) -> list[RunInfo]:
+        """Every run (or every run of one import), oldest first."""
+        if import_name is None:
+            return self._runs(_RUNS, {})
+        return self._runs(_RUNS.where(_IMPORT), {"name": import_name})
 
-    def _runs_where(self, condition: sa.ColumnElement[bool]) -> list[RunInfo]:
-        with self._reading() as connection:
-            rows = connection.execute(sa.select(runs).where(condition).order_by(runs.c.run_no)).mappings().all()
-        return [_run_info(row) for row in rows]
+    def reopen(self, run_no: int) -> None:
+        """A run that ended before its time goes on."""
+        with self.database.writing() as connection:
+            connection.execute(_REOPEN, {"run": run_no, "until_ms": self.leases.until(self.clock())})
+
+    @retry_on_disconnect
+    def finish(self, run_no: int, stop_detail: str = "") -> None:
+        """The run is over; its claims lapse."""
+        with self.database.writing() as connection:
+            connection.execute(_FINISH, {"run": run_no, "now_ms": self.clock(), "sentence": stop_detail})
 
     @retry_on_disconnect
     def destinations(self, run_no: int) -> list[str]:
-        """The destinations of a run."""
-        asked = sa.select(run_destinations.c.destination).where(run_destinations.c.run_no == run_no)
-        with self._reading() as connection:
-            return sorted(connection.execute(asked).scalars())
+        """The destinations of a run, by name."""
+        return sorted(row.destination for row in self._destinations(run_no))
 
     @retry_on_disconnect
     def record_rows_read(self, run_no: int, rows: Mapping[str, int]) -> None:
-        """Note how many rows each destination was offered; the sum is checked against it."""
-        with self._writing() as connection:
+        """Note how many rows each destination got to see; the sum of its results is checked against it."""
+        with self.database.writing() as connection:
             for destination, count in rows.items():
-                connection.execute(_of(run_destinations, run_no, destination).values(rows_read=count))
+                connection.execute(_RECORD_ROWS_READ, {"run": run_no, "name": destination, "rows": count})
 
     @retry_on_disconnect
     def rows_read(self, run_no: int) -> dict[str, int | None]:
-        """Per destination: rows read, as noted by `rows_read`."""
-        asked = sa.select(run_destinations.c.destination, run_destinations.c.rows_read).where(
-            run_destinations.c.run_no == run_no
-        )
-        with self._reading() as connection:
-            return {row.destination: row.rows_read for row in connection.execute(asked)}
+        """Per destination: rows read, as noted by `record_rows_read`; None when it was not."""
+        return {row.destination: row.rows_read for row in self._destinations(run_no)}
 
     @retry_on_disconnect
     def stop_destination(self, run_no: int, destination: str, stop: Stop) -> None:
         """Note why a destination takes nothing more in this run; the first reason stays."""
-        change = _of(run_destinations, run_no, destination).where(run_destinations.c.stop_reason == "")
-        with self._writing() as connection:
-            connection.execute(change.values(stop_reason=stop.reason, stop_detail=stop.detail))
+        values = {"run": run_no, "name": destination, "why": stop.reason, "sentence": stop.detail}
+        with self.database.writing() as connection:
+            connection.execute(_STOP_DESTINATION, values)
 
     @retry_on_disconnect
     def stops(self, run_no: int) -> dict[str, Stop]:
         """The destinations that stopped in this run, and why."""
-        asked = sa.select(run_destinations).where(
-            run_destinations.c.run_no == run_no, run_destinations.c.stop_reason != ""
-        )
-        with self._reading() as connection:
-            rows = connection.execute(asked).all()
-        return {row.destination: Stop(row.stop_reason, row.stop_detail) for row in rows}
+        rows = self._destinations(run_no)
+        return {row.destination: Stop(row.stop_reason, row.stop_detail) for row in rows if row.stop_reason}
 
-    def is_alive(self, run_id: str) -> bool:
-        """True while a run has not ended and gives signs of life."""
-        asked = sa.select(runs.c.finished_at_ms, runs.c.lease_until_ms).where(runs.c.run_id == run_id)
-        with self._reading() as connection:
-            row = connection.execute(asked).first()
-        return row is not None and row.finished_at_ms is None and row.lease_until_ms > now_ms()
+    def _destinations(self, run_no: int) -> list[sa.Row[Any]]:
+        with self.database.reading() as connection:
+            return list(connection.execute(_DESTINATIONS, {"run": run_no}))
 
-    @retry_on_disconnect
-    def renew_lease(self, run_no: int) -> None:
-        """The run goes on, although it claims nothing for a while."""
-        with self._writing() as connection:
-            self._sign_of_life(connection, run_no, now_ms())
-
-    def _sign_of_life(self, connection: sa.Connection, run_no: int, at: int) -> None:
-        if at - self._lease_written.get(run_no, 0) > LEASE_MS // 15:
-            connection.execute(sa.update(runs).where(runs.c.run_no == run_no).values(lease_until_ms=at + LEASE_MS))
-            self._lease_written[run_no] = at
-
-    def reopen_run(self, run_no: int) -> None:
-        """A run that ended before its time goes on."""
-        change = sa.update(runs).where(runs.c.run_no == run_no)
-        with self._writing() as connection:
-            connection.execute(change.values(finished_at_ms=None, stop_detail="", lease_until_ms=now_ms() + LEASE_MS))
-
-    @retry_on_disconnect
-    def finish_run(self, run_no: int, stop_detail: str = "") -> None:
-        """The run is over; its claims lapse."""
-        change = sa.update(runs).where(runs.c.run_no == run_no)
-        with self._writing() as connection:
-            connection.execute(change.values(finished_at_ms=now_ms(), stop_detail=stop_detail))
-
-    def prune(self, before_ms: int) -> dict[str, int]:
-        """Forget what runs begun before ``before_ms`` (epoch ms) wrote down; rows deleted per table.
-
-        Never forgotten, however old: an entry that holds its key. That is every delivered conversion, so that none is
-        ever sent twice, and every doubtful one, because a person may still decide on it. Each is one row of its run,
-        which stays too. Rejected, refused, failed, skipped and duplicate rows go, and so do all batches (status and
-        attempts of requests). The latest run of each import and runs that may still be alive are left alone.
-        """
-        newest = sa.select(sa.func.max(runs.c.run_no)).group_by(runs.c.import_name)
-        over = runs.c.finished_at_ms.is_not(None) | (runs.c.lease_until_ms < now_ms())
-        old = sa.select(runs.c.run_no).where(runs.c.started_at_ms < before_ms, over, runs.c.run_no.not_in(newest))
-        with self._writing() as connection:
-            numbers = list(connection.execute(old).scalars())
-            done: dict[str, int] = {"runs": 0, "entries": 0, "batches": 0}
-            for part in parts(numbers):
-                mine = self._in(entries.c.run_no, part) & (entries.c.held == 0)
-                done["entries"] += connection.execute(sa.delete(entries).where(mine)).rowcount
-                done["batches"] += self._forget(connection, batches, part)
-                left = sa.select(entries.c.run_no).where(self._in(entries.c.run_no, part)).distinct()
-                kept = set(connection.execute(left).scalars())
-                empty = [number for number in part if number not in kept]
-                self._forget(connection, run_destinations, empty)
-                done["runs"] += self._forget(connection, runs, empty)
-        return done
-
-    def _forget(self, connection: sa.Connection, table: sa.Table, run_nos: Sequence[int]) -> int:
-        if not run_nos:
-            return 0
-        return int(connection.execute(sa.delete(table).where(self._in(table.c.run_no, run_nos))).rowcount)
-
-    @retry_on_disconnect
-    def watermark(self, import_name: str) -> str | None:
-        """How far an incremental import has been read, in its source's words; None when it never was."""
-        asked = sa.select(watermarks.c.position).where(watermarks.c.import_name == import_name)
-        with self._reading() as connection:
-            return connection.execute(asked).scalar()
-
-    @retry_on_disconnect
-    def move_watermark(self, import_name: str, position: str, run_id: str) -> None:
-        """Note how far a run has read; every row up to there is in the ledger."""
-        values = {"position": position, "run_id": run_id, "moved_at_ms": now_ms()}
-        change = sa.update(watermarks).where(watermarks.c.import_name == import_name).values(values)
-        with self._writing() as connection:
-            if connection.execute(change).rowcount == 0:
-                connection.execute(sa.insert(watermarks).values(import_name=import_name, **values))
-
-
-def _of(table: sa.Table, run_no: int, destination: str) -> sa.Update:
-    return sa.update(table).where(table.c.run_no == run_no, table.c.destination == destination)
-
-
-def _run_info(row: Any) -> RunInfo:
-    return RunInfo(**{name: row[name] for name in RunInfo.__slots__})
+    def _runs(self, question: sa.Select[Any], values: Mapping[str, Any]) -> list[RunInfo]:
+        with self.database.reading() as connection:
+            return [RunInfo(**row) for row in connection.execute(question, values).mappings()]

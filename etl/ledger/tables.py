@@ -5,68 +5,81 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 meta = sa.MetaData()
+
 runs = sa.Table(
     "runs",
     meta,
-    *(
-        sa.Column(name, sa.BigInteger)
-        for name in ("window_start_ms", "window_end_ms", "started_at_ms", "finished_at_ms")
-    ),
     sa.Column("run_no", sa.BigInteger, primary_key=True),
-    *(sa.Column(name, sa.Text) for name in ("run_id", "kind", "import_name", "source", "retry_of", "stop_detail")),
+    sa.Column("run_id", sa.Text),
+    sa.Column("kind", sa.Text),
+    sa.Column("import_name", sa.Text),
+    sa.Column("source", sa.Text),
+    sa.Column("window_start_ms", sa.BigInteger),
+    sa.Column("window_end_ms", sa.BigInteger),
+    sa.Column("started_at_ms", sa.BigInteger),
+    sa.Column("finished_at_ms", sa.BigInteger),
     sa.Column("lease_until_ms", sa.BigInteger),
+    sa.Column("retry_of", sa.Text),
+    sa.Column("stop_detail", sa.Text),
 )
 run_destinations = sa.Table(
     "run_destinations",
     meta,
-    *(sa.Column(name, sa.BigInteger) for name in ("run_no", "rows_read")),
-    *(sa.Column(name, sa.Text) for name in ("destination", "stop_reason", "stop_detail")),
+    sa.Column("run_no", sa.BigInteger),
+    sa.Column("destination", sa.Text),
+    sa.Column("rows_read", sa.BigInteger),
+    sa.Column("stop_reason", sa.Text),
+    sa.Column("stop_detail", sa.Text),
 )
 batches = sa.Table(
     "batches",
     meta,
-    *(sa.Column(name, sa.Text) for name in ("batch_id", "destination")),
-    *(
-        sa.Column(name, sa.BigInteger)
-        for name in ("run_no", "items", "bytes", "http_status", "attempts", "sent_at_ms", "answered_at_ms")
-    ),
+    sa.Column("batch_id", sa.Text),
+    sa.Column("run_no", sa.BigInteger),
+    sa.Column("destination", sa.Text),
+    sa.Column("items", sa.BigInteger),
+    sa.Column("bytes", sa.BigInteger),
+    sa.Column("http_status", sa.BigInteger),
+    sa.Column("attempts", sa.BigInteger),
+    sa.Column("sent_at_ms", sa.BigInteger),
+    sa.Column("answered_at_ms", sa.BigInteger),
 )
 entries = sa.Table(
     "entries",
     meta,
-    *(sa.Column(name, sa.BigInteger) for name in ("run_no", "row_number", "held", "fingerprint", "recorded_at_ms")),
-    *(
-        sa.Column(name, sa.Text)
-        for name in ("destination", "event_id", "event_name", "status", "reason", "detail", "batch_id")
-    ),
+    sa.Column("run_no", sa.BigInteger),
+    sa.Column("destination", sa.Text),
+    sa.Column("row_number", sa.BigInteger),
+    sa.Column("event_id", sa.Text),
+    sa.Column("event_name", sa.Text),
+    sa.Column("status", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("detail", sa.Text),
+    sa.Column("held", sa.BigInteger),
+    sa.Column("batch_id", sa.Text),
+    sa.Column("fingerprint", sa.BigInteger),
+    sa.Column("recorded_at_ms", sa.BigInteger),
 )
 files = sa.Table(
     "files",
     meta,
-    *(sa.Column(name, sa.Text) for name in ("import_name", "sha256", "path", "state", "run_id")),
-    *(sa.Column(name, sa.BigInteger) for name in ("bytes", "seen_at_ms", "done_at_ms")),
+    sa.Column("import_name", sa.Text),
+    sa.Column("sha256", sa.Text),
+    sa.Column("path", sa.Text),
+    sa.Column("bytes", sa.BigInteger),
+    sa.Column("state", sa.Text),
+    sa.Column("run_id", sa.Text),
+    sa.Column("seen_at_ms", sa.BigInteger),
+    sa.Column("done_at_ms", sa.BigInteger),
 )
 watermarks = sa.Table(
     "watermarks",
     meta,
-    *(sa.Column(name, sa.Text) for name in ("import_name", "position", "run_id")),
+    sa.Column("import_name", sa.Text),
+    sa.Column("position", sa.Text),
+    sa.Column("run_id", sa.Text),
     sa.Column("moved_at_ms", sa.BigInteger),
 )
-
-ENTRY = (
-    "run_no",
-    "destination",
-    "row_number",
-    "event_id",
-    "event_name",
-    "status",
-    "reason",
-    "detail",
-    "held",
-    "fingerprint",
-    "recorded_at_ms",
-)
-"""The columns of ``entries`` that a claim or a note fills, in that order."""
 
 RESULT_COLUMNS = (
     "run_id",
@@ -86,3 +99,9 @@ RESULT_COLUMNS = (
     "recorded_at",
 )
 """The result table, in the order people see it."""
+
+result_history = sa.table("result_history", *map(sa.column, RESULT_COLUMNS), sa.column("run_no"))
+"""The view of every row of every run."""
+
+dead_letters = sa.table("dead_letters", *map(sa.column, ("run_id", "import", "destination", "status", "row_number")))
+"""The view of rows that are neither delivered nor on their way; the columns that are asked for."""

@@ -1,10 +1,10 @@
-"""What the ledger is told and what it answers."""
+"""What the ledger is told and what it answers: plain values."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from etl.model import Item, Verdict
 
@@ -61,6 +61,25 @@ class Stop:
     detail: str
 
 
-def now_ms() -> int:
-    """The wall clock, epoch milliseconds; used for `recorded_at` and leases only."""
-    return time.time_ns() // 1_000_000
+class RowResult(NamedTuple):
+    """What is said of one row at one destination."""
+
+    status: str
+    reason: str
+    detail: str
+
+
+class DeadLetters(NamedTuple):
+    """Rows of one import run that one destination has not taken, ascending."""
+
+    run_id: str
+    destination: str
+    row_numbers: list[int]
+
+
+class Pruned(NamedTuple):
+    """How many rows of each table were forgotten."""
+
+    runs: int
+    entries: int
+    batches: int

@@ -29,7 +29,7 @@ def stage(job: Job, window: Window) -> Iterator[Chunk]:
     """
     source = job.source or sources.import_source(job.config, job.run.import_name)
     if source.incremental:
-        source.position = job.ledger.watermark(job.run.import_name)
+        source.position = job.ledger.watermarks.position(job.run.import_name)
     before = _chunks_with_results(job)
     earlier = sum(chunk.rows for chunk in before)
     rows = 0
@@ -50,13 +50,13 @@ def stage(job: Job, window: Window) -> Iterator[Chunk]:
         if source.incremental:
             job.staging.note(POSITION, source.position)
     finally:
-        job.ledger.record_rows_read(job.run.run_no, dict.fromkeys(job.destinations, rows))
+        job.ledger.runs.record_rows_read(job.run.run_no, dict.fromkeys(job.destinations, rows))
 
 
 def _chunks_with_results(job: Job) -> list[Chunk]:
     """What an earlier try of this run staged, when rows of it have results already."""
     staged = job.staging.chunks("extracted")
-    return staged if staged and any(job.ledger.counts(job.run.run_no).values()) else []
+    return staged if staged and any(job.ledger.results.counts(job.run.run_no).values()) else []
 
 
 def _changed(source: Source) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from etl import destinations, sources
+from etl.clock import Clock, wall_clock
 from etl.config import Config, ImportSettings
 from etl.destinations.base import Destination
 from etl.errors import ConfigError
-from etl.ledger import Ledger, RunInfo
+from etl.ledger import Ledger, RunInfo, open_ledger
 from etl.model import RowVerdict
 from etl.sources.base import Source, Window
 from etl.stages import tuning
@@ -26,11 +26,6 @@ Progress = Callable[[str, int], None]
 """``progress(name, rows)``: so many more rows are through; name is ``read`` or a destination."""
 
 
-def wall_clock() -> int:
-    """Epoch milliseconds now."""
-    return time.time_ns() // 1_000_000
-
-
 @dataclass(frozen=True)
 class Job:
     """One run of one import: what every stage needs to know. Rebuilt from the run id in every Airflow task."""
@@ -38,7 +33,7 @@ class Job:
     config: Config
     run: RunInfo
     ledger: Ledger
-    clock: Callable[[], int] = wall_clock
+    clock: Clock = wall_clock
     progress: Progress = field(default=lambda name, rows: None)
     source: Source | None = None
     """What is read instead of the import's own source: one dropped file."""
@@ -56,7 +51,7 @@ class Job:
     @cached_property
     def destinations(self) -> list[str]:
         """Where this run delivers to."""
-        return self.ledger.destinations(self.run.run_no)
+        return self.ledger.runs.destinations(self.run.run_no)
 
     def destination(self, name: str) -> Destination:
         """A destination with what it looked up for this run."""
@@ -65,7 +60,7 @@ class Job:
 
     def record_unsent(self, names: Sequence[str], rows: Sequence[RowVerdict]) -> None:
         """Write down what is never sent, for each of these destinations."""
-        self.ledger.record_unsent(self.run.run_no, names, rows)
+        self.ledger.claims.record_unsent(self.run.run_no, names, rows)
         for name in names:
             self.progress(name, len(rows))
 
@@ -89,7 +84,7 @@ def _begin(config: Config, import_name: str, source: str, kind: str, window: Win
     _clear_staged(config)
     ends = tuple(None if end is None else int(end.timestamp() * 1000) for end in (window.start, window.end))
     with _ledger_for_job(config) as ledger:
-        run = ledger.open_run(
+        run = ledger.runs.open(
             kind=kind,
             import_name=import_name,
             source=source,
@@ -102,7 +97,7 @@ def _begin(config: Config, import_name: str, source: str, kind: str, window: Win
 def resume(config: Config, run_id: str) -> Job:
     """A job that another process started."""
     with _ledger_for_job(config) as ledger:
-        return Job(config, ledger.run(run_id), ledger)
+        return Job(config, ledger.runs.get(run_id), ledger)
 
 
 # -- pieces
@@ -129,15 +124,10 @@ def judge_window(config: Config, import_name: str, window: Window | None) -> Non
         )
 
 
-def open_ledger(config: Config) -> Ledger:
-    """The ledger, with the process ready to stream."""
-    tuning.for_streaming()
-    return Ledger(config.ledger_url).open()
-
-
 @contextmanager
 def _ledger_for_job(config: Config) -> Iterator[Ledger]:
     """The ledger for a job, which closes it at its end; closed here when it comes to no job."""
+    tuning.for_streaming()
     ledger = open_ledger(config)
     try:
         yield ledger

@@ -25,7 +25,7 @@ def stage(job: Job, name: str, chunk: Chunk) -> Chunk:
     """One chunk in one vendor's words; rows it does not take are recorded."""
     destination = job.destination(name)
     frame = job.staging.frame(chunk)
-    if name in job.ledger.stops(job.run.run_no):
+    if name in job.ledger.runs.stops(job.run.run_no):
         return job.staging.write(f"items/{name}", chunk.index, unsent(frame))
     table, not_taken = items(frame, destination)
     job.record_unsent([name], not_taken)

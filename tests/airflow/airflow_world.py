@@ -90,8 +90,8 @@ class World:
 
     def counts(self) -> dict[str, dict[tuple[str, str], int]]:
         """What the ledger says of the latest run."""
-        (run,) = self.ledger.latest_runs("store_orders")
-        return self.ledger.counts(run.run_no)
+        (run,) = self.ledger.runs.latest("store_orders")
+        return self.ledger.results.counts(run.run_no)
 
     def statuses(self) -> dict[str, dict[str, int]]:
         """The same by status alone."""

@@ -161,7 +161,7 @@ def tells_requests(prepare: Any) -> Any:
     def told(job: Any) -> None:
         prepare(job)
         for name in job.destinations:
-            if name not in job.ledger.stops(job.run.run_no):
+            if name not in job.ledger.runs.stops(job.run.run_no):
                 request = job.destination(name).request([b"{}"])
                 logging.getLogger("chatty").warning("%s %s", request.url, dict(request.headers))
                 logging.getLogger("chatty").warning("POST %s", urlsplit(request.url).path)

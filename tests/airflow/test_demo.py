@@ -10,7 +10,7 @@ from airflow_world import ROOT
 
 from etl import config, pipeline
 from etl.airflow.local import demo
-from etl.ledger import Ledger
+from etl.ledger import Ledger, open_ledger
 
 
 @pytest.fixture
@@ -33,13 +33,13 @@ def test_the_demo_holds_and_holds_again(imports: Path, capsys: pytest.CaptureFix
     assert "All of it held" in told
     assert "demo-missing-aliases" in told
     ledger = Ledger(config.load(imports).ledger_url)
-    assert len(ledger.all_runs()) == 2
+    assert len(ledger.runs.all()) == 2
 
     assert demo.main() == 0
     told = capsys.readouterr().out
     assert "var/ledger.db knows these conversions from an earlier run" in told
     assert "All of it held" in told
-    assert len(ledger.all_runs()) == 2
+    assert len(ledger.runs.all()) == 2
     ledger.close()
 
 
@@ -58,8 +58,8 @@ def test_the_demo_notices_a_second_sending(
 
     def forgetful(loaded: config.Config, name: str, **options: Any) -> Any:
         """The second time the ledger has lost its memory of one destination."""
-        ledger = Ledger(loaded.ledger_url).open()
-        with ledger.engine.begin() as connection:
+        ledger = open_ledger(loaded)
+        with ledger.database.engine.begin() as connection:
             connection.exec_driver_sql("UPDATE entries SET held = 0 WHERE destination = 'optimizely'")
         ledger.close()
         return run(loaded, name, **options)

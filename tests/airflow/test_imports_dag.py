@@ -9,7 +9,7 @@ import pytest
 
 from etl import pipeline
 from etl.errors import ConfigError
-from etl.ledger import Ledger
+from etl.ledger.claims import Claims
 from etl.stages import transform
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def test_rows_without_a_result_fail_the_run(
     def losing(job: Any, name: str, chunk: Any) -> None:
         load(job, name, chunk)
         if name == "converge":
-            with job.ledger.engine.begin() as connection:
+            with job.ledger.database.engine.begin() as connection:
                 connection.exec_driver_sql("DELETE FROM entries WHERE destination = 'converge' AND row_number = 2")
 
     monkeypatch.setattr(pipeline, "load", losing)
@@ -99,16 +99,16 @@ def test_a_task_that_dies_after_sending_is_repeated_and_counted_once(
 ) -> None:
     world.configure(to=[destination])
     world.orders(7)
-    record = Ledger.record
+    record = Claims.record
     deaths = []
 
-    def dying(self: Ledger, *arguments: Any) -> None:
+    def dying(self: Claims, *arguments: Any) -> None:
         if not deaths:
             deaths.append(1)
             raise RuntimeError("the worker is gone between the vendor's answer and the ledger")
         record(self, *arguments)
 
-    monkeypatch.setattr(Ledger, "record", dying)
+    monkeypatch.setattr(Claims, "record", dying)
     run = world.run()
     assert run.tries(f"{destination}.load") == 2
     assert run.states()[f"{destination}.load[0]"] == "success"
@@ -123,7 +123,7 @@ def test_an_empty_source_is_a_run_of_no_rows(world: World) -> None:
     assert run.state == "success"
     assert run.states()["converge.load"] == "skipped"
     assert run.result("summary") == {name: {} for name in FIVE}
-    (info,) = world.ledger.latest_runs("store_orders")
+    (info,) = world.ledger.runs.latest("store_orders")
     assert info.finished_at_ms is not None
 
 
@@ -135,7 +135,7 @@ def test_a_source_that_cannot_be_read_closes_the_run_with_the_reason(
     assert run.state == "failed"
     assert run.tries("extract") == 1
     assert run.states()["summary"] == "failed"
-    (info,) = world.ledger.latest_runs("store_orders")
+    (info,) = world.ledger.runs.latest("store_orders")
     assert info.finished_at_ms is not None
     assert info.stop_detail.startswith("source: no file at")
     assert capsys.readouterr().out.count(info.stop_detail) >= 2
@@ -156,7 +156,7 @@ def test_a_stage_that_dies_three_times_over_closes_the_run_too(world: World, mon
     assert run.state == "failed"
     assert run.tries("convert.transform") == 4
     assert world.statuses() == {"converge": {"delivered": 3}, "convert": {}}
-    (info,) = world.ledger.latest_runs("store_orders")
+    (info,) = world.ledger.runs.latest("store_orders")
     assert info.finished_at_ms is not None
     assert info.stop_detail == "The task convert.transform_0 failed, its log says why."
 
@@ -178,8 +178,8 @@ def test_settings_that_break_under_way_stop_their_destination_alone(
     assert run.state == "failed"
     assert run.tries("convert.load") == 1
     assert world.statuses()["converge"] == {"delivered": 3}
-    (info,) = world.ledger.latest_runs("store_orders")
-    assert "destinations.convert.api_key" in world.ledger.stops(info.run_no)["convert"].detail
+    (info,) = world.ledger.runs.latest("store_orders")
+    assert "destinations.convert.api_key" in world.ledger.runs.stops(info.run_no)["convert"].detail
 
 
 def test_settings_that_cannot_be_used_fail_at_once(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,7 +198,7 @@ def test_the_window_is_the_data_interval(world: World) -> None:
     world.orders(2)
     run = world.run(logical_date=datetime(2026, 11, 20, 21, tzinfo=UTC))
     assert run.interval == (datetime(2026, 11, 19, 21, tzinfo=UTC), datetime(2026, 11, 20, 21, tzinfo=UTC))
-    (info,) = world.ledger.latest_runs("store_orders")
+    (info,) = world.ledger.runs.latest("store_orders")
     assert (info.window_start_ms, info.window_end_ms) == tuple(int(end.timestamp() * 1000) for end in run.interval)
 
 
@@ -207,4 +207,4 @@ def test_a_run_without_an_interval_reads_everything(world: World) -> None:
     world.orders(2)
     assert world.run().state == "success"
     assert world.run(logical_date=None).state == "success"
-    assert {(info.window_start_ms, info.window_end_ms) for info in world.ledger.all_runs()} == {(None, None)}
+    assert {(info.window_start_ms, info.window_end_ms) for info in world.ledger.runs.all()} == {(None, None)}

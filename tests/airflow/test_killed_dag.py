@@ -29,7 +29,7 @@ def test_a_worker_killed_after_sending_loses_nothing_and_sends_nothing_twice(wor
     there = {**os.environ, "PYTHONPATH": str(ROOT)}
     killed = subprocess.run(command, cwd=ROOT, env=there, capture_output=True, text=True, check=False)
     assert killed.returncode == -9, killed.stdout[-2000:]
-    with world.ledger.engine.begin() as connection:  # a quarter of an hour later
+    with world.ledger.database.engine.begin() as connection:  # a quarter of an hour later
         connection.exec_driver_sql("UPDATE runs SET lease_until_ms = 0")
 
     world.run()
@@ -39,6 +39,6 @@ def test_a_worker_killed_after_sending_loses_nothing_and_sends_nothing_twice(wor
     assert counts["convert"]["repeats"] == 0
     assert doubtful in (0, 4), "one chunk was claimed, or none at this vendor"
     assert ROWS - doubtful <= counts["convert"]["counted"] <= ROWS
-    (latest,) = world.ledger.latest_runs("store_orders")
-    told = world.ledger.results(run_ids=[latest.run_id], destinations=["convert"], statuses=["unknown"])
+    (latest,) = world.ledger.runs.latest("store_orders")
+    told = world.ledger.results.table(run_ids=[latest.run_id], destinations=["convert"], statuses=["unknown"])
     assert sum(len(list(block)) for block in told) == doubtful, "each of them is listed"

@@ -18,7 +18,10 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from etl import cli
-from etl.ledger import Ledger, database
+from etl.ledger import database, open_ledger
+from etl.ledger.claims import Claims
+from etl.ledger.entries import Entries
+from etl.ledger.runs import Runs
 from etl.staging import Staging
 from tests.conftest import EVERYBODY, House, order
 from tests.faults.bucket import BusyBucket
@@ -38,22 +41,22 @@ def command(house: House) -> Any:
     return CliRunner().invoke(cli.app, ["--config", str(house.config.path), "run", "orders"])
 
 
-@pytest.mark.parametrize("method", ["_many", "_insert"])
+@pytest.mark.parametrize("method", ["overwrite", "insert"])
 def test_a_database_that_restarts_within_a_transaction(house: House, postgres_url: str, method: str) -> None:
     house.ledger_url, house.to = postgres_url, ["optimizely"]
     house.write([order(number) for number in range(20)])
     admin = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT")
-    real = getattr(Ledger, method)
+    real = getattr(Entries, method)
     dropped: list[int] = []
 
-    def cut_off(self: Ledger, *given: Any) -> Any:
+    def cut_off(self: Entries, *given: Any) -> Any:
         done = real(self, *given)
         if not dropped:
             dropped.append(_drop_all(admin))
         return done
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ledger, method, cut_off)
+        patch.setattr(Entries, method, cut_off)
         report = house.run()
     admin.dispose()
     assert dropped
@@ -77,9 +80,9 @@ def cutting_off_again_and_again(url: str, monkeypatch: pytest.MonkeyPatch) -> It
     admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     begun, over = threading.Event(), threading.Event()
     cut: list[int] = []
-    open_run = Ledger.open_run
+    open_run = Runs.open
 
-    def begin(self: Ledger, **given: Any) -> Any:
+    def begin(self: Runs, **given: Any) -> Any:
         opened = open_run(self, **given)
         begun.set()
         return opened
@@ -90,7 +93,7 @@ def cutting_off_again_and_again(url: str, monkeypatch: pytest.MonkeyPatch) -> It
             ended = _drop_all(admin)
             cut.extend([ended] if ended else [])
 
-    monkeypatch.setattr(Ledger, "open_run", begin)
+    monkeypatch.setattr(Runs, "open", begin)
     thread = threading.Thread(target=cut_off)
     thread.start()
     try:
@@ -123,12 +126,12 @@ def test_a_ledger_that_is_gone_when_the_answer_comes(house: House, monkeypatch: 
     house.to = KINDS
     house.write([order(number) for number in range(20)])
 
-    def gone(self: Ledger, *given: Any) -> None:
-        with self._writing():
+    def gone(self: Claims, *given: Any) -> None:
+        with self.database.writing():
             raise sa.exc.OperationalError("UPDATE", {}, sqlite3.OperationalError("disk I/O error"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "_record", gone)
+        patch.setattr(Claims, "_record", gone)
         told = command(house)
     assert told.exit_code == 2
     assert "does not answer: disk I/O error" in told.stderr
@@ -142,7 +145,7 @@ def test_a_ledger_that_is_gone_when_the_answer_comes(house: House, monkeypatch: 
 def test_a_ledger_that_somebody_else_has_locked_is_waited_for(house: House) -> None:
     house.to = ["optimizely"]
     house.write([order(number) for number in range(20)])
-    Ledger(house.config.ledger_url).open().close()
+    open_ledger(house.config).close()
     blocking = sqlite3.connect(house.folder / "ledger.db", check_same_thread=False, isolation_level=None)
     blocking.execute("BEGIN IMMEDIATE")
     timer = threading.Timer(0.5, lambda: blocking.execute("COMMIT"))

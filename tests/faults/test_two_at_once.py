@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from etl.ledger import Ledger
+from etl.ledger import open_ledger
 from tests.conftest import House, Sandbox, order
 from tests.faults.harness import Victims
 
@@ -87,21 +87,19 @@ def test_what_a_dead_process_had_claimed_is_left_alone_until_its_lease_ends(
         assert sandbox.counts()["optimizely"]["counted"] == 10
 
 
-def test_a_run_whose_vendor_takes_its_time_stays_alive_to_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_vendor_takes_its_time_stays_alive_to_others(house: House) -> None:
     """The lease of its claims is far shorter here than one answer takes, and is renewed meanwhile."""
-    monkeypatch.setattr("etl.ledger.runs.LEASE_MS", 500)
-    monkeypatch.setattr("etl.delivery.load.HEARTBEAT_S", 0.05)
-    house.to, house.overrides = ["convert"], {"convert": {"retry": {"timeout_s": 30}}}
+    house.lease, house.to, house.overrides = "0.5s", ["convert"], {"convert": {"retry": {"timeout_s": 30}}}
     house.write([order(1)])
     house.sandbox.fault(vendor="convert", delay_ms=1500)
     run = threading.Thread(target=house.run)
-    with Ledger(house.config.ledger_url).open() as ledger:
+    with open_ledger(house.config) as ledger:
         run.start()
         looked = 0
         while run.is_alive():
-            for info in ledger.latest_runs():
-                claimed, alive = ledger.counts(info.run_no)["convert"], ledger.is_alive(info.run_id)
-                if claimed and ledger.run(info.run_id).finished_at_ms is None:
+            for info in ledger.runs.latest():
+                claimed, alive = ledger.results.counts(info.run_no)["convert"], ledger.leases.is_alive(info.run_id)
+                if claimed and ledger.runs.get(info.run_id).finished_at_ms is None:
                     assert alive
                     looked += 1
         run.join()

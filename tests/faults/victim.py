@@ -24,7 +24,10 @@ from typing import Any
 
 from etl import cli, destinations, pipeline, sources, tables
 from etl.delivery import connection
-from etl.ledger import Ledger
+from etl.ledger.claims import Claims
+from etl.ledger.entries import Entries
+from etl.ledger.runs import Runs
+from etl.ledger.watermarks import Watermarks
 from etl.staging import Staging
 
 IMPORTED = [
@@ -36,20 +39,20 @@ IMPORTED = [
 """What a child need not import again."""
 
 WRAPPED: dict[str, tuple[type, str]] = {
-    "open": (Ledger, "open_run"),
+    "open": (Runs, "open"),
     "stage": (Staging, "write"),
-    "note": (Ledger, "note"),
-    "claim": (Ledger, "claim"),
+    "note": (Claims, "record_unsent"),
+    "claim": (Claims, "claim"),
     "send": (connection.VendorConnection, "_once"),
-    "record": (Ledger, "record"),
-    "read": (Ledger, "rows_read"),
-    "finish": (Ledger, "finish_run"),
-    "watermark": (Ledger, "move_watermark"),
+    "record": (Claims, "record"),
+    "read": (Runs, "record_rows_read"),
+    "finish": (Runs, "finish"),
+    "watermark": (Watermarks, "move"),
     "position": (Staging, "note"),
 }
 NOT_ALWAYS = {"watermark", "position"}
 """Only an incremental source comes to these, or comes to them for its own sake."""
-INSIDE: dict[str, tuple[type, str]] = {"claim": (Ledger, "_insert"), "record": (Ledger, "_many")}
+INSIDE: dict[str, tuple[type, str]] = {"claim": (Entries, "insert"), "record": (Entries, "overwrite")}
 STEPS = [f"{name}:{when}" for name in WRAPPED if name not in NOT_ALWAYS for when in ("before", "after")]
 STEPS += [f"{name}:inside" for name in INSIDE]
 

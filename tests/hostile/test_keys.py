@@ -19,9 +19,9 @@ IDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"
 
 def claimed(ledger: Ledger, ids: list[str], first_row: int, destination: str) -> list[str]:
     """What one more run, over another file with these ids, may send."""
-    run = ledger.open_run(kind="import", import_name="orders", source=f"{first_row}.csv", destinations=[destination])
+    run = ledger.runs.open(kind="import", import_name="orders", source=f"{first_row}.csv", destinations=[destination])
     items = [Item(first_row + place, event_id, "x", b"{}", place) for place, event_id in enumerate(ids)]
-    return [item.event_id for item in ledger.claim(run.run_no, destination, items, repeatable=False)]
+    return [item.event_id for item in ledger.claims.claim(run.run_no, destination, items, repeatable=False)]
 
 
 @QUIET

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from etl import config, pipeline, preview, sources
 from etl.errors import ConfigError, SourceError
-from etl.ledger import Ledger
+from etl.ledger import open_ledger
 from etl.sources.base import Window
 from etl.sources.sql import SqlSettings, SqlSource
 from etl.stages import plan
@@ -306,8 +306,8 @@ class Crm:
 
     @property
     def position(self) -> str | None:
-        ledger = Ledger(self.house.config.ledger_url).open()
-        found = ledger.watermark("orders")
+        ledger = open_ledger(self.house.config)
+        found = ledger.watermarks.position("orders")
         ledger.close()
         return found
 

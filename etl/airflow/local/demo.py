@@ -25,7 +25,7 @@ from etl.airflow.local.home import ROOT
 from etl.config import Config
 from etl.destinations import make_destination
 from etl.errors import ImporterError
-from etl.ledger import Ledger, RunInfo
+from etl.ledger import Ledger, RunInfo, open_ledger
 from etl.model import GOOD, Status
 from etl.redact import host_of
 from etl.report import Report
@@ -67,7 +67,7 @@ def _demo(sandbox: Sandbox, out: Console) -> None:
     _environment(sandbox, orders)
     imports = _imports(sandbox, out)
     loaded = config.load(imports)
-    with closing(Ledger(loaded.ledger_url).open()) as ledger:
+    with closing(open_ledger(loaded)) as ledger:
         _run_dag(imports, out)
         first = report.of(ledger, _new_run(ledger))
         _show_first(first, ledger, out)
@@ -108,8 +108,8 @@ def _imports(sandbox: Sandbox, out: Console) -> Path:
     """
     loaded = config.load(IMPORTS)
     _only_to_the_sandbox(loaded, sandbox)
-    with closing(Ledger(loaded.ledger_url).open()) as ledger:
-        if not ledger.latest_runs(IMPORT):
+    with closing(open_ledger(loaded)) as ledger:
+        if not ledger.runs.latest(IMPORT):
             return IMPORTS
     _say(
         out,
@@ -153,7 +153,7 @@ def _run_dag(imports: Path, out: Console) -> None:
 
 
 def _new_run(ledger: Ledger) -> RunInfo:
-    found = ledger.latest_runs(IMPORT)
+    found = ledger.runs.latest(IMPORT)
     if not found:
         raise DemoFailed("The DAG run left no run in the ledger.")
     return found[0]
@@ -185,7 +185,7 @@ def _turned_away(ledger: Ledger, first: Report) -> list[tuple[int, str, str, str
 
 
 def _rows(ledger: Ledger, run_id: str, statuses: list[str]) -> Iterator[Mapping[str, Any]]:
-    for block in ledger.results(run_ids=[run_id], statuses=statuses):
+    for block in ledger.results.table(run_ids=[run_id], statuses=statuses):
         yield from block
 
 
