@@ -35,9 +35,10 @@ from etl.delivery import load
 from etl.destinations import make_destination
 from etl.drops import answers, receipts
 from etl.drops.receipts import FixFileSource
-from etl.errors import ConfigError, ImporterError, SourceChanged, SourceError, trace
+from etl.errors import ConfigError, ImporterError, SourceChanged, SourceError
 from etl.ledger import LEASE_MS, FileInfo, Ledger, now_ms
 from etl.model import Chunk, Item, Status, Verdict
+from etl.redact import trace
 from etl.report import Report
 from etl.sources.base import Source, Window
 from etl.stages import extract, plan, transform, validate

@@ -404,6 +404,11 @@ def without_sdk_key(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_secrets_masker(), "sensitive_variables_fields", left)
 
 
+def without_sources(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(secrets, "_of_sources", lambda loaded: ())
+    patch.setattr(config.Config, "secrets", lambda self: [])
+
+
 def generous_start(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tasks, "start", lambda file, *_: make_destination(tasks._config(file), "converge").endpoint)
 
@@ -415,14 +420,14 @@ def nothing(world: World) -> None:
 MASKS = [
     Mask(
         "what ${NAME} stands for",
-        lambda patch: patch.setattr(secrets, "_is_public", lambda value: True),
+        lambda patch: patch.setattr(secrets, "is_safe_to_show", lambda value: True),
         settings_that_cannot_be_used,
         "task log",
         MISSPELT,
     ),
     Mask(
         "what is written down in imports.yaml",
-        lambda patch: patch.setattr(secrets, "_in_destinations", lambda loaded: set()),
+        lambda patch: patch.setattr(secrets, "_of_destinations", lambda loaded: ()),
         a_source_that_is_not_there,
         "task log",
         SECRETS["optimizely_sdk_key"],
@@ -436,7 +441,7 @@ MASKS = [
     ),
     Mask(
         "passwords of databases",
-        lambda patch: patch.setattr(secrets, "_in_addresses", lambda loaded: set()),
+        without_sources,
         a_database_that_does_not_answer,
         "task log",
         CRM_PASSWORD,

@@ -20,11 +20,10 @@ from typing import Any
 
 import pytest
 import requests
-import sqlalchemy as sa
 from pydantic import SecretStr, ValidationError
 from typer.testing import CliRunner
 
-from etl import cli, config, destinations, filesystem, preview
+from etl import cli, config, destinations, preview, sources
 from etl.cli import program
 from etl.delivery import connection, lookups
 from etl.destinations import make_destination
@@ -32,8 +31,9 @@ from etl.destinations.base import Destination
 from etl.destinations.converge import Converge, ConvergeSettings
 from etl.drops import inbox
 from etl.errors import ConfigError, LookupFailed
+from etl.ledger import database
 from etl.model import Item, Request, Response
-from etl.sources import base as sources_base
+from etl.redact import CHATTY
 from etl.sources import csv
 from etl.stages import extract
 from tests.canary.canaries import CREDENTIALS, ECHO, OLD_ADDRESS, PEOPLE, SECRETS, Said, leaks, person, receipts, rows
@@ -44,6 +44,7 @@ MISSPELT = "canary-secret-misspelt"
 FEED = "canary-secret-feed"
 HALF = "canary-sec"
 """All secrets begin so; one that was cut is found too."""
+FILES_LOG, POOL_LOG = logging.getLogger(CHATTY[0]), logging.getLogger(CHATTY[-1])
 EVERY_SECRET = [*SECRETS.values(), OLD_ADDRESS, LEDGER_PASSWORD, MISSPELT, FEED, HALF]
 
 Night = Callable[[House], Said]
@@ -262,10 +263,6 @@ class Mask:
     canary: str
 
 
-def whole_password(url: Any, hide_password: bool = True) -> str:
-    return f"{url.drivername}://{url.username}:{url.password}@{url.host}/{url.database}"
-
-
 def whole_reach(url: str, user_agent: str) -> int:
     try:
         return requests.head(url, headers={"User-Agent": user_agent}, timeout=10).status_code
@@ -294,17 +291,10 @@ def pinged(house: House) -> Said:
 
 
 MASKS = [
-    Mask("secrets of a request", preview, "masked", lambda request, _: request, checked, SECRETS["converge_token"]),
+    Mask("secrets of a request", preview, "mask_request", lambda request, _: request, checked, SECRETS["converge_token"]),
     Mask("an old source's address", Converge, "secrets", Destination.secrets, checked, OLD_ADDRESS),
-    Mask(
-        "the ledger's password",
-        sa.URL,
-        "render_as_string",
-        whole_password,
-        a_ledger_that_does_not_answer,
-        LEDGER_PASSWORD,
-    ),
-    Mask("the pool's own lines", lookups.POOL_LOG, "level", logging.DEBUG, pinged, SECRETS["optimizely_sdk_key"]),
+    Mask("the ledger's password", database, "redact_database_url", str, a_ledger_that_does_not_answer, LEDGER_PASSWORD),
+    Mask("the pool's own lines", POOL_LOG, "level", logging.DEBUG, pinged, SECRETS["optimizely_sdk_key"]),
     Mask("what is no datafile", Destination, "masked", lambda self, text: text, no_datafile, HALF),
     Mask("where nobody answers", lookups, "host_of", str, vendors_who_are_not_there, OLD_ADDRESS),
     Mask("why nobody answers", lookups, "reach", whole_reach, vendors_who_are_not_there, OLD_ADDRESS),
@@ -313,8 +303,8 @@ MASKS = [
     Mask("broken YAML", config, "_where_in_yaml", str, settings_that_cannot_be_used, MISSPELT),
     Mask("the trace of a command", program, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
     Mask("the trace of a dropped file", inbox, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
-    Mask("file systems' own lines", filesystem.LOGS[0], "level", logging.DEBUG, a_feed_that_is_not_there, FEED),
-    Mask("where a source is", sources_base, "shown", str, a_feed_that_is_not_there, FEED),
+    Mask("file systems' own lines", FILES_LOG, "level", logging.DEBUG, a_feed_that_is_not_there, FEED),
+    Mask("where a source is", sources, "redact_url", str, a_feed_that_is_not_there, FEED),
     Mask("a header that is a person", csv, "_A_VALUE", re.compile(r"(?!)"), dropped_files, PEOPLE[0]),
 ]
 """Every mask that stands between a canary and a place of the command line."""
