@@ -139,8 +139,10 @@ def secrets_in_url(url: str) -> list[str]:
     """
     if "://" not in url:
         return []
-    is_web = _WEB.search(url) is not None
-    query = _USER.sub("", url).partition("?")[2].partition("#")[0]
+    bare = _USER.sub("", url)
+    web = _WEB.search(bare)
+    is_web = web is not None
+    query = bare[web.start() if web else 0 :].partition("?")[2].partition("#")[0]
     found = [_password(user[0], is_web=is_web) for user in _USER.finditer(url)]
     found += [query] if is_web else []
     for pair in query.split("&"):
@@ -176,7 +178,7 @@ def _is_secret_part(part: Filled) -> bool:
         return False
     if is_safe_to_show(part.value) or _is_harmless_address(part.value):
         return False
-    names_a_host = _UP_TO_HOST.fullmatch(part.before + part.value) and _AFTER_HOST.match(part.after)
+    names_a_host = _UP_TO_HOST.fullmatch(_USER.sub("", part.before) + part.value) and _AFTER_HOST.match(part.after)
     return not names_a_host  # what ends at @ is no host
 
 
