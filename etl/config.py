@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,10 +21,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from etl import redact
 from etl.clock import duration_ms
 from etl.columns import COLUMNS
 from etl.errors import ConfigError
-from etl.redact import exists, is_public
 
 FILE_VARIABLE = "CONVERSIONS_CONFIG"
 Secret = Callable[[str], str | None]
@@ -31,8 +32,6 @@ Secret = Callable[[str], str | None]
 
 T = TypeVar("T", bound=BaseModel)
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
-_UP_TO_HOST = re.compile(r"[a-z]+://[\w.-]+(:\d+)?")
-_AFTER_HOST = re.compile(r"(:\d+)?([/?#]|$)")
 
 
 class DropSettings(BaseModel):
@@ -260,17 +259,22 @@ class Config:
         filled: dict[str, Any] = self.filled({"type": name, **self.file.destinations[name]}, f"destinations.{name}")
         return filled
 
-    def secrets_in_addresses(self, destination: str) -> list[str]:
-        """What is filled into addresses of a destination (``endpoint`` and the like) and is more than a host."""
-        written = [value for value in self.file.destinations[destination].values() if isinstance(value, str)]
-        found = [part for value in written if "://" in self.filled(value, "") for part in _REFERENCE.finditer(value)]
-        filled = [(self._secret(part, ""), part) for part in found]
-        return [value for value, part in filled if value and not is_public(value) and not self._names_a_host(part)]
+    def secrets(self) -> list[str]:
+        """What may be secret in the addresses of the whole file, but for those whose ``${NAME}`` has no value."""
+        found: list[str] = []
+        for text in redact.texts_in(self.file):
+            with suppress(ConfigError):
+                found += redact.secrets_in_url(self.filled(text, ""))
+        return found
 
-    def _names_a_host(self, part: re.Match[str]) -> bool:
-        """True where a host, or its port, ends what stands between ``://`` and the path: what ends at @ is no host."""
-        before, after = (self.filled(text, "") for text in (part.string[: part.end()], part.string[part.end() :]))
-        return bool(_UP_TO_HOST.fullmatch(before) and _AFTER_HOST.match(after))
+    def secrets_filled_in(self, settings: Any) -> list[str]:
+        """What is filled into addresses of some settings (``endpoint`` and the like) and may be secret."""
+        return redact.secrets_filled_in(part for text in redact.texts_in(settings) for part in self._references(text))
+
+    def _references(self, text: str) -> Iterator[redact.Filled]:
+        for found in _REFERENCE.finditer(text):
+            before, after = (self.filled(each, "") for each in (text[: found.start()], text[found.end() :]))
+            yield redact.Filled(self._secret(found, ""), before, after)
 
     def filled_location(self, path: str, where: str) -> str:
         """A location with its ``${VAR}`` filled in; ``where`` is the path of the key that errors name."""
@@ -287,15 +291,14 @@ class Config:
         return _REFERENCE.sub(lambda found: self._secret(found, where), value)
 
     def display_path(self, path: str) -> str:
-        """The path as people may be told of it: filled in, but for ``${NAME}`` whose value may be a secret."""
-        return _REFERENCE.sub(self._display_part, path)
+        """The path as people may see it: filled in, but for ``${NAME}`` whose value may be a secret."""
+        return _REFERENCE.sub(self._display_reference, path)
 
-    def _display_part(self, found: re.Match[str]) -> str:
+    def _display_reference(self, found: re.Match[str]) -> str:
         value = self.secret(found["name"])
         if not value:
             return found["default"] or ""
-        is_place = is_public(value) or exists(self.path.parent / value)
-        return value if is_place else f"${{{found['name']}}}"
+        return redact.display_reference(found["name"], value, self.path.parent)
 
     def _secret(self, found: re.Match[str], where: str) -> str:
         known = self.secret(found["name"])
@@ -375,7 +378,7 @@ class _Yaml(yaml.SafeLoader):
 def _where_in_yaml(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     # What it quotes of the file may be a secret: `api_key: !k3y` is a tag to YAML, `*k3y` an alias.
-    problem = re.sub(r"(['\"]).{2,}\1", "…", getattr(error, "problem", None) or "it cannot be parsed")
+    problem = redact.without_quotes(getattr(error, "problem", None) or "it cannot be parsed")
     return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else str(problem)
 
 

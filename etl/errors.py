@@ -13,8 +13,6 @@ ImporterError
 
 from __future__ import annotations
 
-import traceback
-
 
 class ImporterError(Exception):
     """Base of every error we raise on purpose; ``str(error)`` is the sentence shown to people."""
@@ -61,15 +59,3 @@ class LedgerError(ImporterError):
 
 class SumMismatch(ImporterError):
     """Rows read differ from the sum over the statuses of a destination."""
-
-
-def trace(error: BaseException) -> str:
-    """Where an error came from, and what led to it: places and types, and words only where they are our own.
-
-    The words of others may hold a row's values: ``Could not convert 'jo@example.com'``.
-    """
-    words = f": {error}" if isinstance(error, ImporterError) else ""
-    told = ["Traceback (most recent call last):\n", *traceback.format_tb(error.__traceback__)]
-    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    first = [f"{trace(before)}\nand then:\n\n"] if before is not None else []
-    return "".join([*first, *told, f"{type(error).__name__}{words}\n"])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import logging
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -23,11 +22,7 @@ import zstandard
 from botocore.exceptions import BotoCoreError
 
 from etl.errors import ConfigError, SourceError
-from etl.redact import shown
-
-LOGS = [logging.getLogger(name) for name in ("fsspec", "s3fs", "botocore", "aiobotocore")]
-for _log in LOGS:
-    _log.setLevel(logging.INFO)  # their DEBUG lines hold whole addresses, keys, and the bytes of files
+from etl.redact import redact_url
 
 OUT_OF_REACH = (OSError, BotoCoreError)
 """What file systems raise when a file is locked, refused or not to be had now."""
@@ -42,13 +37,13 @@ class Place:
 
     fs: Any
     path: str
-    told: str = ""
-    """The path as people may be told of it, where that differs."""
+    display_path: str = ""
+    """The path as people may see it, where that differs."""
 
     @property
     def name(self) -> str:
         """The last part of the path; what people call the file."""
-        return PurePosixPath(shown(self.told or self.path)).name
+        return PurePosixPath(redact_url(self.display_path or self.path)).name
 
     @property
     def url(self) -> str:
@@ -85,17 +80,17 @@ def file_system(url: str, where: str, options: Mapping[str, Any] | None = None) 
     return fs, path
 
 
-def find(pattern: str, options: Mapping[str, Any] | None = None, told: str = "") -> list[Place]:
+def find(pattern: str, options: Mapping[str, Any] | None = None, display_path: str = "") -> list[Place]:
     """The files that a path, a glob or a folder (``…/``, everything below it) names, in order of their names.
 
-    What programs leave beside data (.DS_Store, _SUCCESS) is none of it, unless it is named. ``told``: the pattern as
-    people may be told of it.
+    What programs leave beside data (.DS_Store, _SUCCESS) is none of it, unless it is named.
+    ``display_path``: the pattern as people may see it.
     """
     fs, path = file_system(pattern, "source.path", options)
-    with translating_errors(shown(told or pattern)):
+    with translating_errors(redact_url(display_path or pattern)):
         kind = _kind(fs, path)
         if kind == "file":  # a name such as "orders [1].csv" means itself
-            return [Place(fs, path, told)]
+            return [Place(fs, path, display_path)]
         if kind or not _magic(path):
             return _visible(fs, fs.find(path) if kind else [])
         found = [one for one, info in fs.glob(path, detail=True).items() if _is_file(fs, one, info)]

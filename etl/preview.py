@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ from etl.destinations import make_destination
 from etl.destinations.base import USER_AGENT, Destination
 from etl.errors import ImporterError, LookupFailed
 from etl.model import Item, Preview, Request, RowVerdict, Status, Verdict
-from etl.redact import host_of
+from etl.redact import host_of, mask_request
 from etl.sources.base import Window
 from etl.stages import extract, plan, transform, validate
 from etl.staging import cache, items_of
@@ -106,19 +106,13 @@ def _build(destination: Destination, tally: _Tally, good: pd.DataFrame, now_ms: 
     tally.counts.update(("ready", reason) for reason in _remarks(destination, ready, now_ms))
     if tally.request is None and ready:
         payloads = [item.payload for item in ready[: destination.limits.items]]
-        tally.request = masked(destination.request(payloads), destination)
+        tally.request = mask_request(destination.request(payloads), destination.secrets())
 
 
 def _remarks(destination: Destination, items: list[Item], now_ms: int) -> Iterator[str]:
     for item in items:
         stale = item.stale_at_ms is not None and now_ms > item.stale_at_ms
         yield destination.facts.stale[0] if stale else item.warning
-
-
-def masked(request: Request, destination: Destination) -> Request:
-    """The request with every secret of its destination replaced, fit to be shown."""
-    headers = {name: destination.masked(value) for name, value in request.headers.items()}
-    return replace(request, url=destination.masked(request.url), headers=headers)
 
 
 def ping(config: Config, name: str) -> tuple[str, str]:

@@ -78,6 +78,32 @@ def test_imports_run_downward_only(path: Path) -> None:
         assert FLOOR[there] < FLOOR[here], f"{module} imports {other}, which is not below it"
 
 
+TAKES_APART = re.compile("urlsplit|urlparse")
+DECIDES = re.compile(
+    r"hide_password|render_as_string|'\*\*\*'|format_exc|format_tb|print_exc"
+    r"|://\S*[\[(\\]\S*@"  # a pattern of what stands before the host
+)
+"""Signs of somebody deciding what is shown: secrets blotted out, errors written out."""
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_only_redact_decides_what_is_shown(path: Path) -> None:
+    """A vendor's file may take its own address apart: for a request's query, and to name what in it is secret."""
+    if dotted(path) == "etl.redact" or "sandbox" in path.parts:
+        return
+    code = _without_prose(path)
+    found = DECIDES.findall(code)
+    if path.stem not in destinations.types():
+        found += TAKES_APART.findall(code)
+    assert not found, f"{dotted(path)} has {', '.join(found)}: what may be shown is decided in etl.redact"
+
+
+def test_the_signs_of_deciding_what_is_shown_are_those_of_redact() -> None:
+    code = _without_prose(ROOT / "etl/redact.py")
+    assert TAKES_APART.search(code)
+    assert len(set(DECIDES.findall(code))) > 2
+
+
 def test_every_module_has_a_floor() -> None:
     for path in modules():
         assert room(dotted(path)) != "etl" or dotted(path) == "etl", f"{dotted(path)} has no floor"

@@ -8,9 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from etl import config, redact
+from etl import config
 from etl.config import FILE_VARIABLE, Config, ImportSettings
 from etl.errors import ConfigError
+from etl.redact import redact_url
 
 RETRY_DELAY_VARIABLE = "CONVERSIONS_RETRY_DELAY_SECONDS"
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -52,7 +53,7 @@ def retries() -> dict[str, Any]:
 
 def description(name: str, settings: ImportSettings) -> str:
     """An import for people, as Markdown. Only what cannot hold a secret is taken from the settings."""
-    source = redact.shown(settings.source.get("path") or "")
+    source = redact_url(str(settings.source.get("path") or ""))
     return (
         f"### {name}\n\n"
         f"Reads **{settings.source['type']}**{f' `{source}`' if source else ''} and delivers every conversion once to "

@@ -9,9 +9,8 @@ those that imports.yaml itself holds.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -21,7 +20,7 @@ from etl import sources
 from etl.config import Config
 from etl.destinations import make_destination
 from etl.errors import ConfigError
-from etl.redact import is_public as _is_public
+from etl.redact import is_safe_to_show
 
 DATABASES = ("postgres", "mysql", "sqlite")
 """Types of connections that stand for a whole URL."""
@@ -37,7 +36,7 @@ class Secrets:
         """The value, masked in logs from now on; None when neither the environment nor a connection has it."""
         if name not in self._known:
             value = os.environ.get(name) or _from_connection(name)
-            if value and not _is_public(value):
+            if value and not is_safe_to_show(value):
                 mask_secret(value)
             self._known[name] = value
         return self._known[name]
@@ -45,32 +44,22 @@ class Secrets:
 
 def hide(loaded: Config) -> None:
     """Mask every secret of the settings in logs from now on, wherever it was written down."""
-    for secret in _in_destinations(loaded) | _in_addresses(loaded):
+    for secret in {*loaded.secrets(), *_of_destinations(loaded), *_of_sources(loaded)}:
         mask_secret(secret)
 
 
-def _in_destinations(loaded: Config) -> set[str]:
-    """Keys and tokens, and addresses that take their place; those of a destination that cannot be used are unused."""
-    found: set[str] = set()
+def _of_destinations(loaded: Config) -> Iterator[str]:
+    """What each destination says is secret; a destination that cannot be used uses none."""
     for name in loaded.destination_names:
         with suppress(ConfigError):
-            found.update(make_destination(loaded, name).secrets())
-    return found
+            yield from make_destination(loaded, name).secrets()
 
 
-def _in_addresses(loaded: Config) -> set[str]:
-    """Passwords of databases, buckets and other places, and what web addresses have after the question mark."""
-    given: list[Any] = [loaded.file.ledger, loaded.file.staging]
-    found: set[str | None] = set()
-    for name, settings in loaded.imports.items():
-        given += [settings.source.get("url"), settings.source.get("path"), settings.drop and settings.drop.inbox]
+def _of_sources(loaded: Config) -> Iterator[str]:
+    """What the source of each import says is secret; a source that cannot be used uses none."""
+    for name in loaded.imports:
         with suppress(ConfigError):
-            found.add(sources.storage_options(loaded, name).get("secret"))
-    for place in filter(None, given):
-        with suppress(ConfigError, ValueError):
-            url = urlsplit(loaded.filled_location(str(place), "address"))
-            found |= {url.password, *(value for _, value in parse_qsl(url.query) if url.scheme in ("http", "https"))}
-    return {form for secret in found if secret for form in (secret, unquote(secret))}
+            yield from sources.secrets_of(loaded, name)
 
 
 def _from_connection(name: str) -> str | None:

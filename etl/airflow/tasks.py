@@ -21,9 +21,10 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from etl import config, drops, pipeline
 from etl import retry as dead_letters
 from etl.airflow import secrets
-from etl.errors import ConfigError, ImporterError, SourceError, SumMismatch, trace
+from etl.errors import ConfigError, ImporterError, SourceError, SumMismatch
 from etl.ledger import Stop
 from etl.model import Chunk
+from etl.redact import trace
 from etl.report import Report
 from etl.sources.base import Window
 from etl.stages import extract as extraction

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from etl.errors import ImporterError, trace
+from etl.errors import ImporterError
+from etl.redact import trace
 
 if TYPE_CHECKING:
     from etl.config import Config

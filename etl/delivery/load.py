@@ -7,7 +7,6 @@ wire when a process dies is at most one wave, and stands in the ledger as `unkno
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from etl.destinations.base import STOPS, Destination
 from etl.errors import DestinationStopped, Interrupted, LedgerError
 from etl.ledger import Ledger, Sent, Stop
 from etl.model import Item, Response, Status, Verdict
+from etl.redact import origin_of
 
 Progress = Callable[[int], None]
 """Told how many more items have their last word."""
@@ -29,9 +29,6 @@ WAVE_ROUNDS = 16
 """Rounds of full connections in one wave, where a doubtful row may simply be sent again; one round where it may not."""
 
 HALVED = frozenset({400, 413, 422})
-
-_ELSEWHERE = re.compile(r"(https?://)(?:[^/?#@]*@)?([\w.-]+(?::\d+)?)(?=[/?#]|$)", re.ASCII | re.IGNORECASE)
-"""The scheme and the host of an absolute address, without a user's name."""
 
 
 @dataclass
@@ -275,8 +272,8 @@ def _blames_nobody(response: Response) -> bool:
 
 def _redirected(response: Response) -> str:
     """Where to, as far as it can be told: scheme and host. What comes after them may hold a key."""
-    found = _ELSEWHERE.match(response.headers.get("location", ""))
-    where = f"to {found[1].lower()}{found[2].lower()}" if found else "elsewhere"
+    origin = origin_of(response.headers.get("location", ""))
+    where = f"to {origin}" if origin else "elsewhere"
     return f"a redirect {where}, which is not followed; if that is the vendor, set `endpoint` to the address there"
 
 

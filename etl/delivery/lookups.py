@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import Future, wait
@@ -15,10 +14,6 @@ from etl.delivery.connection import TRANSIENT
 from etl.delivery.shutdown import shutting_down
 from etl.errors import Interrupted, LookupFailed
 from etl.redact import host_of
-
-POOL_LOG = logging.getLogger("urllib3.connectionpool")
-POOL_LOG.setLevel(logging.INFO)  # its DEBUG lines hold whole addresses, and those of lookups have keys in them
-
 
 _CUT_SHORT = "Ended before anything was sent, while a vendor was asked what it knows; the next run sends it."
 

@@ -38,4 +38,5 @@ def make_destination(config: Config, name: str, lookup: Mapping[str, Any] | None
         kind = find(raw["type"])
     except KeyError:
         raise ConfigError(f"{key}.type: must be one of {', '.join(types())}.") from None
-    return kind(name, validated(kind.settings_model, raw, key), lookup, config.secrets_in_addresses(name))
+    hidden = config.secrets_filled_in(config.file.destinations[name])
+    return kind(name, validated(kind.settings_model, raw, key), lookup, hidden)

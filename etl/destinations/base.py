@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
-from urllib.parse import urlsplit
 
 import orjson
 import pandas as pd
@@ -20,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from etl import __version__
 from etl.model import Fetch, Limits, Request, Response, RetryPolicy, Status, Verdict
+from etl.redact import mask, secrets_of
 from schemas.casts import matches
 
 USER_AGENT = f"offline-conversions/{__version__}"
@@ -144,7 +144,7 @@ class Destination:
         self.settings = settings
         self.lookup: Mapping[str, Any] = lookup or {}
         self.hidden = hidden
-        """What was filled into addresses of the settings and may be secret."""
+        """What was filled into addresses of the settings and may be secret, see `Config.secrets_filled_in`."""
 
     # -- facts and settings together
 
@@ -175,20 +175,15 @@ class Destination:
         return len(self.request([b"{}"]).body) - 2
 
     def secrets(self) -> list[str]:
-        """Every secret value of the settings, to be masked wherever a request is shown.
+        """Every secret value of the settings, to be masked wherever a request is shown: see `redact.secrets_of`.
 
-        Of an ``endpoint`` of one's own that is the password, and whatever follows the question mark.
+        A vendor adds what is a secret only there, such as the path of an address.
         """
-        values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
-        secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
-        url = urlsplit(self.settings.endpoint or "")
-        return [*secrets, *self.hidden, *filter(None, (url.password, url.query))]
+        return [*secrets_of(self.settings), *self.hidden]
 
     def masked(self, text: str) -> str:
         """The text with every secret of the settings blotted out."""
-        for secret in sorted(filter(None, self.secrets()), key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
+        return mask(text, self.secrets())
 
     def hint(self, status: int) -> str:
         """What a person should do about this answer, in one sentence; empty when the vendor says nothing."""

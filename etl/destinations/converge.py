@@ -124,8 +124,7 @@ class Converge(Destination):
         url = urlsplit(self.endpoint)
         path = url.path.strip("/")
         is_old = self.settings.allow_no_token or not url.path.endswith(STATIC_PATH)
-        parts = [path, url.query] if is_old and not self._is_a_word(path) else [url.query]
-        return [*super().secrets(), *filter(None, parts)]
+        return [*super().secrets(), *([path] if path and is_old and not self._is_a_word(path) else [])]
 
     def _is_a_word(self, path: str) -> bool:
         """True for a path that guards nothing and stands in sentences too: ``converge``; beside a token, ``events``."""

@@ -36,9 +36,10 @@ from etl.delivery import load
 from etl.destinations import make_destination
 from etl.drops import answers, receipts
 from etl.drops.receipts import FixFileSource
-from etl.errors import ConfigError, ImporterError, SourceChanged, SourceError, trace
+from etl.errors import ConfigError, ImporterError, SourceChanged, SourceError
 from etl.ledger import FileInfo, Ledger, open_ledger
 from etl.model import Chunk, Item, RowVerdict, Status, Verdict
+from etl.redact import trace
 from etl.report import Report
 from etl.sources.base import Source, Window
 from etl.stages import extract, plan, transform, validate

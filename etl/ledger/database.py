@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from etl.errors import LedgerError
+from etl.redact import database_error, redact_database_url, secrets_in_url
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -211,6 +212,5 @@ def _translating_errors(database: Database) -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
-        problem = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
-        where = sa.make_url(database.url).render_as_string(hide_password=True)
-        raise LedgerError(f"The ledger at {where} does not answer: {problem}") from error
+        said = database_error(error.orig or error, secrets_in_url(database.url))
+        raise LedgerError(f"The ledger at {redact_database_url(database.url)} does not answer: {said}") from error

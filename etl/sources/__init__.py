@@ -8,9 +8,20 @@ from typing import Any
 from etl import plugins
 from etl.config import Config, validated
 from etl.errors import ConfigError
+from etl.redact import redact_url
 from etl.sources.base import Source, StorageSettings
 
-__all__ = ["Source", "file_source", "find", "import_kind", "import_source", "make_source", "storage_options", "types"]
+__all__ = [
+    "Source",
+    "file_source",
+    "find",
+    "import_kind",
+    "import_source",
+    "make_source",
+    "secrets_of",
+    "storage_options",
+    "types",
+]
 
 
 def types() -> list[str]:
@@ -50,8 +61,17 @@ def make_source(config: Config, settings: Mapping[str, Any], key: str) -> Source
     """A source from its settings; ``key`` is the path of the key that errors name. Raises ConfigError."""
     raw = config.filled(dict(settings), key)
     kind = _kind(raw["type"], key)
-    shown = config.display_path(settings["path"]) if "path" in settings else None
-    return kind(validated(kind.settings_model, raw, key), config.location, shown)
+    judged = validated(kind.settings_model, raw, key)
+    plain = {name: text for name, text in settings.items() if isinstance(getattr(judged, name, None), str)}
+    displayed = {name: redact_url(config.display_path(text)) for name, text in plain.items()}
+    return kind(judged, config.location, displayed, config.secrets_filled_in(settings))
+
+
+def secrets_of(config: Config, import_name: str) -> list[str]:
+    """Every secret of an import's source, also of one that only takes dropped files. Raises ConfigError."""
+    settings = config.import_settings(import_name)
+    inbox = {"path": settings.drop.inbox} if settings.drop and settings.only_drops else {}
+    return make_source(config, {**settings.source, **inbox}, f"imports.{import_name}.source").secrets()
 
 
 def storage_options(config: Config, import_name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, TypeAlias
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from etl.errors import SourceError
 from etl.filesystem import Place, find, has_window, windowed
-from etl.redact import shown
+from etl.redact import redact_url, secrets_of
 
 
 class SourceSettings(BaseModel):
@@ -64,11 +64,19 @@ class Source:
     incremental: bool = False
     """True when each run reads what came after the last one."""
 
-    def __init__(self, settings: Any, location: Callable[[str], str], written: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Any,
+        location: Callable[[str], str],
+        displayed: Mapping[str, str] | None = None,
+        hidden: Sequence[str] = (),
+    ) -> None:
         self.settings = settings
         self.location = location
-        self.written = written
-        """The path as imports.yaml has it, with ``${NAME}`` where a secret may stand: what people are told."""
+        self.displayed = displayed or {}
+        """The texts of the settings as people may see them: with ``${NAME}`` where a secret may stand."""
+        self.hidden = hidden
+        """What was filled into addresses of the settings and may be secret, see `Config.secrets_filled_in`."""
         self.remarks: list[str] = []
         """What was understood without having been declared, a sentence each; filled while the source is read."""
         self.position: str | None = None
@@ -83,6 +91,10 @@ class Source:
     def describe(self) -> str:
         """A name for people and the result table; no secret in it."""
         raise NotImplementedError
+
+    def secrets(self) -> list[str]:
+        """Every secret value of the settings, so that everybody can mask it: see `redact.secrets_of`."""
+        return [*secrets_of(self.settings), *self.hidden]
 
     def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:
         """The rows in order, at most ``chunk_rows`` at a time, columns as the source names them.
@@ -110,7 +122,12 @@ class FileSource(Source):
 
     def describe(self) -> str:
         """The path as configured."""
-        return shown(self.written or self.settings.path)
+        return self.display_path
+
+    @property
+    def display_path(self) -> str:
+        """The path as people may see it: with ``${NAME}`` where a secret may stand."""
+        return self.displayed.get("path") or redact_url(self.settings.path)
 
     @property
     def uses_window(self) -> bool:
@@ -120,8 +137,8 @@ class FileSource(Source):
     def files(self, window: Window) -> list[Place]:
         """The files that the path names, in order of their names. Raises SourceError where there is none."""
         pattern = windowed(self.location(self.settings.path), window.start, window.end, self.describe())
-        told = windowed(self.describe(), window.start, window.end, self.describe())
-        found = find(pattern, self.settings.storage.options(), told)
+        display_path = windowed(self.describe(), window.start, window.end, self.describe())
+        found = find(pattern, self.settings.storage.options(), display_path)
         if not found:
             raise SourceError(f"source: no file at {self.describe()}; check imports.….source.path.")
         return found

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from etl.errors import SourceError
+from etl.redact import database_error, redact_database_url
 from etl.sources.base import Source, SourceSettings, Window
 from etl.sources.formats import exact_text
 
@@ -120,8 +121,10 @@ class SqlSource(Source):
     def describe(self) -> str:
         """The database without user and password, and the table or how the query begins."""
         url = self._url()
-        words = self.settings.table or " ".join(self.settings.query.split()[:5]) + " …"
-        return f"{url.get_backend_name()}://{url.host or ''}/{url.database or ''}: {words}"
+        query = self.displayed.get("query") or self.settings.query
+        words = self.settings.table or " ".join(query.split()[:5]) + " …"
+        database = redact_database_url(f"{url.get_backend_name()}://{url.host or ''}/{url.database or ''}")
+        return f"{database}: {words}"
 
     def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:
         """See `Source.frames`; the order is the query's own, or that of the cursor column."""
@@ -236,15 +239,10 @@ class SqlSource(Source):
         except (sa.exc.DataError, UnicodeDecodeError):
             raise SourceError(f"{self.describe()}: a value cannot be read as its column's type.") from None
         except sa.exc.DBAPIError as error:
-            raise SourceError(f"{self.describe()}: {self._told(error.orig or error)}") from None
+            said = database_error(error.orig or error, self.secrets())
+            raise SourceError(f"{self.describe()}: {said}") from None
         except sa.exc.SQLAlchemyError as error:
             raise SourceError(f"{self.describe()}: the query cannot be run ({type(error).__name__}).") from None
-
-    def _told(self, error: BaseException) -> str:
-        said = error.args[-1] if error.args else type(error).__name__
-        line = str(said).strip().splitlines()[0] if str(said).strip() else type(error).__name__
-        password = self._url().password
-        return line.replace(str(password), "***") if password else line
 
 
 _ALL: sa.ColumnElement[Any] = sa.literal_column("*")

@@ -12,6 +12,7 @@ from etl import sources
 from etl.columns import COLUMNS, DERIVED, REQUIRED, normalize, reserved_name
 from etl.errors import SourceChanged, SourceError
 from etl.model import Chunk
+from etl.redact import masked_errors
 from etl.sources.base import Source, Window
 from etl.stages.plan import Job
 from schemas.conversion import HELPER_COLUMNS
@@ -72,10 +73,11 @@ def frames(source: Source, window: Window, columns: Mapping[str, str], chunk_row
     Names match as they are, else whatever their case, spaces, underscores and dashes. Raises SourceError when a
     required column is missing, with a ``columns:`` block to start from.
     """
-    for frame in source.frames(window, chunk_rows):
-        renamed = _renamed(frame, columns, source.describe())
-        if len(renamed):
-            yield renamed
+    with masked_errors(source.secrets()):
+        for frame in source.frames(window, chunk_rows):
+            renamed = _renamed(frame, columns, source.describe())
+            if len(renamed):
+                yield renamed
 
 
 def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> pd.DataFrame:

@@ -37,9 +37,24 @@ from etl.destinations.base import Destination
 from etl.destinations.converge import Converge
 from etl.errors import ConfigError
 from etl.sandbox import Sandbox
+from etl.sources.base import Source
 from etl.sources.sql import SqlSource
 from etl.stages import extract
-from tests.canary.canaries import CREDENTIALS, ECHO, OLD_ADDRESS, PEOPLE, SECRETS, Said, leaks, person, receipts, rows
+from tests.canary.canaries import (
+    CREDENTIALS,
+    ECHO,
+    FEED,
+    FEED_SECRETS,
+    OLD_ADDRESS,
+    PEOPLE,
+    SECRETS,
+    Said,
+    install_feed,
+    leaks,
+    person,
+    receipts,
+    rows,
+)
 
 if TYPE_CHECKING:
     from airflow_world import World
@@ -52,7 +67,7 @@ MISSPELT = "canary-secret-misspelt"
 """In the environment, under a name that imports.yaml knows and no destination does."""
 WRITTEN = "canary-secret-written"
 """In imports.yaml itself, under a misspelt key."""
-EVERY_SECRET = [*SECRETS.values(), OLD_ADDRESS, CRM_PASSWORD, CRM_QUOTED, MISSPELT, WRITTEN]
+EVERY_SECRET = [*SECRETS.values(), OLD_ADDRESS, CRM_PASSWORD, CRM_QUOTED, MISSPELT, WRITTEN, *FEED_SECRETS]
 LOGS = HOME / "logs"
 
 IN_A_CONNECTION = {"sdk_key": SECRETS["optimizely_sdk_key"], "webhook_token": SECRETS["converge_token"]}
@@ -103,6 +118,7 @@ def canaries(world: World, connections: None, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(parse, "retries", lambda: {"retries": 0})
     monkeypatch.setenv("CONVERT_API_KEY", SECRETS["convert_key"])
     monkeypatch.setenv("MISSPELT", MISSPELT)
+    install_feed(monkeypatch)
     for room, name, careless in CARELESS:
         monkeypatch.setattr(room, name, careless(getattr(room, name)))
     shutil.rmtree(LOGS, ignore_errors=True)
@@ -127,6 +143,10 @@ def configure(world: World, *, converge: Any = None, convert: Any = None, **chan
         settings["retry"] = {"attempts": 2, "first_wait_s": 0.01, "longest_wait_s": 0.02}
     document["imports"]["crm"] = {
         "source": {"type": "sql", "url": f"postgresql://ada:{CRM_QUOTED}@127.0.0.1:1/crm", "table": "deals"},
+        "to": ["converge"],
+    }
+    document["imports"]["feed"] = {
+        "source": {"type": "feed", **FEED, "chatty": True, "broken": True},
         "to": ["converge"],
     }
     CONFIG.write_text(yaml.safe_dump(document))
@@ -293,6 +313,11 @@ def a_database_that_does_not_answer(world: World) -> None:
     assert world.run("crm").states()["extract"] == "failed"
 
 
+def a_source_of_theirs(world: World) -> None:
+    """It logs its secrets, which are written down in imports.yaml, and says them when it cannot be read."""
+    assert world.run("feed").states()["extract"] == "failed"
+
+
 def settings_that_cannot_be_used(world: World) -> None:
     configure(world, converge={"webhook_tokn": "${MISSPELT}"}, convert={"api_kye": WRITTEN})
     assert world.run().states()["start"] == "failed"
@@ -344,6 +369,7 @@ NIGHTS: list[Callable[[World], None]] = [
     a_mixed_night,
     dead_letters_once_more,
     a_database_that_does_not_answer,
+    a_source_of_theirs,
     settings_that_cannot_be_used,
     a_task_that_fails,
     dropped_files,
@@ -404,6 +430,11 @@ def without_sdk_key(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_secrets_masker(), "sensitive_variables_fields", left)
 
 
+def without_sources(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(secrets, "_of_sources", lambda loaded: ())
+    patch.setattr(config.Config, "secrets", lambda self: [])
+
+
 def generous_start(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tasks, "start", lambda file, *_: make_destination(tasks._config(file), "converge").endpoint)
 
@@ -415,14 +446,14 @@ def nothing(world: World) -> None:
 MASKS = [
     Mask(
         "what ${NAME} stands for",
-        lambda patch: patch.setattr(secrets, "_is_public", lambda value: True),
+        lambda patch: patch.setattr(secrets, "is_safe_to_show", lambda value: True),
         settings_that_cannot_be_used,
         "task log",
         MISSPELT,
     ),
     Mask(
         "what is written down in imports.yaml",
-        lambda patch: patch.setattr(secrets, "_in_destinations", lambda loaded: set()),
+        lambda patch: patch.setattr(secrets, "_of_destinations", lambda loaded: ()),
         a_source_that_is_not_there,
         "task log",
         SECRETS["optimizely_sdk_key"],
@@ -436,10 +467,17 @@ MASKS = [
     ),
     Mask(
         "passwords of databases",
-        lambda patch: patch.setattr(secrets, "_in_addresses", lambda loaded: set()),
+        without_sources,
         a_database_that_does_not_answer,
         "task log",
         CRM_PASSWORD,
+    ),
+    Mask(
+        "what a source of theirs says is secret",
+        lambda patch: patch.setattr(Source, "secrets", lambda self: []),
+        a_source_of_theirs,
+        "task log",
+        FEED["token"],
     ),
     Mask(
         "a database's name for people",

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from airflow_world import CONFIG
+
+from tests.canary.canaries import FEED, FEED_SECRETS, install_feed
 
 if TYPE_CHECKING:
     from airflow_world import World
@@ -147,6 +150,27 @@ def test_harmless_words_of_addresses_are_not_hidden(
     (tmp_path / "imports.yaml").write_text(HARMLESS)
     hide(config.load(tmp_path / "imports.yaml", {"GATE": "gate.example", "KEY": "hush-hush"}.get))
     assert set(masked) == {"a-token", "an-api-key", "hush-hush"}
+
+
+def test_whatever_a_source_holds_is_hidden_without_anybody_knowing_its_type(
+    airflow_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from etl import config
+    from etl.airflow.secrets import hide
+
+    masked: list[object] = []
+    monkeypatch.setattr("etl.airflow.secrets.mask_secret", masked.append)
+    install_feed(monkeypatch)
+    bucket = {"type": "csv", "storage": {"key": "id", "secret": "bucket-secret"}}
+    imports = {
+        "feed": {"source": {"type": "feed", **FEED}, "to": ["converge"]},
+        "drops": {"source": bucket, "drop": "sftp://ada:inbox-secret@files.example/in", "to": ["converge"]},
+    }
+    document = {"destinations": {"converge": {"webhook_token": "a-token"}}, "imports": imports}
+    (tmp_path / "imports.yaml").write_text(yaml.safe_dump(document))
+    hide(config.load(tmp_path / "imports.yaml", {}.get))
+    assert set(masked) >= {*FEED_SECRETS, "bucket-secret", "inbox-secret", "a-token"}
+    assert not {"feed", "ada", "id", "feed.example", "files.example"} & set(masked)
 
 
 def test_a_secret_that_nobody_has_fails_the_run_with_its_name(world: World, capsys: pytest.CaptureFixture[str]) -> None:

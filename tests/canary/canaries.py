@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from etl import sources
 from tests.conftest import order
 
 SECRETS = {
@@ -26,6 +31,20 @@ CREDENTIALS = {
     "webflow_optimize": {"api_key": SECRETS["webflow_key"]},
 }
 """The sandbox's, with these secrets."""
+
+FEED: dict[str, Any] = {
+    "address": "https://ada:canary-secret-feed%2Fpw@feed.example/orders.csv?token=canary-secret-feedquery",
+    "token": "canary-secret-feedtoken",
+    "logins": [{"user": "ada", "password": "canary-secret-feedlogin"}],
+}
+"""Settings of a source of somebody else's, see `theirs/feed.py`; all of it is written down in imports.yaml."""
+
+FEED_SECRETS = [
+    *("canary-secret-feed%2Fpw", "canary-secret-feed/pw"),
+    *("canary-secret-feedquery", "canary-secret-feedtoken", "canary-secret-feedlogin"),
+]
+
+THEIRS = Path(__file__).parent / "theirs"
 
 PEOPLE = [
     "canary.ada@example.com",
@@ -54,6 +73,12 @@ def leaks(said: Said, canaries: list[str]) -> list[tuple[str, str]]:
 
 def _holds(text: str, canary: str) -> bool:
     return canary in text or canary.replace("@", "%40").replace("+", "%2b") in text
+
+
+def install_feed(patch: pytest.MonkeyPatch) -> None:
+    """Put the type `feed` where types of sources are found, as if its file lay beside those of ours."""
+    patch.setattr(sources, "__path__", [*sources.__path__, str(THEIRS)])
+    patch.delitem(sys.modules, "etl.sources.feed", raising=False)
 
 
 def person(number: int, **changed: str) -> dict[str, str]:

@@ -13,18 +13,17 @@ import logging
 import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-import sqlalchemy as sa
 from pydantic import SecretStr, ValidationError
 from typer.testing import CliRunner
 
-from etl import cli, config, destinations, filesystem, preview
+from etl import cli, config, destinations, preview, sources
 from etl.cli import program
 from etl.delivery import connection, lookups
 from etl.destinations import make_destination
@@ -32,19 +31,35 @@ from etl.destinations.base import Destination
 from etl.destinations.converge import Converge, ConvergeSettings
 from etl.drops import inbox
 from etl.errors import ConfigError, LookupFailed
+from etl.ledger import database
 from etl.model import Item, Request, Response
-from etl.sources import base as sources_base
+from etl.redact import CHATTY
 from etl.sources import csv
 from etl.stages import extract
-from tests.canary.canaries import CREDENTIALS, ECHO, OLD_ADDRESS, PEOPLE, SECRETS, Said, leaks, person, receipts, rows
+from tests.canary.canaries import (
+    CREDENTIALS,
+    ECHO,
+    FEED,
+    FEED_SECRETS,
+    OLD_ADDRESS,
+    PEOPLE,
+    SECRETS,
+    Said,
+    install_feed,
+    leaks,
+    person,
+    receipts,
+    rows,
+)
 from tests.conftest import EVERYBODY, House, Sandbox
 
 LEDGER_PASSWORD = "canary-secret-ledger"
 MISSPELT = "canary-secret-misspelt"
-FEED = "canary-secret-feed"
+ADDRESS_OF_A_FEED = "canary-secret-address"
 HALF = "canary-sec"
 """All secrets begin so; one that was cut is found too."""
-EVERY_SECRET = [*SECRETS.values(), OLD_ADDRESS, LEDGER_PASSWORD, MISSPELT, FEED, HALF]
+FILES_LOG, POOL_LOG = logging.getLogger(CHATTY[0]), logging.getLogger(CHATTY[-1])
+EVERY_SECRET = [*SECRETS.values(), OLD_ADDRESS, LEDGER_PASSWORD, MISSPELT, ADDRESS_OF_A_FEED, HALF, *FEED_SECRETS]
 
 Night = Callable[[House], Said]
 
@@ -130,9 +145,23 @@ def vendors_who_are_not_there(house: House) -> Said:
 
 def a_feed_that_is_not_there(house: House) -> Said:
     """A source by an address that holds a password and a token."""
-    feed = {"type": "csv", "path": f"http://ada:{FEED}@127.0.0.1:1/orders.csv?token={FEED}"}
+    feed = {"type": "csv", "path": f"http://ada:{ADDRESS_OF_A_FEED}@127.0.0.1:1/orders.csv?token={ADDRESS_OF_A_FEED}"}
     with changed(house, import_settings={"source": feed}):
         return commands(house, "run orders -vv", "results --run all")
+
+
+def a_source_of_theirs(house: House) -> Said:
+    """Its secrets are written down in imports.yaml, and it is careless in what it says when it cannot be read."""
+    house.sandbox.clear_faults()
+    with pytest.MonkeyPatch.context() as patch:
+        install_feed(patch)
+        with changed(house, import_settings={"source": {"type": "feed", **FEED}}):
+            said = commands(house, "check orders -v", "run orders -vv", "results --run all")
+        with changed(house, import_settings={"source": {"type": "feed", **FEED, "broken": True}}):
+            said += commands(house, "check orders -v", "run orders -vv", "results --run all")
+        with changed(house, import_settings={"source": {"type": "feed", **FEED, "tokne": MISSPELT}}):
+            said += commands(house, "check orders -v", "run orders -vv")
+    return said
 
 
 def dropped_files(house: House) -> Said:
@@ -168,6 +197,7 @@ NIGHTS: list[Night] = [
     settings_that_cannot_be_used,
     vendors_who_are_not_there,
     a_feed_that_is_not_there,
+    a_source_of_theirs,
     dropped_files,
 ]
 
@@ -262,8 +292,8 @@ class Mask:
     canary: str
 
 
-def whole_password(url: Any, hide_password: bool = True) -> str:
-    return f"{url.drivername}://{url.username}:{url.password}@{url.host}/{url.database}"
+def whole_request(request: Request, secrets: Sequence[str]) -> Request:
+    return request
 
 
 def whole_reach(url: str, user_agent: str) -> int:
@@ -294,17 +324,10 @@ def pinged(house: House) -> Said:
 
 
 MASKS = [
-    Mask("secrets of a request", preview, "masked", lambda request, _: request, checked, SECRETS["converge_token"]),
+    Mask("secrets of a request", preview, "mask_request", whole_request, checked, SECRETS["converge_token"]),
     Mask("an old source's address", Converge, "secrets", Destination.secrets, checked, OLD_ADDRESS),
-    Mask(
-        "the ledger's password",
-        sa.URL,
-        "render_as_string",
-        whole_password,
-        a_ledger_that_does_not_answer,
-        LEDGER_PASSWORD,
-    ),
-    Mask("the pool's own lines", lookups.POOL_LOG, "level", logging.DEBUG, pinged, SECRETS["optimizely_sdk_key"]),
+    Mask("the ledger's password", database, "redact_database_url", str, a_ledger_that_does_not_answer, LEDGER_PASSWORD),
+    Mask("the pool's own lines", POOL_LOG, "level", logging.DEBUG, pinged, SECRETS["optimizely_sdk_key"]),
     Mask("what is no datafile", Destination, "masked", lambda self, text: text, no_datafile, HALF),
     Mask("where nobody answers", lookups, "host_of", str, vendors_who_are_not_there, OLD_ADDRESS),
     Mask("why nobody answers", lookups, "reach", whole_reach, vendors_who_are_not_there, OLD_ADDRESS),
@@ -313,8 +336,9 @@ MASKS = [
     Mask("broken YAML", config, "_where_in_yaml", str, settings_that_cannot_be_used, MISSPELT),
     Mask("the trace of a command", program, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
     Mask("the trace of a dropped file", inbox, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
-    Mask("file systems' own lines", filesystem.LOGS[0], "level", logging.DEBUG, a_feed_that_is_not_there, FEED),
-    Mask("where a source is", sources_base, "shown", str, a_feed_that_is_not_there, FEED),
+    Mask("file systems' own lines", FILES_LOG, "level", logging.DEBUG, a_feed_that_is_not_there, ADDRESS_OF_A_FEED),
+    Mask("where a source is", sources, "redact_url", str, a_feed_that_is_not_there, ADDRESS_OF_A_FEED),
+    Mask("what a source of theirs says", extract, "masked_errors", nullcontext, a_source_of_theirs, FEED_SECRETS[-1]),
     Mask("a header that is a person", csv, "_A_VALUE", re.compile(r"(?!)"), dropped_files, PEOPLE[0]),
 ]
 """Every mask that stands between a canary and a place of the command line."""
