@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -67,10 +67,11 @@ class Staging:
         """True when a chunk holds just these rows."""
         return self.frame(chunk).equals(_frame(_table(frame)))
 
-    def frame(self, chunk: Chunk) -> pd.DataFrame:
-        """Read a chunk back; the index is the row number."""
+    def frame(self, chunk: Chunk, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Read a chunk back, or some of its columns; the index is the row number."""
+        names = None if columns is None else ["row_number", *columns]
         with self._fs.open(f"{self.root}/{chunk.path}", "rb") as file:
-            return _frame(pq.read_table(file))
+            return _frame(pq.read_table(file, columns=names))
 
     def items(self, chunk: Chunk) -> list[Item]:
         """Read staged items back."""

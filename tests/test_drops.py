@@ -20,10 +20,10 @@ import fsspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from etl import config, drops, pipeline, preview, retry
+from etl import config, destinations, drops, pipeline, preview, retry
 from etl.cli import app
 from etl.clock import wall_clock
-from etl.drops import Outcome, receipts
+from etl.drops import Outcome, fix_file, moving
 from etl.errors import ConfigError
 from etl.ledger import open_ledger
 from etl.model import Chunk
@@ -42,11 +42,12 @@ class Inbox:
     fs: Any
     settings: dict[str, Any] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
+    to: list[str] = field(default_factory=lambda: list(TO))
     ahead_ms: int = 0
 
     @property
     def config(self) -> config.Config:
-        self.house.to = self.house.to if self.house.to != list(EVERYBODY) else TO
+        self.house.to = self.to
         source = {"type": "csv", **self.source}
         self.house.import_settings = {"source": source, "drop": {"inbox": self.url, **self.settings}} | {
             key: value for key, value in self.house.import_settings.items() if key not in ("source", "drop")
@@ -81,7 +82,7 @@ class Inbox:
     def round(self, *, after_s: int = 120) -> dict[str, Outcome]:
         """One round, so long after the last thing that happened."""
         self.ahead_ms += after_s * 1000
-        outcomes, _ = drops.once(self.config, ["orders"], self.clock)
+        outcomes, _ = drops.process_all(self.config, ["orders"], self.clock)
         return {outcome.file.name: outcome for outcome in outcomes}
 
     def names(self, below: str = "") -> list[str]:
@@ -100,9 +101,6 @@ class Inbox:
 
     def received(self, vendor: str = "converge") -> list[str]:
         return sorted(entry["key"] for entry in self.house.sandbox.received(vendor))
-
-
-EVERYBODY = House.__dataclass_fields__["to"].default_factory()  # type: ignore[misc]
 
 
 def text(rows: list[dict[str, str]]) -> str:
@@ -166,7 +164,7 @@ def test_three_files_one_of_them_twice_one_growing_and_one_all_bad(inbox: Inbox)
     inbox.drop("growing.csv", [order(20)])
     inbox.ahead_ms = 300_000
     inbox.written_now("growing.csv")
-    seen = drops.look(inbox.config, "orders", inbox.clock)
+    seen = drops.scan(inbox.config, "orders", inbox.clock)
     assert [file.name for file in seen.ready] == ["a.csv", "bad.csv", "copy of a.csv"]
     assert [file.name for file in seen.growing] == ["growing.csv"]
 
@@ -250,7 +248,10 @@ class Killed(BaseException):
     """As if the process died here."""
 
 
-@pytest.mark.parametrize("step", ["_move", "_receive", "_import", "pipeline.finish"])
+STEPS = ["drops.moving.put", "drops.moving.remove", "drops.receipts.write", "drops.intake._judge_and_send"]
+
+
+@pytest.mark.parametrize("step", [*STEPS, "pipeline.finish"])
 def test_a_crash_at_any_step_imports_nothing_twice_and_the_next_round_ends_it(
     inbox: Inbox, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +263,7 @@ def test_a_crash_at_any_step_imports_nothing_twice_and_the_next_round_ends_it(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"etl.drops.inbox.{step}", dies)
+        patched.setattr(f"etl.{step}", dies)
         with pytest.raises(Killed):
             inbox.round()
     inbox.round()
@@ -279,15 +280,15 @@ def test_a_crash_at_any_step_imports_nothing_twice_and_the_next_round_ends_it(
 def test_a_file_that_cannot_be_moved_for_now_blocks_no_other(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     inbox.settings = {"settle_seconds": 0}
     inbox.drop("orders.csv", [order(1)])
-    move = drops.inbox._move
+    put = moving.put
 
     def refuses(*what: Any) -> None:
         if any("orders.csv" in str(one) for one in what):
             raise PermissionError(13, "Permission denied")
-        move(*what)
+        put(*what)
 
     with monkeypatch.context() as patched:
-        patched.setattr("etl.drops.inbox._move", refuses)
+        patched.setattr("etl.drops.moving.put", refuses)
         assert inbox.round()["orders.csv"].state == "left"
         inbox.drop("new.csv", [order(2)])
         assert inbox.round()["new.csv"].state == "processed"
@@ -295,6 +296,71 @@ def test_a_file_that_cannot_be_moved_for_now_blocks_no_other(inbox: Inbox, monke
     inbox.round()
     assert inbox.names() == []
     assert inbox.received() == ["order-1", "order-2"]
+
+
+def test_a_file_leaves_its_inbox_only_when_its_content_is_proven_at_the_target(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.settings = {"settle_seconds": 0}
+    inbox.drop("orders.csv", [order(1), order(2)])
+    content = inbox.read("orders.csv")
+
+    def half(folders: Any, local: Path, target: str) -> None:
+        folders.fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+        folders.fs.pipe_file(target, local.read_bytes()[:-9])
+
+    with monkeypatch.context() as patched:
+        patched.setattr("etl.drops.moving.put", half)
+        assert inbox.round()["orders.csv"].state == "left"
+        assert inbox.read("orders.csv") == content
+        assert "orders.csv" not in inbox.names("processed"), "nothing that is damaged is left there"
+    inbox.round()
+    assert inbox.names() == []
+    assert inbox.read("processed/orders.csv") == content
+    assert inbox.received() == ["order-1", "order-2"]
+
+
+def test_a_name_that_was_taken_while_a_file_was_moved_is_left_to_its_owner(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.settings = {"settle_seconds": 0}
+    inbox.drop("orders.csv", [order(1)])
+    content = inbox.read("orders.csv")
+
+    def dies(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr("etl.drops.moving.put", dies)
+        with pytest.raises(Killed):
+            inbox.round()
+    inbox.drop("orders.csv", "somebody else's", below="processed")
+    inbox.round()
+    assert inbox.read("processed/orders.csv") == "somebody else's"
+    (ours,) = [
+        name for name in inbox.names("processed") if re.fullmatch(r"orders\.[-\w]+\.csv", name) and "result" not in name
+    ]
+    assert inbox.read(f"processed/{ours}") == content
+    assert inbox.names() == []
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_name(inbox: Inbox) -> None:
+    inbox.settings = {"settle_seconds": 0}
+    inbox.drop("orders [1].csv", [order(1)])
+    inbox.drop("orders 1.csv", [order(2)])
+    assert {outcome.state for outcome in inbox.round().values()} == {"processed"}
+    assert inbox.names() == []
+    assert [row["event_id"] for row in inbox.table("processed/orders [1].result.csv")] == ["order-1"]
+    assert [row["event_id"] for row in inbox.table("processed/orders [1].csv")] == ["order-1"]
+
+
+def test_a_trial_writes_nothing_into_the_real_ledger(folder: Inbox) -> None:
+    folder.settings = {"settle_seconds": 0}
+    folder.drop("orders.csv", [order(1), bad(2)], below="dryrun")
+    folder.round()
+    for table in ("runs", "entries", "batches"):
+        assert folder.house.sql(f"SELECT * FROM {table}") == []
+    assert {state for (state,) in folder.house.sql("SELECT state FROM files")} == {"sighted"}
 
 
 def cut_off_while_sending(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -456,7 +522,7 @@ def test_totals_and_blank_lines_are_nobodys_fault(folder: Inbox) -> None:
 
 def test_every_messy_file_is_answered_as_expected_and_blocks_no_other(folder: Inbox) -> None:
     folder.settings = {"settle_seconds": 0}
-    folder.house.to = ["convert"]
+    folder.to = ["convert"]
     folder.ahead_ms = int(messy.NOW.timestamp() * 1000) - wall_clock()
     expected = {case.file: case.expected for case in messy.CASES if not case.source and not case.settings}
     assert set(expected) == {path.name for path in messy.MESSY.iterdir()}
@@ -584,7 +650,7 @@ def test_the_name_of_an_earlier_file_is_never_taken(folder: Inbox) -> None:
 
 def test_rows_that_expire_before_the_next_run_are_named(folder: Inbox) -> None:
     folder.settings = {"settle_seconds": 0}
-    folder.house.to = ["webflow_optimize"]
+    folder.to = ["webflow_optimize"]
     soon = (datetime.now(UTC) - timedelta(days=6, hours=20)).isoformat()
     folder.drop("orders.csv", [order(1), order(2, occurred_at=soon), order(3, occurred_at=soon, user_id="")])
     folder.house.sandbox.fault(vendor="webflow_optimize", status=401)
@@ -592,6 +658,35 @@ def test_rows_that_expire_before_the_next_run_are_named(folder: Inbox) -> None:
     page = folder.read("processed/orders.summary.html")
     assert "Before it is too late" in page
     assert re.findall(r"Row (\d+): until", page) == ["2", "3"]
+
+
+def test_when_rows_expire_is_read_from_what_was_staged_and_computed_where_nothing_was(
+    folder: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.settings = {"settle_seconds": 0}
+    folder.to = ["webflow_optimize"]
+    vendor = destinations.find("webflow_optimize")
+    columns, asked = vendor.columns, []
+
+    def counted(self: Any, conversions: Any) -> Any:
+        asked.append(len(conversions))
+        return columns(self, conversions)
+
+    monkeypatch.setattr(vendor, "columns", counted)
+    soon = (datetime.now(UTC) - timedelta(days=6, hours=20)).isoformat()
+    rows = [order(1), order(2, occurred_at=soon), order(3, occurred_at=soon, user_id="")]
+    folder.drop("orders.csv", rows)
+    folder.house.sandbox.fault(vendor="webflow_optimize", status=401)
+    folder.round()
+    assert asked == [3], "once, when the rows were brought into the vendor's words"
+    for folder_of_items in ("not_taken", "items"):
+        for path in (folder.house.folder / "staging").glob(f"2*/{folder_of_items}"):
+            shutil.rmtree(path)
+        folder.drop(f"without {folder_of_items}.csv", rows)
+        folder.round(after_s=0)
+        page = folder.read(f"processed/without {folder_of_items}.summary.html")
+        assert re.findall(r"Row (\d+): until", page) == ["2", "3"]
+    assert asked == [3, 3, 3]
 
 
 @pytest.mark.parametrize("below", ["", "dryrun"], ids=["inbox", "trial"])
@@ -697,7 +792,7 @@ def test_after_a_retry_the_next_round_brings_the_receipts_up_to_date(inbox: Inbo
     assert inbox.read("processed/orders.summary.html") == "as it is", "told once"
 
 
-@pytest.mark.parametrize("step", ["plan.resume", "receipts.write", "answers._stops"])
+@pytest.mark.parametrize("step", ["stages.plan.resume", "drops.receipts.write", "drops.receipts._stops"])
 def test_a_crash_while_receipts_are_brought_up_to_date_is_made_good_by_the_next_round(
     folder: Inbox, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -708,7 +803,7 @@ def test_a_crash_while_receipts_are_brought_up_to_date_is_made_good_by_the_next_
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"etl.drops.inbox.{step}", dies)
+        patched.setattr(f"etl.{step}", dies)
         with pytest.raises(Killed):
             folder.round(after_s=0)
     folder.round(after_s=0)
@@ -875,7 +970,7 @@ def test_content_that_the_ledger_has_forgotten_is_taken_anew_and_nothing_is_sent
     assert folder.house.sandbox.counts()["converge"]["repeats"] == 0
 
 
-@pytest.mark.parametrize("step", ["_import", "_move"])
+@pytest.mark.parametrize("step", STEPS)
 def test_a_file_whose_cut_off_run_was_forgotten_is_taken_anew(
     folder: Inbox, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -888,7 +983,7 @@ def test_a_file_whose_cut_off_run_was_forgotten_is_taken_anew(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"etl.drops.inbox.{step}", dies)
+        patched.setattr(f"etl.{step}", dies)
         with pytest.raises(Killed):
             folder.round()
     run_no = folder.house.sql("SELECT max(run_no) FROM runs")[0][0]
@@ -917,7 +1012,7 @@ CELLS = ["", "abc", "42", "-1", "007", "1e5", "'", "''x", "=A1", "1.10", "123456
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_protected_cell_comes_back_as_it_was(cell: str) -> None:
-    assert receipts.unquote(receipts.quote_for_spreadsheet(cell)) == cell
+    assert fix_file.unquote(fix_file.quote_for_spreadsheet(cell)) == cell
 
 
 def excel(cell: str) -> str:
@@ -956,7 +1051,7 @@ REWRITTEN = [
 @pytest.mark.parametrize("cell", REWRITTEN)
 def test_a_second_round_through_excel_leaves_the_cells_of_a_fix_file_as_they_were(cell: str) -> None:
     assert excel(cell) != cell, "else this test says nothing"
-    assert receipts.unquote(excel(receipts.quote_for_spreadsheet(cell))) == cell
+    assert fix_file.unquote(excel(fix_file.quote_for_spreadsheet(cell))) == cell
 
 
 def test_ids_come_through_excel_with_a_fix_file_and_not_without(folder: Inbox) -> None:
@@ -979,7 +1074,7 @@ def test_an_import_that_only_takes_drops_has_nothing_to_run(folder: Inbox) -> No
 
 def test_an_import_without_drop_takes_none(house: House) -> None:
     with pytest.raises(ConfigError, match="takes no dropped files"):
-        drops.look(house.config, "orders")
+        drops.scan(house.config, "orders")
 
 
 # -- the command line

@@ -82,7 +82,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
     """Summaries of every kind, by the name of their file without its ending."""
     with Sandbox() as sandbox:
         inbox = local(House(tmp_path_factory.mktemp("pages"), sandbox))
-        inbox.house.to = sorted(EVERYBODY)
+        inbox.to = sorted(EVERYBODY)
         inbox.settings = {"settle_seconds": 0}
         for name, content in FILES.items():
             inbox.drop(name, content)

@@ -120,7 +120,7 @@ def summary(file: Path, run_id: str | None, states: Mapping[str, str | None]) ->
 def look(file: Path, import_name: str) -> list[dict[str, Any]]:
     """Finish what an earlier round left; the files that have come to rest, no more than Airflow maps."""
     with _failing_for_good():
-        seen = drops.look(_config(file), import_name)
+        seen = drops.scan(_config(file), import_name)
     for growing in seen.growing:
         log.info("%s: %s may still be growing", import_name, growing.name)
     return [asdict(ready) for ready in seen.ready[: conf.getint("core", "max_map_length")]]
@@ -129,7 +129,7 @@ def look(file: Path, import_name: str) -> list[dict[str, Any]]:
 def handle(file: Path, dropped: dict[str, Any]) -> None:
     """Bring one dropped file to its end. Its sender reads the summary; the task fails where somebody else must act."""
     with _failing_for_good():
-        outcome = drops.handle(_config(file), drops.Dropped(**dropped))
+        outcome = drops.process(_config(file), drops.Dropped(**dropped))
     log.info("%s: %s. %s", outcome.file.name, outcome.state, outcome.sentence)
     if outcome.report is None:
         return

@@ -116,7 +116,7 @@ def drops(
     worst = GOOD
     handled = 0
     while True:
-        outcomes, growing = drops.once(config, names)
+        outcomes, growing = drops.process_all(config, names)
         for outcome in outcomes:
             _print_drop(outcome)
         handled += len(outcomes)

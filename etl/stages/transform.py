@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import NamedTuple
+
 import pandas as pd
 import pyarrow as pa
 
@@ -21,22 +24,46 @@ PHONE = Verdict(
 )
 
 
+NOT_TAKEN = "not_taken"
+"""Under what name the last moments of rows are staged that became no items, where there are such rows."""
+
+
+class Transformed(NamedTuple):
+    """One chunk for one destination: its items, and what is said of the rows that became none.
+
+    ``expiries``: ``expires_at_ms`` of each of those rows (index = row number), null where it has none.
+    """
+
+    items: pa.Table
+    not_taken: list[RowVerdict]
+    expiries: pd.DataFrame
+
+
 def stage(job: Job, name: str, chunk: Chunk) -> Chunk:
     """One chunk in one vendor's words; rows it does not take are recorded."""
     destination = job.destination(name)
     frame = job.staging.frame(chunk)
     if name in job.ledger.runs.stops(job.run.run_no):
         return job.staging.write(f"items/{name}", chunk.index, unsent(frame))
-    table, not_taken = items(frame, destination)
-    job.record_unsent([name], not_taken)
-    return job.staging.write(f"items/{name}", chunk.index, table)
+    made = transformed(frame, destination)
+    job.record_unsent([name], made.not_taken)
+    if made.not_taken:
+        job.staging.write(f"{NOT_TAKEN}/{name}", chunk.index, made.expiries)
+    return job.staging.write(f"items/{name}", chunk.index, made.items)
 
 
 def items(conversions: pd.DataFrame, destination: Destination) -> tuple[pa.Table, list[RowVerdict]]:
     """One chunk of conversions as staged items, and what is said of the rows that are skipped or rejected."""
+    made = transformed(conversions, destination)
+    return made.items, made.not_taken
+
+
+def transformed(conversions: pd.DataFrame, destination: Destination) -> Transformed:
+    """One chunk of conversions in one vendor's words."""
     conversions, unusable = destination.hash_personal(conversions)
     told = {int(row): PHONE for row in conversions.index[unusable]}
-    frame = destination.columns(conversions[~unusable] if told else conversions)
+    columns = destination.columns(conversions)
+    frame = columns[~unusable] if told else columns
     if "skip" in frame.columns:
         skipped = frame[frame["skip"].notna()]
         pairs = zip(skipped.index, skipped["skip"], skipped["skip_detail"], strict=True)
@@ -45,7 +72,14 @@ def items(conversions: pd.DataFrame, destination: Destination) -> tuple[pa.Table
     bad = problems(destination.schema(), frame)
     told |= {int(row): Verdict(Status.REJECTED, reason, detail) for row, reason, detail in bad.itertuples()}
     good = frame.drop(index=bad.index) if len(bad) else frame
-    return _table(good, conversions, destination.items(good)), _noted(conversions, told)
+    table = _table(good, conversions, destination.items(good))
+    return Transformed(table, _noted(conversions, told), _expiries(columns, told))
+
+
+def _expiries(columns: pd.DataFrame, rows: Collection[int]) -> pd.DataFrame:
+    """``expires_at_ms`` of these rows, whether or not the vendor has such a thing."""
+    some = columns.reindex(columns=["expires_at_ms"]).loc[sorted(rows)]
+    return some.astype("Int64")
 
 
 def unsent(conversions: pd.DataFrame) -> pa.Table:

@@ -29,7 +29,7 @@ from etl.delivery import connection, lookups
 from etl.destinations import make_destination
 from etl.destinations.base import Destination
 from etl.destinations.converge import Converge, ConvergeSettings
-from etl.drops import inbox
+from etl.drops import rounds
 from etl.errors import ConfigError, LookupFailed
 from etl.ledger import database
 from etl.model import Item, Request, Response
@@ -335,7 +335,7 @@ MASKS = [
     Mask("wrong settings", destinations, "validated", whole_sentence, settings_that_cannot_be_used, MISSPELT),
     Mask("broken YAML", config, "_where_in_yaml", str, settings_that_cannot_be_used, MISSPELT),
     Mask("the trace of a command", program, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
-    Mask("the trace of a dropped file", inbox, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
+    Mask("the trace of a dropped file", rounds, "trace", whole_trace, an_error_that_nobody_foresaw, PEOPLE[0]),
     Mask("file systems' own lines", FILES_LOG, "level", logging.DEBUG, a_feed_that_is_not_there, ADDRESS_OF_A_FEED),
     Mask("where a source is", sources, "redact_url", str, a_feed_that_is_not_there, ADDRESS_OF_A_FEED),
     Mask("what a source of theirs says", extract, "masked_errors", nullcontext, a_source_of_theirs, FEED_SECRETS[-1]),
