@@ -32,7 +32,7 @@ from typing import Any
 from etl import filesystem, pipeline, sources
 from etl.clock import Clock, wall_clock
 from etl.config import Config, DropSettings
-from etl.delivery import load
+from etl.delivery.verdicts import expired
 from etl.destinations import make_destination
 from etl.drops import answers, receipts
 from etl.drops.receipts import FixFileSource
@@ -462,9 +462,7 @@ def _note_late(job: Job, name: str, late: Sequence[Item]) -> None:
     destination = make_destination(job.config, name)
     before = job.ledger.results.failed_before(job.run.run_no, name, [item.event_id for item in late]) if late else {}
     rows = [
-        RowVerdict(
-            item.row_number, item.event_id, item.event_name, load.expired(destination, before.get(item.event_id))
-        )
+        RowVerdict(item.row_number, item.event_id, item.event_name, expired(destination, before.get(item.event_id)))
         for item in late
     ]
     job.ledger.claims.record_unsent(job.run.run_no, [name], rows)

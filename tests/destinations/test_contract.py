@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from etl.delivery.load import pack
+from etl.delivery.batches import pack
 from etl.destinations import find, types
 from etl.destinations.base import Destination
 from etl.errors import LookupFailed
