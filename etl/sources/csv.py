@@ -256,7 +256,7 @@ class _Table:
         empty = [name for name in self._unnamed if not any(map(str.strip, columns[name].cells))]
         index = pd.RangeIndex(first, first + len(rows), name="row_number")
         texts = {name: column.text for name, column in columns.items() if name not in empty}
-        return pd.DataFrame(texts | {"damage": _text(damage)}, index=index)
+        return pd.DataFrame(texts | {"damage": pd.array(_arrow(damage), dtype="str")}, index=index)
 
 
 class _Column:
@@ -266,17 +266,18 @@ class _Column:
         self.cells = cells
         self.undecodable: list[int] = []
         try:
-            self.text = _text(cells)
+            self._arrow = _arrow(cells)
         except UnicodeEncodeError:  # bytes that no codec could read, and halves of characters, stand as surrogates
             clean = [cell.encode("utf-8", "replace").decode() for cell in cells]
             self.undecodable = [row for row, (was, is_) in enumerate(zip(cells, clean, strict=True)) if was != is_]
-            self.text = _text(clean)
+            self._arrow = _arrow(clean)
+        self.text = pd.array(self._arrow, dtype="str")
 
     def note(self, damage: list[str | None], watched: _Watched) -> None:
         """Write down what is wrong with rows, unless something is already."""
         for row in self.undecodable:
             damage[row] = damage[row] or _DAMAGED_TEXT
-        if watched.nul and pc.any(pc.match_substring(self.text._pa_array, "\x00")).as_py():
+        if watched.nul and pc.any(pc.match_substring(self._arrow, "\x00")).as_py():
             for row in (row for row, cell in enumerate(self.cells) if "\x00" in cell):
                 damage[row] = damage[row] or _NUL
 
@@ -302,10 +303,9 @@ def _names(file: str, header: list[str]) -> list[str]:
     return [reserved_name(name, names) if name == "damage" else name for name in names]
 
 
-def _text(cells: Sequence[str | None]) -> Any:
-    """A text column by way of Arrow, which takes Python strings several times as fast as pandas does."""
-    arrow: Any = pa.array(cells, pa.large_string())
-    return pd.array(arrow, dtype="str")
+def _arrow(cells: Sequence[str | None]) -> Any:
+    """Text for a column: Arrow takes Python strings several times as fast as pandas does."""
+    return pa.array(cells, pa.large_string())
 
 
 def _ragged(row: list[str], width: int) -> str | None:
