@@ -79,10 +79,10 @@ def _previews(
     """Judge and build every row for every destination; ``stopped`` ones (name -> sentence) get no requests."""
     tallies = {name: _Tally() for name in chosen}
     rows = 0
-    with validate.Seen() as seen:
+    with validate.Validator() as validator:
         for frame in frames:
             rows += len(frame)
-            good, noted = validate.conversions(frame, rules, seen)
+            good, noted = validator.judge(frame, rules)
             for name, tally in tallies.items():
                 tally.note(noted)
                 if name not in stopped:
