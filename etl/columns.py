@@ -35,6 +35,10 @@ DERIVED = ("occurred_at_ms", "fingerprint")
 """Columns that validation adds: epoch milliseconds (int64) and a 63-bit fingerprint of the row's content (int64)."""
 
 
+PARSE_ERROR = "damage"
+"""A column beside the source's own: why a row could not be read as a row (``reason: sentence``), else null."""
+
+
 def normalize(name: str) -> str:
     """A column's name without case, spaces, underscores and dashes: names that share it mean the same."""
     return re.sub(r"[\s_\-\ufeff]+", "", name).casefold()

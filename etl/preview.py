@@ -12,7 +12,7 @@ from etl import sources
 from etl.clock import Clock, wall_clock
 from etl.config import Config, ImportSettings
 from etl.delivery import lookups
-from etl.delivery.load import partition_by_age
+from etl.delivery.batches import partition_by_age
 from etl.destinations import make_destination
 from etl.destinations.base import USER_AGENT, Destination
 from etl.errors import ImporterError, LookupFailed
@@ -79,10 +79,10 @@ def _previews(
     """Judge and build every row for every destination; ``stopped`` ones (name -> sentence) get no requests."""
     tallies = {name: _Tally() for name in chosen}
     rows = 0
-    with validate.Seen() as seen:
+    with validate.Validator() as validator:
         for frame in frames:
             rows += len(frame)
-            good, noted = validate.conversions(frame, rules, seen)
+            good, noted = validator.judge(frame, rules)
             for name, tally in tallies.items():
                 tally.note(noted)
                 if name not in stopped:
@@ -124,7 +124,7 @@ def ping(config: Config, name: str) -> tuple[str, str]:
         request = destination.request([b"{}"])
         status = lookups.reach(request.url, request.headers.get("User-Agent", USER_AGENT))
     except ImporterError as error:
-        return "failed", f"{str(error).rstrip('.')}."
+        return "failed", str(error)
     answers = f"{host_of(destination.endpoint)} answers"
     if status in (401, 403):
         return "warning", f"{answers} {status} to a request without conversions. {destination.hint(status)}".strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from etl.clock import wall_clock
-from etl.delivery.load import by_expiry
+from etl.delivery.batches import by_expiry
 from etl.model import Item
 from tests.conftest import House, order
 

@@ -79,7 +79,7 @@ def test_a_repeated_event_id_is_found_however_far_back_it_stands(
     house: House, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where only a file remembers it: a small block stands for a quarter of a million rows."""
-    monkeypatch.setattr("etl.stages.validate._BLOCK", block)
+    monkeypatch.setattr("etl.stages.seen_ids._BLOCK", block)
     house.to, house.import_settings = ["converge"], {"chunk_rows": 3}
     house.write([order(n) for n in range(17)] + [order(n) for n in (0, 4, 16, 17, 17)])
     assert house.run().by_status("converge") == {"delivered": 18, "rejected": 4}

@@ -1,6 +1,6 @@
-"""Pacing: one process at a time sends to an endpoint from this machine, and when its next request may start.
+"""Pacing: which process of this machine may send to an endpoint, and when its next request may start.
 
-Connections and spacing hold across chunks, tasks and runs that way.
+That way the limits of connections and spacing hold across chunks, tasks and runs.
 """
 
 from __future__ import annotations
@@ -20,20 +20,17 @@ from etl.errors import Interrupted
 
 
 class EndpointLock:
-    """The right to send to one endpoint from this machine, and when the next request may start.
-
-    Held by one process at a time, so that connections and spacing hold across chunks, tasks and runs.
-    """
+    """The right to send to one endpoint, held by one process at a time. Its file keeps the next request's start."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
     def book(self, spacing_s: float) -> float:
-        """Book the next start; how many seconds to wait for it. Uses the wall clock, shared by all processes."""
+        """Book the next start; how many seconds to wait for it. By the wall clock, which all processes share."""
         now = time.time()
         self._file.seek(0)
-        told = self._file.read(32)
-        free_at = float(told) if told else now
+        booked = self._file.read(32)
+        free_at = float(booked) if booked else now
         start = min(max(now, free_at), now + spacing_s)  # a clock that was set back must not block for hours
         self._file.seek(0)
         self._file.write(f"{start + spacing_s:.3f}".ljust(31).encode())
@@ -43,19 +40,19 @@ class EndpointLock:
 
 @contextmanager
 def endpoint_lock(endpoint: str) -> Iterator[EndpointLock]:
-    """Wait for the right to send there, and hold it. Raises Interrupted when the process is to end meanwhile."""
+    """Wait for the lock of an endpoint and hold it. Raises Interrupted when the process is asked to end meanwhile."""
     folder = Path(tempfile.gettempdir()) / f"offline-conversions-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     name = hashlib.sha256(endpoint.encode()).hexdigest()[:16]
     descriptor = os.open(folder / f"{name}.lane", os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
-        while not _locked(file):
+        while not _try_lock(file):
             if shutting_down.wait(0.05):
                 raise Interrupted("Ended while another run was sending to the same address; nothing was sent there.")
         yield EndpointLock(file)
 
 
-def _locked(file: IO[bytes]) -> bool:
+def _try_lock(file: IO[bytes]) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

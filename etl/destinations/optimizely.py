@@ -187,7 +187,7 @@ class Optimizely(Destination):
 
     def _no_datafile(self, error: LookupFailed) -> str:
         hint = f" {self.hint(403)}" if error.reason == "http_403" else ""
-        return f"Optimizely's datafile could not be had: {self.masked(str(error)).rstrip('.')}.{hint}"
+        return f"Optimizely's datafile could not be had: {self.masked(str(error))}{hint}"
 
     def _check_account(self, lookup: Mapping[str, Any]) -> None:
         for name in ("account_id", "project_id"):
@@ -334,12 +334,12 @@ def _datafile(body: bytes, masked: Callable[[str], str]) -> Mapping[str, Any]:
         # A project that was switched off answers 200 with "// This Optimizely project has been deactivated …".
         # Masked before it is cut: half a secret would not be known again.
         shown = masked(body[:2000].decode("utf-8", "replace"))[:60]
-        raise LookupFailed(f"it is not JSON but begins {shown!r}") from None
+        raise LookupFailed(f"it is not JSON but begins {shown!r}.") from None
     missing = [name for name in NEEDED if name not in datafile] if isinstance(datafile, dict) else NEEDED
     if missing:
-        raise LookupFailed(f"it lacks {', '.join(missing)}")
+        raise LookupFailed(f"it lacks {', '.join(missing)}.")
     if str(datafile["version"]) not in VERSIONS:
-        raise LookupFailed(f"it has version {datafile['version']}, and only {', '.join(VERSIONS)} are known")
+        raise LookupFailed(f"it has version {datafile['version']}, and only {', '.join(VERSIONS)} are known.")
     return cast("dict[str, Any]", datafile)
 
 
@@ -361,7 +361,7 @@ def _ids_by_key(entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     try:
         return {str(entry["key"]): str(entry["id"]) for entry in entries}
     except (KeyError, TypeError):
-        raise LookupFailed("its events or attributes are not lists of keys and ids") from None
+        raise LookupFailed("its events or attributes are not lists of keys and ids.") from None
 
 
 # -- values

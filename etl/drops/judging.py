@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from etl.delivery import load
+from etl.delivery.verdicts import expired
 from etl.destinations import make_destination
 from etl.drops.summary import NOT_ROWS, plural
 from etl.ledger import Ledger
@@ -73,8 +73,7 @@ def _record_late(job: Job, name: str, late: Sequence[Item]) -> None:
     destination = make_destination(job.config, name)
     before = job.ledger.results.failed_before(job.run.run_no, name, [item.event_id for item in late]) if late else {}
     rows = [
-        RowVerdict(i.row_number, i.event_id, i.event_name, load.expired(destination, before.get(i.event_id)))
-        for i in late
+        RowVerdict(i.row_number, i.event_id, i.event_name, expired(destination, before.get(i.event_id))) for i in late
     ]
     job.ledger.claims.record_unsent(job.run.run_no, [name], rows)
 

@@ -37,7 +37,9 @@ class ResultLookup:
     def statuses(self, first: int, last: int) -> dict[str, dict[int, RowResult]]:
         """Destination -> row -> what is said of it, for the rows from ``first`` to ``last``."""
         found = self._job.ledger.results.row_results(self._run_nos, self.destinations, first, last)
-        return {name: {row: _in_words_of_a_trial(result) for row, result in rows.items()} for name, rows in found.items()}
+        return {
+            name: {row: _in_words_of_a_trial(result) for row, result in rows.items()} for name, rows in found.items()
+        }
 
     def expiries(self, index: int) -> dict[str, dict[int, int]]:
         """Destination -> row -> the last moment it is taken, epoch ms, only where there is one; for one chunk."""

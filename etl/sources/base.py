@@ -102,7 +102,7 @@ class Source:
         A file without rows is a frame without rows, so that its columns can be judged.
 
         Text where the source had text; the index is the row number, counted from 1 through the whole source. A column
-        ``damage`` (text, mostly null) may say, as ``reason: sentence``, that a row could not be read as a row. Raises
+        `PARSE_ERROR` (text, mostly null) may say, as ``reason: sentence``, why a row could not be read as a row. Raises
         SourceError when the source cannot be read.
         """
         raise NotImplementedError

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import field_validator
 
-from etl.columns import reserved_name
+from etl.columns import PARSE_ERROR, reserved_name
 from etl.errors import SourceError
 from etl.filesystem import Place, opened
 from etl.sources.base import FileSettings, FileSource, Window
@@ -33,7 +33,7 @@ csv.field_size_limit(LARGEST_CELL)
 
 _NAMED = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_A_VALUE = re.compile(
+_LOOKS_LIKE_A_VALUE = re.compile(
     r"[^@\s]+@[^@\s]+\.[^@\s]+|\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*|\d{1,2}[./]\d{1,2}[./]\d{4}.*|[+-]?\d{7,}|\d+[.,]\d\d"
 )
 _DAMAGED_TEXT = (
@@ -85,16 +85,16 @@ class CsvSource(FileSource):
     def _read(self, place: Place, first: int, chunk_rows: int) -> Iterator[pd.DataFrame]:
         with opened(place) as raw:
             sample = raw.read(dialect.SAMPLE_BYTES)
-            shown = dialect.find(sample, place.name, self.settings.encoding, self.settings.delimiter)
-            if shown.remark:
-                self.remarks.append(shown.remark)
-                log.warning("%s", shown.remark)
+            how = dialect.find(sample, place.name, self.settings.encoding, self.settings.delimiter)
+            if how.remark:
+                self.remarks.append(how.remark)
+                log.warning("%s", how.remark)
             watched = _Watched(sample, raw, place.name)
             with io.TextIOWrapper(
-                io.BufferedReader(watched, 256 * 1024), encoding=shown.encoding, errors=shown.errors, newline=""
+                io.BufferedReader(watched, 256 * 1024), encoding=how.encoding, errors=how.errors, newline=""
             ) as text:
                 del sample
-                rows = _Rows(text, shown, place.name)
+                rows = _Rows(text, how, place.name)
                 table = _Table(place.name, rows.header(), watched)
                 began = first
                 while (part := rows.take(chunk_rows)) is not None:
@@ -124,10 +124,10 @@ class _Watched(io.RawIOBase):
         if not block:
             block = self._rest.read(len(buffer))
         buffer[: len(block)] = block
-        self._look(bytes(block))
+        self._inspect(bytes(block))
         return len(block)
 
-    def _look(self, block: bytes) -> None:
+    def _inspect(self, block: bytes) -> None:
         self.nul = self.nul or b"\x00" in block
         end = max(block.rfind(b"\n"), block.rfind(b"\r"))
         self._line = self._line + len(block) if end < 0 else len(block) - end
@@ -164,17 +164,17 @@ class _Lines:
 class _Rows:
     """The rows of one file: cells, blank lines left out; a row that breaks the rules of quoting is `_Broken`."""
 
-    def __init__(self, text: io.TextIOWrapper, shown: dialect.Dialect, name: str) -> None:
+    def __init__(self, text: io.TextIOWrapper, how: dialect.Dialect, name: str) -> None:
         self._name = name
-        self._before = sum(1 for _ in islice(text, shown.lines_before))
+        self._before = sum(1 for _ in islice(text, how.lines_before))
         self._lines = _Lines(text)
         # Strict, because the lenient way changes texts silently: "12"34 would be read as 1234.
-        self._delimiter = shown.delimiter
-        self._reader = csv.reader(chain.from_iterable(self._lines.blocks()), delimiter=shown.delimiter, strict=True)
+        self._delimiter = how.delimiter
+        self._reader = csv.reader(chain.from_iterable(self._lines.blocks()), delimiter=how.delimiter, strict=True)
 
     def header(self) -> list[str]:
         """The first row with anything in it."""
-        while part := self._some(1):
+        while part := self._read_rows(1):
             row = part[0]
             if isinstance(row, _Broken):
                 raise SourceError(f"{self._name}: the header cannot be read: {row.why}")
@@ -186,19 +186,19 @@ class _Rows:
 
     def take(self, count: int) -> list[list[str]] | None:
         """The next rows, at most ``count``, maybe none of a stretch of blank lines; None at the end."""
-        part = self._some(count)
+        part = self._read_rows(count)
         if not part:
             return None
         return part if all(part) else [row for row in part if row]
 
-    def _some(self, count: int) -> list[list[str]]:
+    def _read_rows(self, count: int) -> list[list[str]]:
         part: list[list[str]] = []
         while len(part) < count:
-            at, line = len(part), self._reader.line_num
+            before, line = len(part), self._reader.line_num
             try:
-                part.extend(islice(self._reader, count - at))
+                part.extend(islice(self._reader, count - before))
             except csv.Error as error:
-                part.append(self._broken(line + sum(map(_lines_of, part[at:])) + 1, str(error)))
+                part.append(self._broken(line + sum(map(_lines_of, part[before:])) + 1, str(error)))
             except UnicodeDecodeError:
                 line = self._before + self._reader.line_num + 1
                 raise SourceError(
@@ -238,47 +238,48 @@ class _Table:
     def __init__(self, name: str, header: list[str], watched: _Watched) -> None:
         self._watched = watched
         self.names = _names(name, header)
-        named = [place for place, cell in enumerate(header) if _clean(cell)]
+        named = [at for at, cell in enumerate(header) if _clean(cell)]
         self._unnamed = self.names[named[-1] + 1 :]
         """Columns after the last that has a name; dropped where they are empty."""
 
     def frame(self, rows: list[list[str]], first: int) -> pd.DataFrame:
-        """Rows as text columns, with what is wrong with any of them in ``damage``; index = row number."""
+        """Rows as text columns, with what is wrong with any of them in `PARSE_ERROR`; index = row number."""
         width = len(self.names)
-        damage: list[str | None] = [None] * len(rows)
+        errors: list[str | None] = [None] * len(rows)
         if set(map(len, rows)) != {width} or set(map(type, rows)) != {list}:
-            damage = [_ragged(row, width) for row in rows]
+            errors = [_ragged(row, width) for row in rows]
             rows = [(row + [""] * width)[:width] for row in rows]
         cells = zip(*rows, strict=True) if rows else [()] * width
         columns = dict(zip(self.names, map(_Column, cells), strict=True))
         for column in columns.values():
-            column.note(damage, self._watched)
+            column.add_errors(errors, self._watched)
         empty = [name for name in self._unnamed if not any(map(str.strip, columns[name].cells))]
         index = pd.RangeIndex(first, first + len(rows), name="row_number")
         texts = {name: column.text for name, column in columns.items() if name not in empty}
-        return pd.DataFrame(texts | {"damage": _text(damage)}, index=index)
+        return pd.DataFrame(texts | {PARSE_ERROR: pd.array(_arrow(errors), dtype="str")}, index=index)
 
 
 class _Column:
-    """One column of some rows: its cells, its text for pandas, and which rows it damages."""
+    """One column of some rows: its cells, its text for pandas, and what is wrong with them."""
 
     def __init__(self, cells: Sequence[str]) -> None:
         self.cells = cells
         self.undecodable: list[int] = []
         try:
-            self.text = _text(cells)
+            self._arrow = _arrow(cells)
         except UnicodeEncodeError:  # bytes that no codec could read, and halves of characters, stand as surrogates
             clean = [cell.encode("utf-8", "replace").decode() for cell in cells]
             self.undecodable = [row for row, (was, is_) in enumerate(zip(cells, clean, strict=True)) if was != is_]
-            self.text = _text(clean)
+            self._arrow = _arrow(clean)
+        self.text = pd.array(self._arrow, dtype="str")
 
-    def note(self, damage: list[str | None], watched: _Watched) -> None:
-        """Write down what is wrong with rows, unless something is already."""
+    def add_errors(self, errors: list[str | None], watched: _Watched) -> None:
+        """Write down what is wrong with rows, where nothing is yet."""
         for row in self.undecodable:
-            damage[row] = damage[row] or _DAMAGED_TEXT
-        if watched.nul and pc.any(pc.match_substring(self.text._pa_array, "\x00")).as_py():
+            errors[row] = errors[row] or _DAMAGED_TEXT
+        if watched.nul and pc.any(pc.match_substring(self._arrow, "\x00")).as_py():
             for row in (row for row, cell in enumerate(self.cells) if "\x00" in cell):
-                damage[row] = damage[row] or _NUL
+                errors[row] = errors[row] or _NUL
 
 
 def _clean(name: str) -> str:
@@ -287,25 +288,24 @@ def _clean(name: str) -> str:
 
 def _names(file: str, header: list[str]) -> list[str]:
     clean = [_clean(cell) for cell in header]
-    if any(_A_VALUE.fullmatch(name) for name in clean):
+    if any(_LOOKS_LIKE_A_VALUE.fullmatch(name) for name in clean):
         raise SourceError(
             f"{file}: the first line holds values, not column names: put a header row above it, "
             "such as event_id,event_name,occurred_at."
         )
     for name in clean:
-        places = [str(place) for place, other in enumerate(clean, 1) if name and other == name]
+        places = [str(at) for at, other in enumerate(clean, 1) if name and other == name]
         if len(places) > 1:
             raise SourceError(
                 f"{file}: the header names {name} more than once (columns {', '.join(places)}): rename or delete one."
             )
-    names = [name or f"column_{place}" for place, name in enumerate(clean, 1)]
-    return [reserved_name(name, names) if name == "damage" else name for name in names]
+    names = [name or f"column_{at}" for at, name in enumerate(clean, 1)]
+    return [reserved_name(name, names) if name == PARSE_ERROR else name for name in names]
 
 
-def _text(cells: Sequence[str | None]) -> Any:
-    """A text column by way of Arrow, which takes Python strings several times as fast as pandas does."""
-    arrow: Any = pa.array(cells, pa.large_string())
-    return pd.array(arrow, dtype="str")
+def _arrow(cells: Sequence[str | None]) -> Any:
+    """Text for a column: Arrow takes Python strings several times as fast as pandas does."""
+    return pa.array(cells, pa.large_string())
 
 
 def _ragged(row: list[str], width: int) -> str | None:

@@ -42,7 +42,7 @@ class ParquetSource(FileSource):
     def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:
         """See `Source.frames`; files in order of their names, row numbers run on through all of them."""
         first = 1
-        for table in _cut(self._tables(window, chunk_rows), chunk_rows):
+        for table in _rechunked(self._tables(window, chunk_rows), chunk_rows):
             yield exact_text.of_table(table, first)
             first += table.num_rows
 
@@ -54,7 +54,7 @@ class ParquetSource(FileSource):
                 partition = self._partition(place, file.schema_arrow.names)
                 own = exact_text.names([*file.schema_arrow.names, *partition], place.name)
                 columns = columns or own
-                _same(columns, own, place.name)
+                _check_same_columns(columns, own, place.name)
                 for table in _batches(file, chunk_rows):
                     for name, value in partition.items():
                         table = table.append_column(name, pa.repeat(pa.scalar(value, pa.large_string()), len(table)))
@@ -89,19 +89,19 @@ def _opened(place: Place) -> Iterator[Any]:
             raise SourceError(f"{place.name}: this is no whole Parquet file; it may be cut off or damaged.") from None
 
 
-def _same(columns: Sequence[str], own: Sequence[str], name: str) -> None:
+def _check_same_columns(columns: Sequence[str], own: Sequence[str], name: str) -> None:
     missing = [column for column in columns if column not in own]
     more = [column for column in own if column not in columns]
     if missing or more:
-        told = [f"lacks {', '.join(missing)}"] if missing else []
-        told += [f"also has {', '.join(more)}"] if more else []
+        differences = [f"lacks {', '.join(missing)}"] if missing else []
+        differences += [f"also has {', '.join(more)}"] if more else []
         raise SourceError(
-            f"{name}: its columns differ from those of the files before it (it {' and '.join(told)}); "
+            f"{name}: its columns differ from those of the files before it (it {' and '.join(differences)}); "
             "nothing of it was read."
         )
 
 
-def _cut(tables: Iterator[pa.Table], chunk_rows: int) -> Iterator[pa.Table]:
+def _rechunked(tables: Iterator[pa.Table], chunk_rows: int) -> Iterator[pa.Table]:
     """The same rows, ``chunk_rows`` at a time; a shorter table only where the types change, and at the end."""
     held: list[pa.Table] = []
     try:

@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from etl import sources
-from etl.columns import COLUMNS, DERIVED, REQUIRED, normalize, reserved_name
+from etl.columns import COLUMNS, DERIVED, PARSE_ERROR, REQUIRED, normalize, reserved_name
 from etl.errors import SourceChanged, SourceError
 from etl.model import Chunk
 from etl.redact import masked_errors
@@ -81,7 +81,7 @@ def frames(source: Source, window: Window, columns: Mapping[str, str], chunk_row
 
 
 def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> pd.DataFrame:
-    there = [str(name) for name in frame.columns if name != "damage"]
+    there = [str(name) for name in frame.columns if name != PARSE_ERROR]
     found = _found(there, columns, source)
     absent = [name for name in REQUIRED if name not in found]
     if absent:
@@ -101,7 +101,7 @@ def _found(there: Sequence[str], columns: Mapping[str, str], source: str) -> dic
     found = {}
     for canonical, wanted in columns.items():
         name = _named(wanted, there, source)
-        if name is None and wanted == "damage":  # sources put theirs aside: that name is ours
+        if name is None and wanted == PARSE_ERROR:  # a source's own column of that name is renamed by it
             name = _named(reserved_name(wanted, ()), there, source)
         if name is None:
             raise SourceError(

@@ -369,13 +369,13 @@ def test_the_search_finds_a_careless_sentence(house: House, place: str, monkeypa
 
 
 def test_the_search_finds_a_careless_log_line(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = connection.VendorConnection._once
+    real = connection.VendorConnection._send_once
 
     async def chatty(self: connection.VendorConnection, request: Any) -> Any:
         logging.getLogger("conversions").debug("sending %s", request.body)
         return await real(self, request)
 
-    monkeypatch.setattr(connection.VendorConnection, "_once", chatty)
+    monkeypatch.setattr(connection.VendorConnection, "_send_once", chatty)
     assert ("log", PEOPLE[0]) in leaks(everything_said(house, [quiet]), PEOPLE)
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from etl.delivery.load import pack
+from etl.delivery.batches import pack
 from etl.destinations import find, types
 from etl.destinations.base import Destination
 from etl.errors import LookupFailed
@@ -67,8 +67,8 @@ def typed(rows: list[dict[str, str]]) -> pd.DataFrame:
     columns = dict.fromkeys(name for row in rows for name in row)
     index = pd.RangeIndex(1, len(rows) + 1)
     frame = pd.DataFrame({name: [row.get(name) for row in rows] for name in columns}, index=index, dtype="str")
-    with validate.Seen() as seen:
-        good, rejected = validate.conversions(frame, validate.Rules(conversion.SourceFormat(), NOW_MS, skew_ms=0), seen)
+    with validate.Validator() as validator:
+        good, rejected = validator.judge(frame, validate.Rules(conversion.SourceFormat(), NOW_MS, skew_ms=0))
     assert rejected == [], "rows of an exchange are sound conversions"
     staging = Staging("memory://exchanges", "typed")
     return staging.frame(staging.write("conversions", 0, good))

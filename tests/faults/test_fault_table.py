@@ -61,7 +61,7 @@ def passing(name: str, **fault: Any) -> Line:
     return both(name, End(ALL, requests=2 + 4, counted=40), times=2, **fault)
 
 
-def retry_on_disconnect(name: str, status: int) -> Line:
+def lasting(name: str, status: int) -> Line:
     """For ever: one request with all its attempts, then as many probes, then nothing more."""
     return both(name, End(NONE, 2 * ATTEMPTS, 0, f"http_{status}"), status=status)
 
@@ -81,7 +81,7 @@ TABLE = [
         times=9,
     ),
     *(passing(f"{status} twice", status=status) for status in (408, 425, 500, 502, 503, 504)),
-    *(retry_on_disconnect(f"{status} for ever", status) for status in (408, 500, 502, 503, 504)),
+    *(lasting(f"{status} for ever", status) for status in (408, 500, 502, 503, 504)),
     both(
         "503 five times: sat out by probes",
         End(ALL, 5 + 4, 40),

@@ -43,7 +43,7 @@ WRAPPED: dict[str, tuple[type, str]] = {
     "stage": (Staging, "write"),
     "note": (Claims, "record_unsent"),
     "claim": (Claims, "claim"),
-    "send": (connection.VendorConnection, "_once"),
+    "send": (connection.VendorConnection, "_send_once"),
     "record": (Claims, "record"),
     "read": (Runs, "record_rows_read"),
     "finish": (Runs, "finish"),

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.delivery.load import pack
+from etl.delivery.batches import pack
 from etl.model import Item, Limits
 
 QUIET = settings(max_examples=200, derandomize=True, deadline=None, database=None)

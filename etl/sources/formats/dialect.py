@@ -20,7 +20,7 @@ SAMPLE_BYTES = 8 * 1024 * 1024
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 
-_MARKS = (
+_BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -45,19 +45,21 @@ _SAVE_AS = "In the spreadsheet choose “Save as”, “CSV UTF-8”."
 _ESCAPED = re.compile("[\udc80-\udcff]")
 _BEYOND_ASCII = re.compile("[\x80-\ud7ff\ue000-\U0010ffff]")
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
-_RUN = re.compile(rb"[\xc0-\xff]{3,}")
-_RUNS = tuple(
+_ACCENTED_RUN = re.compile(rb"[\xc0-\xff]{3,}")
+_WESTERN_LETTERS = tuple(
     frozenset(letters.encode("cp1252"))
     for letters in ("åäöüæøßÅÄÖÜÆØ", "áéíóúñüãõâêôàçÁÉÍÓÚÑÜÃÕÂÊÔÀÇ", "éèêëàâçùûîïôÉÈÊËÀÂÇÙÛÎÏÔ")
 )
 """Western words have hardly three accented letters in a row, and then of one language; Cyrillic ones would have."""
-_INSIDE = re.compile(rb"[A-Za-z][\x82-\x84\x86-\x89\x8b\x93-\x95\x98\x9b][A-Za-z]|[A-Za-z][\x8a\x8c\x8e\x9f][a-z]")
+_MARKS_INSIDE_WORDS = re.compile(
+    rb"[A-Za-z][\x82-\x84\x86-\x89\x8b\x93-\x95\x98\x9b][A-Za-z]|[A-Za-z][\x8a\x8c\x8e\x9f][a-z]"
+)
 """Quotation marks and capital Š, Ž, Ÿ inside of words: what the letters of MS-DOS and old Macs would come out as."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How to read a file: codec and its error handler, delimiter, lines before the header, and a remark for people."""
+    """How to read a file: codec and its error handler, delimiter, lines before the header; ``remark`` is for people."""
 
     encoding: str
     errors: str
@@ -66,14 +68,14 @@ class Dialect:
     remark: str = ""
 
 
-_OF_HOSTS = ("idna", "punycode")  # codecs for the names of hosts, which no file is written in
+_HOST_NAME_CODECS = ("idna", "punycode")  # codecs for the names of hosts, which no file is written in
 
 
 def known_codec(name: str) -> str:
     """The name, if Python can decode text by it; ValueError otherwise."""
     try:
         "".encode(name)
-        if codecs.lookup(name).name not in _OF_HOSTS:
+        if codecs.lookup(name).name not in _HOST_NAME_CODECS:
             return name
     except (LookupError, UnicodeError):
         pass
@@ -86,7 +88,7 @@ def find(sample: bytes, name: str, encoding: str | None, delimiter: str | None) 
     Raises SourceError with a sentence that says which setting is needed.
     """
     _refuse_other_kinds(sample, name)
-    codec, remark = _declared(sample, name, encoding) if encoding else _shown(sample, name)
+    codec, remark = _declared(sample, name, encoding) if encoding else _detected(sample, name)
     errors = "surrogatepass" if codec.startswith(("utf-16", "utf-32")) else "surrogateescape"
     whole = len(sample) < SAMPLE_BYTES
     text = _text(sample[: 256 * 1024], codec, errors)
@@ -106,16 +108,16 @@ def _refuse_other_kinds(sample: bytes, name: str) -> None:
 
 def _declared(sample: bytes, name: str, encoding: str) -> tuple[str, str]:
     codec = codecs.lookup(encoding).name
-    mark = next((shown for mark, shown in _MARKS if sample.startswith(mark)), None)
-    if mark and mark[:6] not in (codec[:6], "utf-8-"):
+    marked = next((codec for mark, codec in _BYTE_ORDER_MARKS if sample.startswith(mark)), None)
+    if marked and marked[:6] not in (codec[:6], "utf-8-"):
         raise SourceError(
-            f"{name}: `encoding` says {encoding}, but the file begins with the mark of {mark.upper()}: "
+            f"{name}: `encoding` says {encoding}, but the file begins with the mark of {marked.upper()}: "
             "leave `encoding` out."
         )
     if codec == "utf-8":
         _must_be_utf8(sample, name)
         return "utf-8-sig", ""
-    if codec.startswith(("utf-16", "utf-32")) and not mark and b"\x00" not in sample:
+    if codec.startswith(("utf-16", "utf-32")) and not marked and b"\x00" not in sample:
         raise SourceError(f"{name}: `encoding` says {encoding}, but the file is not: leave `encoding` out.")
     return codec, ""
 
@@ -129,8 +131,8 @@ def _must_be_utf8(sample: bytes, name: str) -> None:
         )
 
 
-def _shown(sample: bytes, name: str) -> tuple[str, str]:
-    for mark, codec in _MARKS:
+def _detected(sample: bytes, name: str) -> tuple[str, str]:
+    for mark, codec in _BYTE_ORDER_MARKS:
         if sample.startswith(mark):
             return codec, ""
     if sample.isascii() and b"\x00" not in sample:
@@ -151,8 +153,8 @@ def _windows(sample: bytes, name: str, line: int) -> tuple[str, str]:
     except UnicodeDecodeError:
         western = False
     else:
-        western = _INSIDE.search(sample) is None and all(
-            any(letters.issuperset(run[0]) for letters in _RUNS) for run in _RUN.finditer(sample)
+        western = _MARKS_INSIDE_WORDS.search(sample) is None and all(
+            any(letters.issuperset(run[0]) for letters in _WESTERN_LETTERS) for run in _ACCENTED_RUN.finditer(sample)
         )
     if not western:
         raise SourceError(

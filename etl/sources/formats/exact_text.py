@@ -17,11 +17,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from etl.columns import reserved_name
+from etl.columns import PARSE_ERROR, reserved_name
 from etl.errors import SourceError
 
 _TEXT = pa.large_string()
-_UNTYPED = {type(None)}
 
 
 class NotText(ValueError):
@@ -32,8 +31,8 @@ class NotText(ValueError):
 
 
 def of_table(table: pa.Table, first: int) -> pd.DataFrame:
-    """An Arrow table as a frame of text; index = row number from ``first``, ``damage`` as `Source.frames` says."""
-    columns = [_column(column) for column in table.columns]
+    """An Arrow table as a frame of text; index = row number from ``first``, `PARSE_ERROR` as `Source.frames` says."""
+    columns = [_arrow_column(column) for column in table.columns]
     return _frame(table.column_names, columns, first, table.num_rows)
 
 
@@ -48,21 +47,21 @@ def names(given: Sequence[str], what: str) -> list[str]:
     twice = [name for name, count in Counter(given).items() if count > 1]
     if twice:
         raise SourceError(f"{what}: {', '.join(twice)} is the name of more than one column: rename one of them.")
-    return [reserved_name(name, given) if name == "damage" else name for name in given]
+    return [reserved_name(name, given) if name == PARSE_ERROR else name for name in given]
 
 
-_Told = tuple[Any, list[int]]
-"""A column's texts, and the places of the rows whose value is no text."""
+_TextColumn = tuple[Any, list[int]]
+"""A column's texts, and the positions of the rows whose value is no text."""
 
 
-def _frame(columns: Sequence[str], told: Sequence[_Told], first: int, rows: int) -> pd.DataFrame:
-    damage: list[str | None] = [None] * rows
-    for name, (_, broken) in zip(columns, told, strict=True):
+def _frame(names: Sequence[str], columns: Sequence[_TextColumn], first: int, rows: int) -> pd.DataFrame:
+    errors: list[str | None] = [None] * rows
+    for name, (_, broken) in zip(names, columns, strict=True):
         for row in broken:
-            damage[row] = damage[row] or f"not_text: {name} holds bytes that are no text (UTF-8)."
-    texts = {name: _text(text) for name, (text, _) in zip(columns, told, strict=True)}
+            errors[row] = errors[row] or f"not_text: {name} holds bytes that are no text (UTF-8)."
+    texts = {name: _text(text) for name, (text, _) in zip(names, columns, strict=True)}
     index = pd.RangeIndex(first, first + rows, name="row_number")
-    return pd.DataFrame(texts | {"damage": _text(pa.array(damage, _TEXT))}, index=index)
+    return pd.DataFrame(texts | {PARSE_ERROR: _text(pa.array(errors, _TEXT))}, index=index)
 
 
 def _text(arrow: Any) -> Any:
@@ -72,13 +71,13 @@ def _text(arrow: Any) -> Any:
 # -- columns of Arrow
 
 
-def _column(column: Any) -> _Told:
+def _arrow_column(column: Any) -> _TextColumn:
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType) and kind.extension_name != "arrow.uuid":
         column = column.cast(kind.storage_type)
         kind = column.type
     if pa.types.is_dictionary(kind):
-        return _column(pc.cast(column, kind.value_type))
+        return _arrow_column(pc.cast(column, kind.value_type))
     if pa.types.is_timestamp(kind) or pa.types.is_time(kind):
         return _moments(column), []
     if pa.types.is_date64(kind):
@@ -95,7 +94,7 @@ def _is_plain(kind: Any) -> bool:
 
 
 def _has_maps(kind: Any) -> bool:
-    return pa.types.is_map(kind) or any(_has_maps(kind.field(place).type) for place in range(kind.num_fields))
+    return pa.types.is_map(kind) or any(_has_maps(kind.field(at).type) for at in range(kind.num_fields))
 
 
 def _moments(column: Any) -> Any:
@@ -109,20 +108,20 @@ def _moments(column: Any) -> Any:
 # -- values of Python
 
 
-def _values(values: Sequence[Any]) -> _Told:
-    kinds = {*map(type, values)} - _UNTYPED
+def _values(values: Sequence[Any]) -> _TextColumn:
+    kinds = {*map(type, values)} - {type(None)}
     if kinds <= {str}:
         return pa.array(values, _TEXT), []
     if kinds == {float}:
         return pc.cast(pa.array(values, pa.float64()), _TEXT), []
     texts: list[str | None] = []
     broken = []
-    for place, value in enumerate(values):
+    for at, value in enumerate(values):
         try:
             texts.append(None if value is None else exact(value))
         except NotText:
             texts.append(None)
-            broken.append(place)
+            broken.append(at)
     return pa.array(texts, _TEXT), broken
 
 
@@ -144,7 +143,7 @@ def exact(value: Any) -> str:
         except UnicodeDecodeError:
             raise NotText from None
     if isinstance(value, Mapping | list | tuple | set | frozenset):
-        return orjson.dumps(value, default=_inside, option=orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(value, default=_json_default, option=orjson.OPT_NON_STR_KEYS).decode()
     return str(value)
 
 
@@ -152,8 +151,8 @@ def _is_utc(value: Any) -> bool:
     return isinstance(value, datetime.datetime) and value.utcoffset() == datetime.timedelta(0)
 
 
-def _inside(value: Any) -> Any:
-    """What JSON has no word for: exact numbers stay numbers, the rest is text."""
+def _json_default(value: Any) -> Any:
+    """What JSON has no type for: exact numbers stay numbers, the rest is text."""
     if isinstance(value, Decimal) and value.is_finite():
         return orjson.Fragment(format(value, "f"))
     if isinstance(value, set | frozenset):

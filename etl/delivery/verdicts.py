@@ -1,0 +1,112 @@
+"""What is said of items that were sent, or could not be, and why a destination stops. Pure functions, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from etl.delivery.retries import THROTTLED, TRANSIENT, DeliveryResult
+from etl.destinations.base import STOPS, Destination
+from etl.errors import DestinationStopped
+from etl.ledger import Stop
+from etl.model import Item, Response, Status, Verdict
+from etl.redact import origin_of
+
+
+def of_result(
+    destination: Destination, batch: Sequence[Item], result: DeliveryResult, stop: Stop | None, at: int
+) -> list[Verdict]:
+    """One verdict per item, for an answer that is final or for the lack of one; ``stop`` is what it led to.
+
+    ``at`` (epoch ms) is when the batch was about to be sent.
+    """
+    response = result.response
+    if response is not None and not blames_no_row(response) and not is_transient(response):
+        verdicts = destination.results([item.payload for item in batch], response)
+        if not any(item.warning or item.stale_at_ms is not None for item in batch):  # the usual case, by the thousand
+            return verdicts
+        return [_with_warning(destination, item, verdict, at) for item, verdict in zip(batch, verdicts, strict=True)]
+    if result.lost:
+        verdict = Verdict(Status.UNKNOWN, "no_answer", f"Sent, but {result.why}: it may have been accepted.")
+    elif response is not None and blames_no_row(response):
+        verdict = Verdict(Status.FAILED, f"http_{response.status}", stop.detail if stop else "")
+    else:
+        verdict = Verdict(
+            Status.FAILED, _reason(response), f"{_attempts(result)}: {result.why}; the next run sends it."
+        )
+    return [verdict] * len(batch)
+
+
+def stop_after(destination: Destination, result: DeliveryResult, *, breaker_open: bool) -> DestinationStopped | None:
+    """Why the destination takes no more after this: its answer blames no row, it asks for too long a pause, or (while
+    the breaker is open) it answers nobody."""
+    response = result.response
+    if response is not None and blames_no_row(response):
+        why = STOPS.get(response.status) or _redirected(response)
+        sentence = f"it answered {response.status}, {why}. {destination.hint(response.status)}".strip()
+    elif response is not None and result.throttled:
+        sentence = (
+            f"it answered {response.status} and asked for more time than `retry.total_s` allows; "
+            "`conversions retry` goes on later."
+        )
+    elif breaker_open and (response is None or is_transient(response)):
+        sentence = f"{result.why}, and so on for every request. Is the vendor down, or `endpoint` wrong?"
+    else:
+        return None
+    return DestinationStopped(sentence, _reason(response))
+
+
+def not_sent(stop: Stop | None) -> Verdict:
+    """Of an item that was not sent because the destination stopped or, without a stop, because the run was ended."""
+    if stop is None:
+        return Verdict(Status.FAILED, "interrupted", "Not sent: the run was ended. The next one sends it.")
+    return Verdict(Status.FAILED, stop.reason, f"Not sent. {stop.detail}")
+
+
+def too_large(destination: Destination) -> Verdict:
+    """Of an item that no request may carry."""
+    limit = destination.limits.bytes
+    return Verdict(Status.REJECTED, "too_large", f"Alone it is larger than a request may be ({limit:,} bytes).")
+
+
+def expired(destination: Destination, failed_in: str | None) -> Verdict:
+    """Of an item that came too late; ``failed_in`` is the run that failed to deliver it in time."""
+    reason, detail = destination.facts.expired
+    if failed_in is not None:
+        detail = f"{detail} It expired undelivered: run {failed_in} failed to deliver it while there was time."
+    return Verdict(Status.REJECTED, reason, detail)
+
+
+def blames_no_row(response: Response) -> bool:
+    """The vendor, or whoever answers in its place, refuses everybody: credentials, the address, or a redirect."""
+    return response.status in STOPS or 300 <= response.status < 400
+
+
+def is_transient(response: Response) -> bool:
+    """The answer is not the vendor's last word."""
+    return response.status == THROTTLED or response.status in TRANSIENT
+
+
+def _with_warning(destination: Destination, item: Item, verdict: Verdict, at: int) -> Verdict:
+    """A delivered item keeps the warning it came with; one that was nearly too old gets the vendor's."""
+    if verdict.status is not Status.DELIVERED:
+        return verdict
+    if item.stale_at_ms is not None and at > item.stale_at_ms:
+        return Verdict(verdict.status, *destination.facts.stale)
+    return Verdict(verdict.status, item.warning, item.warning_detail) if item.warning else verdict
+
+
+def _reason(response: Response | None) -> str:
+    return "unreachable" if response is None else f"http_{response.status}"
+
+
+def _attempts(result: DeliveryResult) -> str:
+    if not result.attempts:
+        return "Not sent"
+    return "Not accepted after 1 attempt" if result.attempts == 1 else f"Not accepted after {result.attempts} attempts"
+
+
+def _redirected(response: Response) -> str:
+    """Where to, as far as it may be shown: scheme and host. What comes after them may hold a key."""
+    origin = origin_of(response.headers.get("location", ""))
+    target = f"to {origin}" if origin else "elsewhere"
+    return f"a redirect {target}, which is not followed; if that is the vendor, set `endpoint` to the address there"

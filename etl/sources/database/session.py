@@ -1,0 +1,133 @@
+"""A database's session: its clock is UTC, and its values come as they are stored.
+
+Moments that a driver cannot hold come as text and JSON as written, to be judged like any other cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+FETCH = 5_000
+"""Rows asked of the server at a time."""
+
+_MYSQL = ("mysql", "mariadb")
+_MYSQL_TIMESTAMP = 7  # the protocol's type for a moment; DATETIME, which has no zone, is 12
+
+
+@contextmanager
+def connected(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection that streams its results; the engine is disposed of at the end."""
+    connection = engine.connect().execution_options(stream_results=True, yield_per=FETCH)
+    try:
+        yield connection
+    except BaseException:
+        connection.invalidate()  # there may be unread rows on the line
+        raise
+    finally:
+        connection.close()
+        engine.dispose()
+
+
+@contextmanager
+def closing(result: sa.CursorResult[Any]) -> Iterator[None]:
+    """Close a result at the end; after an error without reading the rest of it.
+
+    PyMySQL reads an unbuffered result to its end before it closes it, were it hours, and offers no public way to leave
+    it unread (1.2.4, read 2026-11-27); its connection is invalidated anyhow, see `connected`. Where the attributes are
+    missing, another driver or another version, the result is just closed.
+    """
+    try:
+        yield
+    except BaseException:
+        unread = getattr(result.cursor, "_result", None)
+        if unread is not None:
+            unread.unbuffered_active = False
+        raise
+    finally:
+        result.close()
+
+
+def prepare(engine: sa.Engine) -> None:
+    """Have every session of the engine set up as its database needs it."""
+    on_connect = _ON_CONNECT.get(engine.dialect.name)
+    if on_connect is not None:
+        sa.event.listen(engine, "connect", on_connect)
+
+
+def _on_postgresql(connection: Any, _record: Any) -> None:
+    """JSON as written, and moments beyond Python's calendar (infinity) as text."""
+    from psycopg import DataError
+    from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
+    from psycopg.types.string import TextLoader
+
+    for name, loader in {"date": DateLoader, "timestamp": TimestampLoader, "timestamptz": TimestamptzLoader}.items():
+        connection.adapters.register_loader(name, _or_text(loader, DataError))
+    for name in ("json", "jsonb", "interval"):
+        connection.adapters.register_loader(name, TextLoader)
+    connection.execute("SET TIME ZONE 'UTC'")
+    connection.execute("SET datestyle TO 'ISO, YMD'")
+    connection.commit()
+
+
+def _or_text(loader: Any, error: type[Exception]) -> Any:
+    """A loader of psycopg that gives the text where the value cannot be loaded."""
+
+    def load(self: Any, data: Any) -> Any:
+        try:
+            return loader.load(self, data)
+        except error:
+            return bytes(data).decode()
+
+    return type(f"{loader.__name__}OrText", (loader,), {"load": load})
+
+
+def _on_mysql(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET time_zone = '+00:00'")
+
+
+def _on_sqlite(connection: Any, _record: Any) -> None:
+    connection.text_factory = _text_or_bytes
+
+
+def _text_or_bytes(value: bytes) -> str | bytes:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+_ON_CONNECT = {"postgresql": _on_postgresql, **dict.fromkeys(_MYSQL, _on_mysql), "sqlite": _on_sqlite}
+
+
+# -- values
+
+
+def zoneless_moments(result: sa.CursorResult[Any], dialect: str) -> list[int]:
+    """Positions of columns that hold moments but come without a zone: TIMESTAMP of MySQL, in the session's UTC."""
+    if dialect not in _MYSQL or result.cursor is None:
+        return []
+    return [at for at, description in enumerate(result.cursor.description) if description[1] == _MYSQL_TIMESTAMP]
+
+
+def with_zone(row: Sequence[Any], moments: Sequence[int]) -> list[Any]:
+    """The row with UTC as the zone of the moments at these positions."""
+    values = list(row)
+    for at in moments:
+        if isinstance(values[at], datetime):
+            values[at] = values[at].replace(tzinfo=UTC)
+    return values
+
+
+def bind_value(value: Any, dialect: str) -> Any:
+    """A value as each database compares it with its own."""
+    if not isinstance(value, datetime) or dialect == "postgresql":
+        return value
+    if value.tzinfo is not None:
+        value = value.astimezone(UTC)
+    return value.replace(tzinfo=None) if dialect in _MYSQL else value.isoformat()
