@@ -188,9 +188,10 @@ class _File(BaseModel):
     destinations: dict[str, dict[str, Any]] = {}
     imports: dict[str, ImportSettings] = {}
 
-    @field_validator("lease")
+    @field_validator("lease", mode="before")
     @classmethod
-    def _a_length_of_time(cls, value: str) -> str:
+    def _a_length_of_time(cls, given: Any) -> str:
+        value = str(given)  # 15 without a unit is a number to YAML
         if not 100 <= duration_ms(value) <= 7 * 86_400_000:
             raise ValueError(f"{value} is too short or too long; it may be 100ms to 7d, and 15m suits most")
         return value

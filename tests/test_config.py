@@ -9,6 +9,8 @@ import pytest
 from etl import config, preview, sources
 from etl.destinations import make_destination
 from etl.errors import ConfigError, SourceError
+from etl.ledger import open_ledger
+from etl.ledger.leases import LEASE_MS
 from etl.sources.base import Window
 
 GOOD = """
@@ -124,6 +126,17 @@ def judged(tmp_path: Path, text: str, **secrets: str) -> config.Config:
         ),
         pytest.param("type: csv, ", "", "imports.orders.source: needs a `type`", id="no type"),
         pytest.param("type: csv", "type: xls", "imports.orders.source.type: must be one of csv", id="unknown source"),
+        *(
+            pytest.param("imports:\n", f"lease: {given}\nimports:\n", f"lease: {sentence}", id=f"lease {given}")
+            for given, sentence in {
+                "soon": "'soon' is not a length of time such as 30s, 15m or 1h.",
+                "15": "'15' is not a length of time such as 30s, 15m or 1h.",
+                "1h30m": "'1h30m' is not a length of time such as 30s, 15m or 1h.",
+                "-5m": "'-5m' is not a length of time such as 30s, 15m or 1h.",
+                "0s": "0s is too short or too long; it may be 100ms to 7d, and 15m suits most.",
+                "8d": "8d is too short or too long; it may be 100ms to 7d, and 15m suits most.",
+            }.items()
+        ),
         pytest.param("imports:", "import:", "import: is not a known key (did you mean imports?)", id="top level"),
         pytest.param("{site_code", "{{site_code", "is not YAML", id="not YAML"),
     ],
@@ -133,6 +146,24 @@ def test_one_sentence_with_the_path_of_the_key(tmp_path: Path, old: str, new: st
         judged(tmp_path, GOOD.replace(old, new, 1), TOKEN="t")
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "lease_ms"),
+    [
+        ("", LEASE_MS),
+        ("lease: 15m", 900_000),
+        ("lease: 30s", 30_000),
+        ("lease: 0.5s", 500),
+        ("lease: 250ms", 250),
+        ("lease: 1h", 3_600_000),
+        ("lease: 1 d", 86_400_000),
+    ],
+)
+def test_how_long_a_silent_run_keeps_its_claims(tmp_path: Path, given: str, lease_ms: int) -> None:
+    found = judged(tmp_path, f"ledger: sqlite:///{tmp_path}/ledger.db\n{given}\n{GOOD}", TOKEN="t")
+    with open_ledger(found) as ledger:
+        assert ledger.leases.lease_ms == lease_ms
 
 
 @pytest.mark.parametrize(

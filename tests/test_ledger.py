@@ -47,7 +47,7 @@ def record(ledger: Ledger, run: RunInfo, some: list[Item], verdict: Verdict) -> 
     ledger.claims.record(run.run_no, "convert", [Sent(some, [verdict] * len(some), 10, 1, 200, 1, 2)])
 
 
-def told(ledger: Ledger, run: RunInfo) -> dict[int, tuple[str, str]]:
+def statuses(ledger: Ledger, run: RunInfo) -> dict[int, tuple[str, str]]:
     return {
         row["row_number"]: (row["status"], row["reason"])
         for part in ledger.results.table(run_ids=[run.run_id])
@@ -58,7 +58,7 @@ def told(ledger: Ledger, run: RunInfo) -> dict[int, tuple[str, str]]:
 def test_a_claim_stands_as_unknown_before_anything_is_sent(ledger: Ledger) -> None:
     run = a_run(ledger)
     assert claim(ledger, run, items(1, 2)) == [1, 2]
-    assert told(ledger, run) == {1: ("unknown", "in_flight"), 2: ("unknown", "in_flight")}
+    assert statuses(ledger, run) == {1: ("unknown", "in_flight"), 2: ("unknown", "in_flight")}
 
 
 def test_what_is_delivered_is_a_duplicate_for_ever_after(ledger: Ledger) -> None:
@@ -66,22 +66,22 @@ def test_what_is_delivered_is_a_duplicate_for_ever_after(ledger: Ledger) -> None
     claim(ledger, first, items(1, 2))
     record(ledger, first, items(1, 2), DELIVERED)
     assert claim(ledger, second, items(1, 2, 3)) == [3]
-    assert told(ledger, second)[1] == ("duplicate", "already_delivered")
+    assert statuses(ledger, second)[1] == ("duplicate", "already_delivered")
 
 
-def test_changed_content_after_delivery_is_told_and_not_sent(ledger: Ledger) -> None:
+def test_changed_content_after_delivery_is_recorded_and_not_sent(ledger: Ledger) -> None:
     first, second = a_run(ledger), a_run(ledger)
     claim(ledger, first, items(1))
     record(ledger, first, items(1), DELIVERED)
     assert claim(ledger, second, items(1, fingerprint=2)) == []
-    assert told(ledger, second)[1] == ("duplicate", "changed_after_delivery")
+    assert statuses(ledger, second)[1] == ("duplicate", "changed_after_delivery")
 
 
 def test_what_another_living_run_has_on_the_wire_is_left_to_it(ledger: Ledger) -> None:
     first, second = a_run(ledger), a_run(ledger)
     claim(ledger, first, items(1))
     assert claim(ledger, second, items(1)) == []
-    assert told(ledger, second)[1] == ("duplicate", "in_flight_elsewhere")
+    assert statuses(ledger, second)[1] == ("duplicate", "in_flight_elsewhere")
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_an_unanswered_row(ledger: Ledger, repeatable: bool, force_unknown: bool
     record(ledger, first, items(1), LOST)
     ledger.runs.finish(first.run_no)
     assert claim(ledger, second, items(1), repeatable=repeatable, force_unknown=force_unknown) == won
-    assert told(ledger, second)[1] == ("unknown", reason)
-    assert told(ledger, first)[1] == ("unknown", "no_answer"), "history is not rewritten"
+    assert statuses(ledger, second)[1] == ("unknown", reason)
+    assert statuses(ledger, first)[1] == ("unknown", "no_answer"), "history is not rewritten"
 
 
 def test_a_dead_runs_claims_are_taken_over_when_its_lease_ends(ledger: Ledger) -> None:
@@ -121,6 +121,21 @@ def test_a_dead_runs_claims_are_taken_over_when_its_lease_ends(ledger: Ledger) -
     assert claim(ledger, third, items(1)) == [1]
 
 
+def test_a_lease_lasts_as_long_as_it_was_said_to_and_every_claim_renews_it(ledger_url: str) -> None:
+    now_ms = [1_000_000]
+    with Ledger(ledger_url, lease_ms=500, clock=lambda: now_ms[0]).open() as ledger:
+        silent, busy = a_run(ledger), a_run(ledger)
+        claim(ledger, silent, items(1))
+        now_ms[0] += 400
+        claim(ledger, busy, items(2))
+        now_ms[0] += 101
+        assert not ledger.leases.is_alive(silent.run_id)
+        assert ledger.leases.is_alive(busy.run_id)
+        third = a_run(ledger)
+        assert claim(ledger, third, items(1, 2)) == [1]
+        assert statuses(ledger, third)[2] == ("duplicate", "in_flight_elsewhere")
+
+
 @pytest.mark.parametrize(("repeatable", "won"), [(True, [2, 3, 4]), (False, [3, 4])])
 def test_a_task_that_is_run_again_sends_only_what_is_not_settled(
     ledger: Ledger, repeatable: bool, won: list[int]
@@ -130,8 +145,8 @@ def test_a_task_that_is_run_again_sends_only_what_is_not_settled(
     record(ledger, run, items(1), DELIVERED)
     record(ledger, run, items(3), FAILED)
     assert claim(ledger, run, items(1, 2, 3, 4), repeatable=repeatable) == won
-    assert told(ledger, run)[1] == ("delivered", "")
-    assert len(told(ledger, run)) == 4
+    assert statuses(ledger, run)[1] == ("delivered", "")
+    assert len(statuses(ledger, run)) == 4
 
 
 def test_many_threads_win_each_key_once(ledger: Ledger) -> None:
@@ -143,7 +158,7 @@ def test_many_threads_win_each_key_once(ledger: Ledger) -> None:
 
 
 def test_of_two_that_take_over_a_dead_runs_keys_each_key_goes_to_one(ledger: Ledger) -> None:
-    """Two machines: the lane, which is a file, keeps them not apart."""
+    """Two machines: the lock of an endpoint is a file, which does not keep them apart."""
     some = items(*range(1, 2001))
     dead = a_run(ledger)
     claim(ledger, dead, some)
@@ -161,7 +176,7 @@ def test_of_two_that_take_over_a_dead_runs_keys_each_key_goes_to_one(ledger: Led
     with ThreadPoolExecutor(2) as pool:
         won = list(pool.map(take_over, runs))
     assert sorted(row for rows in won for row in rows) == list(range(1, 2001))
-    assert [len(told(ledger, run)) for run in runs] == [2000, 2000], "each run has a result for every row"
+    assert [len(statuses(ledger, run)) for run in runs] == [2000, 2000], "each run has a result for every row"
 
 
 def test_a_mixed_batch_is_recorded_row_by_row(ledger: Ledger) -> None:
@@ -170,7 +185,7 @@ def test_a_mixed_batch_is_recorded_row_by_row(ledger: Ledger) -> None:
     claim(ledger, run, some)
     verdicts = [DELIVERED, FAILED, DELIVERED, DELIVERED]
     ledger.claims.record(run.run_no, "convert", [Sent(some, verdicts, 10, 2, 200, 1, 2)])
-    assert [status for status, _ in told(ledger, run).values()] == ["delivered", "failed", "delivered", "delivered"]
+    assert [status for status, _ in statuses(ledger, run).values()] == ["delivered", "failed", "delivered", "delivered"]
 
 
 def test_the_last_word_per_event(ledger: Ledger) -> None:
