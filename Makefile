@@ -15,7 +15,7 @@ export no_proxy := $(NO_PROXY)
 .PHONY: help install demo test e2e lint airflow soak bench
 
 help:
-	@echo "make demo      one run of the nightly import to five sandbox vendors, results on screen"
+	@echo "make demo      one run of the nightly import to the sandbox vendors, results on screen"
 	@echo "make test      lint, types and every test that is quick; five minutes or so"
 	@echo "make e2e       the others: Airflow's DAGs, a browser, processes killed at every step; five minutes more"
 	@echo "make airflow   Airflow with the DAGs on http://localhost:8080, beside the sandbox; Ctrl-C stops both"

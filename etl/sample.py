@@ -1,6 +1,6 @@
 """Sample conversions, made and not drawn: the same call writes the same rows.
 
-``rows`` are good ones for all five vendors, as many as asked for, all inside every vendor's window. ``showcase`` adds
+``rows`` are good ones for every vendor, as many as asked for, all inside every vendor's window. ``showcase`` adds
 one row for every reason that a row can be turned away for; its event_id says which. Nobody in here exists.
 """
 
@@ -58,7 +58,7 @@ def _cells(row: Mapping[str, str]) -> list[str]:
 
 
 def _good(event_id: str, name: str, number: int, at: datetime) -> dict[str, str]:
-    """A conversion that all five vendors take (Kameleoon does not want forms and skips them)."""
+    """A conversion that every vendor takes (Kameleoon does not want forms and skips them)."""
     row = {
         "event_id": event_id,
         "event_name": name,

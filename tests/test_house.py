@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -152,6 +153,7 @@ def test_a_vendor_is_four_files(vendor: str) -> None:
         assert (ROOT / folder / f"{vendor}.{ending}").exists(), f"{vendor} lacks {folder}/{vendor}.{ending}"
 
 
+@cache
 def _without_prose(path: Path) -> str:
     """The code of a file without docstrings and comments."""
     tree = ast.parse(path.read_text())

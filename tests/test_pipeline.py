@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from etl import pipeline, preview, sources
+from etl import destinations, pipeline, preview, sources
 from etl.config import ImportSettings
 from etl.errors import ConfigError, SourceError, SumMismatch
 from etl.report import Report
@@ -18,7 +18,7 @@ from etl.sources.base import Window
 from etl.stages import extract, plan, transform, validate
 from tests.conftest import EVERYBODY, House, order
 
-DEDUPLICATING = ["optimizely", "converge", "kameleoon", "webflow_optimize"]
+DEDUPLICATING = [name for name in EVERYBODY if destinations.find(name).facts.repeatable]
 
 
 def counted(sandbox: Sandbox) -> dict[str, int]:

@@ -19,7 +19,7 @@ def sandbox(
         Path | None, typer.Option("--faults", metavar="F.yaml", help="A YAML list of faults.", show_default=False)
     ] = None,
 ) -> int:
-    """Play the five vendors on localhost, strictly, until Ctrl-C."""
+    """Play the vendors on localhost, strictly, until Ctrl-C."""
     from etl.sandbox import FaultError, serve
 
     try:

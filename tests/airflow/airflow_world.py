@@ -24,6 +24,8 @@ from etl.sandbox import Sandbox
 ROOT = Path(__file__).parents[2]
 HOME = Path(tempfile.mkdtemp(prefix="conversions-airflow-"))
 CONFIG = HOME / "imports.yaml"
+DESTINATIONS: list[str] = yaml.safe_load((ROOT / "imports.yaml").read_text())["imports"]["store_orders"]["to"]
+"""Where the project's own import delivers to, which is what the tests run."""
 ORDERS = HOME / "orders.csv"
 
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
@@ -50,7 +52,7 @@ class World:
     orders_file: Path = ORDERS
 
     def orders(self, count: int, first: int = 0) -> list[str]:
-        """Write so many conversions that all five vendors take; their event_ids."""
+        """Write so many conversions that every vendor takes; their event_ids."""
         now = datetime.now(UTC)
         header = "event_id,event_name,occurred_at,user_id,anonymous_id,email,revenue,currency,aliases,kameleoon_goal_id"
         names = [f"order-{number:05d}" for number in range(first, first + count)]
@@ -103,8 +105,9 @@ class World:
         return found
 
     def counted(self) -> dict[str, int]:
-        """How many conversions each vendor counted."""
-        return {vendor: told["counted"] for vendor, told in self.sandbox.counts().items()}
+        """How many conversions each of `DESTINATIONS` counted."""
+        seen = self.sandbox.counts()
+        return {vendor: seen[vendor]["counted"] for vendor in DESTINATIONS}
 
 
 class DagRunSeen:

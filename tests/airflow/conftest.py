@@ -55,7 +55,7 @@ def airflow_db() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def vendors() -> Iterator[Sandbox]:
-    """The five vendors on localhost."""
+    """The vendors on localhost."""
     with Sandbox() as sandbox:
         yield sandbox
 

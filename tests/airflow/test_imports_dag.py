@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow_world import DESTINATIONS
 
 from etl import pipeline
 from etl.errors import ConfigError
@@ -15,16 +16,14 @@ from etl.stages import transform
 if TYPE_CHECKING:
     from airflow_world import World
 
-FIVE = ["converge", "convert", "kameleoon", "optimizely", "webflow_optimize"]
-
 
 def test_every_destination_gets_every_row_once_however_often_the_dag_runs(world: World) -> None:
     world.configure(chunk_rows=4)
     world.orders(10)
     first = world.run()
     assert first.state == "success"
-    assert first.result("summary") == {name: {"delivered": 10} for name in FIVE}
-    assert world.counted() == dict.fromkeys(FIVE, 10)
+    assert first.result("summary") == {name: {"delivered": 10} for name in DESTINATIONS}
+    assert world.counted() == dict.fromkeys(DESTINATIONS, 10)
     assert [first.states()[f"converge.load[{index}]"] for index in range(3)] == ["success"] * 3
     labels = {ti.rendered_map_index for ti in first.dag_run.get_task_instances() if ti.task_id == "converge.load"}
     assert labels == {"chunk 0", "chunk 1", "chunk 2"}
@@ -32,7 +31,7 @@ def test_every_destination_gets_every_row_once_however_often_the_dag_runs(world:
     before = world.sandbox.counts()
     second = world.run()
     assert second.state == "success"
-    assert second.result("summary") == {name: {"duplicate": 10} for name in FIVE}
+    assert second.result("summary") == {name: {"duplicate": 10} for name in DESTINATIONS}
     assert {name: told["requests"] for name, told in world.sandbox.counts().items()} == {
         name: told["requests"] for name, told in before.items()
     }
@@ -46,7 +45,7 @@ def test_a_destination_that_stops_fails_the_run_and_spares_the_others(
     run = world.run()
     assert run.state == "failed"
     assert {name for name, state in run.states().items() if state == "failed"} == {"summary"}
-    assert world.statuses() == {name: {"failed" if name == "kameleoon" else "delivered": 6} for name in FIVE}
+    assert world.statuses() == {name: {"failed" if name == "kameleoon" else "delivered": 6} for name in DESTINATIONS}
     assert run.tries("summary") == 1
     assert "Kameleoon stopped: it answered 401" in capsys.readouterr().out
 
@@ -55,7 +54,7 @@ def test_a_destination_that_stops_fails_the_run_and_spares_the_others(
     assert again.state == "success"
     assert again.result("kameleoon") == {"delivered": 6}
     assert again.result("convert") == {}
-    assert world.counted() == dict.fromkeys(FIVE, 6)
+    assert world.counted() == dict.fromkeys(DESTINATIONS, 6)
 
 
 def test_too_many_bad_rows_fail_the_run(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +121,7 @@ def test_an_empty_source_is_a_run_of_no_rows(world: World) -> None:
     run = world.run()
     assert run.state == "success"
     assert run.states()["converge.load"] == "skipped"
-    assert run.result("summary") == {name: {} for name in FIVE}
+    assert run.result("summary") == {name: {} for name in DESTINATIONS}
     (info,) = world.ledger.runs.latest("store_orders")
     assert info.finished_at_ms is not None
 

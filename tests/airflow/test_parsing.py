@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow_world import CONFIG, ROOT
+from airflow_world import CONFIG, DESTINATIONS, ROOT
 
 if TYPE_CHECKING:
     from airflow_world import World
@@ -19,7 +19,7 @@ STAGES = {"start", "prepare", "extract", "validate", "summary"}
 
 def test_the_graph(world: World) -> None:
     dag = world.dag()
-    to = ["convert", "optimizely", "converge", "kameleoon", "webflow_optimize"]
+    to = DESTINATIONS
     tasks = dag.task_dict
     assert set(tasks) == STAGES | {f"{name}.{stage}" for name in to for stage in ("transform", "load")}
     edges = {(task.task_id, below) for task in tasks.values() for below in task.downstream_task_ids}
@@ -110,8 +110,6 @@ def test_parsing_brings_in_nothing_heavy(world: World) -> None:
 
 def test_dead_letters_take_each_destination_in_its_pool(world: World) -> None:
     dag: Any = world.dag("retry_dead_letters")
-    assert {task.task_id: task.pool for task in dag.tasks} == {
-        name: f"conversions_{name}" for name in ("convert", "optimizely", "converge", "kameleoon", "webflow_optimize")
-    }
+    assert {task.task_id: task.pool for task in dag.tasks} == {name: f"conversions_{name}" for name in DESTINATIONS}
     assert dag.params["import"] == "(all)"
     assert dag.timetable.can_be_scheduled is False if hasattr(dag.timetable, "can_be_scheduled") else True

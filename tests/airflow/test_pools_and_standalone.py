@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from airflow_world import DESTINATIONS
 
 from etl.airflow.local import home, standalone
 
@@ -25,8 +26,7 @@ def test_every_destination_has_a_pool_of_one_slot(world: World) -> None:
     Pool.create_or_update_pool("conversions_convert", 7, "widened by hand", include_deferred=False)
     assert pools.main() == 0
     found = {pool.pool: pool.slots for pool in Pool.get_pools() if pool.pool.startswith("conversions_")}
-    names = ("convert", "optimizely", "converge", "kameleoon", "webflow_optimize")
-    assert found == {f"conversions_{name}": 1 for name in names}
+    assert found == {f"conversions_{name}": 1 for name in DESTINATIONS}
 
 
 def test_our_airflow_has_nothing_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ class Victims:
 
 @dataclass
 class World:
-    """One import to all five vendors, a new file of rows per night, and what must hold of it at any time."""
+    """One import to every vendor, a new file of rows per night, and what must hold of it at any time."""
 
     house: House
     victims: Victims

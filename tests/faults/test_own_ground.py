@@ -105,7 +105,7 @@ def cutting_off_again_and_again(url: str, monkeypatch: pytest.MonkeyPatch) -> It
         admin.dispose()
 
 
-@pytest.mark.parametrize("to", [KINDS, EVERYBODY], ids=["two destinations", "five destinations"])
+@pytest.mark.parametrize("to", [KINDS, EVERYBODY], ids=["two destinations", "every destination"])
 def test_a_database_that_ends_all_connections_again_and_again(
     house: House, postgres_url: str, monkeypatch: pytest.MonkeyPatch, to: list[str]
 ) -> None:

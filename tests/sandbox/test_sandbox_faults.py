@@ -7,8 +7,7 @@ import pytest
 import requests
 
 from etl.sandbox import FaultError
-
-VENDORS = ["convert", "optimizely", "converge", "kameleoon", "webflow_optimize"]
+from tests.conftest import EVERYBODY as VENDORS
 
 
 def counted(sandbox, vendor="converge"):

@@ -50,7 +50,6 @@ def nights(tmp_path: Path, victims: Victims) -> Iterator[Nights]:
         house = House(tmp_path, sandbox)
         (tmp_path / "crm.db").touch()
         crm = Crm(house, Database("sqlite", f"sqlite:///{tmp_path}/crm.db"))
-        house.to = ["convert", "optimizely", "converge", "kameleoon", "webflow_optimize"]
         crm.follow("changed", "12m")
         house.import_settings["chunk_rows"] = 6
         nights = Nights(house, victims, rows_per_night=8)

@@ -1,4 +1,4 @@
-"""`make demo`: one run of the sample import's DAG to the five sandbox vendors, its results, and proof that a second run
+"""`make demo`: one run of the sample import's DAG to the sandbox vendors, its results, and proof that a second run
 sends nothing. It keeps to var/, sends nothing anywhere but to localhost, and ends 0 only if all of it came true.
 """
 
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _demo(sandbox: Sandbox, out: Console) -> None:
-    _say(out, f"The sandbox plays the five vendors on {sandbox.url}.")
+    _say(out, f"The sandbox plays the vendors on {sandbox.url}.")
     _fresh_folder()
     orders = FOLDER / "orders.csv"
     with orders.open("w", encoding="utf-8", newline="") as text:

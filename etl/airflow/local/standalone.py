@@ -109,7 +109,7 @@ def _sandbox(port: int) -> Iterator[str]:
         yield url
         return
     with Sandbox(port) as sandbox:
-        _say(f"The sandbox plays the five vendors on {url}.")
+        _say(f"The sandbox plays the vendors on {url}.")
         yield sandbox.url
 
 
