@@ -118,7 +118,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             folder = str(Path(report.nodeid.partition("::")[0]).parent)
             seconds[folder] += report.duration
             tests[folder] += report.when == "call"
-    terminalreporter.section("seconds by folder")
+    if seconds:
+        terminalreporter.section("seconds by folder")
     for folder, spent in seconds.most_common():
         terminalreporter.write_line(f"{spent:7.1f}  {folder}, {tests[folder]} tests")
 
