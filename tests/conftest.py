@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ class House:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Where the time went, before the line that closes a run."""
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     tests: Counter[str] = Counter()
     for report in chain(*terminalreporter.stats.values()):
         if isinstance(report, pytest.TestReport):
@@ -120,7 +121,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             tests[folder] += report.when == "call"
     if seconds:
         terminalreporter.section("seconds by folder")
-    for folder, spent in seconds.most_common():
+    for folder, spent in sorted(seconds.items(), key=itemgetter(1), reverse=True):
         terminalreporter.write_line(f"{spent:7.1f}  {folder}, {tests[folder]} tests")
 
 

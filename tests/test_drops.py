@@ -27,6 +27,7 @@ from etl.drops import Outcome, fix_file, moving
 from etl.errors import ConfigError
 from etl.ledger import open_ledger
 from etl.model import Chunk
+from etl.stages.plan import Job
 from tests.conftest import House, order
 from tests.sources import test_messy as messy
 
@@ -370,7 +371,7 @@ def cut_off_while_sending(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None
     inbox.drop("orders.csv", [order(n) for n in range(1, 6)])
     load = pipeline.load
 
-    def dies(job: pipeline.Job, name: str, chunk: Chunk) -> None:
+    def dies(job: Job, name: str, chunk: Chunk) -> None:
         if chunk.index == 1:
             raise Killed
         load(job, name, chunk)

@@ -12,11 +12,14 @@ import pytest
 from etl import destinations, pipeline, preview, sources
 from etl.config import ImportSettings
 from etl.errors import ConfigError, SourceError, SumMismatch
+from etl.model import Chunk
 from etl.report import Report
 from etl.sandbox import Sandbox
 from etl.sources.base import Window
 from etl.stages import extract, plan, transform, validate
-from tests.conftest import EVERYBODY, House, order
+from etl.stages.plan import Job
+from tests.conftest import House, order
+from tests.vendors import EVERYBODY
 
 DEDUPLICATING = [name for name in EVERYBODY if destinations.find(name).facts.repeatable]
 
@@ -159,7 +162,7 @@ def test_a_sum_that_does_not_add_up_fails_the_run(house: House, monkeypatch: pyt
     house.write([order(number) for number in range(5)])
     real = pipeline.load
 
-    def forgetful(job: pipeline.Job, name: str, chunk: pipeline.Chunk) -> None:
+    def forgetful(job: Job, name: str, chunk: Chunk) -> None:
         real(job, name, chunk)
         house.sql("DELETE FROM entries WHERE row_number = 3")
 

@@ -16,7 +16,7 @@ import pandera.pandas as pa
 import pytest
 import yaml
 
-from etl import config, preview, sample
+from etl import columns, config, preview, sample
 from etl.config import Config
 from etl.destinations import make_destination
 from etl.sandbox import Sandbox
@@ -104,7 +104,9 @@ def all_codes(config: Config) -> set[str]:
     """Every reason that these settings know."""
     found = codes(conversion.SCHEMA) | codes(conversion.UNIQUE) | NOT_IN_SCHEMAS
     for name in config.destination_names:
-        lookup = {"goals": {}} if name == "convert" and "goals_url" in config.file.destinations[name] else {}
+        lookup: dict[str, Any] = (
+            {"goals": {}} if name == "convert" and "goals_url" in config.file.destinations[name] else {}
+        )
         destination = make_destination(config, name, lookup)
         found |= codes(destination.schema()) | {destination.facts.expired[0]}
     return found
@@ -164,7 +166,7 @@ def test_ids_do_not_depend_on_the_clock_nor_on_how_many_there_are() -> None:
 
 
 def test_the_header_is_every_canonical_column_and_one_more() -> None:
-    assert (*conversion.COLUMNS, "store") == sample.HEADER
+    assert (*columns.COLUMNS, "store") == sample.HEADER
 
 
 def test_nobody_in_it_exists() -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from etl.sandbox import Sandbox
 from tests.chromium import Chromium, chromium
-from tests.conftest import EVERYBODY, House, order
+from tests.conftest import House, order
 from tests.test_drops import Inbox, bad, local, text
+from tests.vendors import EVERYBODY
 
 pytestmark = pytest.mark.e2e
 

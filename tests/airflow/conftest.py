@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from airflow_world import CONFIG, ORDERS, World
 
 from etl.sandbox import Sandbox
+from tests.airflow.airflow_world import CONFIG, ORDERS, World
 
 HERE = Path(__file__).parent
 IGNORED = [

@@ -26,7 +26,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from airflow_world import CONFIG, HOME, ORDERS, ROOT
 from pydantic import ValidationError
 
 from etl import config, destinations, pipeline, preview
@@ -40,6 +39,7 @@ from etl.sandbox import Sandbox
 from etl.sources.base import Source
 from etl.sources.sql import SqlSource
 from etl.stages import extract
+from tests.airflow.airflow_world import CONFIG, HOME, ORDERS, ROOT
 from tests.canary.canaries import (
     CREDENTIALS,
     ECHO,
@@ -57,7 +57,7 @@ from tests.canary.canaries import (
 )
 
 if TYPE_CHECKING:
-    from airflow_world import World
+    from tests.airflow.airflow_world import World
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Airflow's own sockets
 
@@ -95,7 +95,7 @@ def connections(airflow_db: None, vendors: Sandbox) -> Iterator[None]:
     from airflow.utils.session import create_session
 
     address = f"{vendors.url}/converge/sources/{OLD_ADDRESS}"
-    told = CONNECTIONS | {"CONVERGE_ADDRESS": {"conn_type": "http", "password": address}}
+    told: dict[str, Any] = CONNECTIONS | {"CONVERGE_ADDRESS": {"conn_type": "http", "password": address}}
     made = [Connection(conn_id=name, **values) for name, values in told.items()]  # noqa: AIR311
     with create_session() as session:
         session.add_all(made)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
-from airflow_world import ROOT
 
 from etl import config
 from etl.airflow.local.home import SENSITIVE
+from tests.airflow.airflow_world import ROOT
 
 TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)

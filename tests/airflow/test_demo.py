@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_world import ROOT
 
 from etl import config, pipeline
 from etl.airflow.local import demo
 from etl.ledger import Ledger, open_ledger
+from tests.airflow.airflow_world import ROOT
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_world import World
+    from tests.airflow.airflow_world import World
 
 
 def dropping(world: World, **changes: Any) -> Path:
     """An import that takes dropped files, and its inbox."""
-    inbox = world.folder / "inbox"
+    inbox: Path = world.folder / "inbox"
     inbox.mkdir()
     drop = {"inbox": str(inbox), "settle_seconds": 0}
     world.configure(source={"type": "csv"}, drop=drop, schedule=None, **changes)

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow_world import DESTINATIONS
 
 from etl import pipeline
 from etl.errors import ConfigError
 from etl.ledger.claims import Claims
 from etl.stages import transform
+from tests.airflow.airflow_world import DESTINATIONS
 
 if TYPE_CHECKING:
-    from airflow_world import World
+    from tests.airflow.airflow_world import World
 
 
 def test_every_destination_gets_every_row_once_however_often_the_dag_runs(world: World) -> None:
@@ -99,7 +99,7 @@ def test_a_task_that_dies_after_sending_is_repeated_and_counted_once(
     world.configure(to=[destination])
     world.orders(7)
     record = Claims.record
-    deaths = []
+    deaths: list[int] = []
 
     def dying(self: Claims, *arguments: Any) -> None:
         if not deaths:

@@ -7,10 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from airflow_world import ROOT
+from tests.airflow.airflow_world import ROOT
 
 if TYPE_CHECKING:
-    from airflow_world import World
+    from tests.airflow.airflow_world import World
 
 ROWS = 8
 AFTER_THE_KNOCK = "2"

@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow_world import CONFIG, DESTINATIONS, ROOT
+
+from tests.airflow.airflow_world import CONFIG, DESTINATIONS, ROOT
 
 if TYPE_CHECKING:
-    from airflow_world import World
+    from tests.airflow.airflow_world import World
 
 STAGES = {"start", "prepare", "extract", "validate", "summary"}
 

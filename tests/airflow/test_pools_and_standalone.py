@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from airflow_world import DESTINATIONS
 
 from etl.airflow.local import home, standalone
+from tests.airflow.airflow_world import DESTINATIONS
 
 if TYPE_CHECKING:
-    from airflow_world import World
+    from tests.airflow.airflow_world import World
 
 
 def test_every_destination_has_a_pool_of_one_slot(world: World) -> None:

@@ -34,6 +34,7 @@ from etl.errors import ConfigError, LookupFailed
 from etl.ledger import database
 from etl.model import Item, Request, Response
 from etl.redact import CHATTY
+from etl.sandbox import Sandbox
 from etl.sources import csv
 from etl.stages import extract
 from tests.canary.canaries import (
@@ -51,7 +52,8 @@ from tests.canary.canaries import (
     receipts,
     rows,
 )
-from tests.conftest import EVERYBODY, House, Sandbox
+from tests.conftest import House
+from tests.vendors import EVERYBODY
 
 LEDGER_PASSWORD = "canary-secret-ledger"
 MISSPELT = "canary-secret-misspelt"

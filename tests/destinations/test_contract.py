@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from etl import columns
 from etl.delivery.batches import pack
 from etl.destinations import find, types
 from etl.destinations.base import Destination
@@ -250,7 +251,7 @@ def test_facts_agree_with_themselves(type_: str) -> None:
     assert limits.connections > 0
     assert facts.docs
     assert facts.repeatable_because
-    assert facts.requires[:3] == conversion.REQUIRED
+    assert facts.requires[:3] == columns.REQUIRED
     assert all(sentence.endswith(".") for sentence in facts.hints.values())
 
 

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from etl.columns import COLUMNS
 from etl.destinations.converge import Converge, ConvergeSettings
 from schemas.converge import near_name
-from schemas.conversion import COLUMNS, MOST_LEVELS
+from schemas.conversion import MOST_LEVELS
 
 OLD = "https://app.runconverge.com/hooks/not-for-logs"
 

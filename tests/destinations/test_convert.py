@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from etl.columns import COLUMNS
 from etl.destinations.convert import Convert, ConvertSettings
 from etl.errors import LookupFailed
-from schemas.conversion import COLUMNS
 
 SECRETS = {"api_key": "key-of-the-api", "sdk_key": "key-of-the-sdk", "sdk_key_secret": "secret-of-the-sdk"}
 

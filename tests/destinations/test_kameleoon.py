@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from etl.columns import COLUMNS
 from etl.destinations.kameleoon import DAY_MS, Kameleoon, KameleoonSettings
-from schemas.conversion import COLUMNS
 
 AT_MS = 1_795_000_000_000
 

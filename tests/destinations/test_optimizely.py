@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from etl.columns import COLUMNS
 from etl.destinations.optimizely import Optimizely, OptimizelySettings, _minor
 from etl.errors import LookupFailed
-from schemas.conversion import COLUMNS
 from schemas.rules import problems
 
 LOOKUP = {

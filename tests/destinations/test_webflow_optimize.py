@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from etl.columns import COLUMNS
 from etl.destinations.webflow_optimize import DAY_MS, WebflowOptimize, WebflowOptimizeSettings
-from schemas.conversion import COLUMNS
 
 AT_MS = 1_795_000_000_000
 

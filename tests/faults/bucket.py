@@ -51,7 +51,8 @@ class BusyBucket:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD") and self._is_busy(environ["PATH_INFO"]):
             start("503 Slow Down", [("Content-Type", "application/xml"), ("Content-Length", str(len(BUSY)))])
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [BUSY]
-        return self._s3(environ, start)
+        passed: Iterable[bytes] = self._s3(environ, start)
+        return passed
 
     def _is_busy(self, path: str) -> bool:
         with self._lock:

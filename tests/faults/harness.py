@@ -14,7 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tests.conftest import EVERYBODY, House, order
+from tests.conftest import House, order
+from tests.vendors import EVERYBODY
 
 ROOT = Path(__file__).parents[2]
 REPEATS_COUNT = "convert"
@@ -30,8 +31,9 @@ class Victims:
     def __init__(self, machine: Path | None = None) -> None:
         command = [sys.executable, "-m", "tests.faults.victim"]
         there = {**os.environ, "TMPDIR": str(machine)} if machine else None
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._server = subprocess.Popen(command, cwd=ROOT, env=there, text=True, **pipes)
+        self._server = subprocess.Popen(
+            command, cwd=ROOT, env=there, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         self._lock = threading.Lock()
 
     def run(self, *args: str, **order: Any) -> int:

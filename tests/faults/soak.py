@@ -16,10 +16,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from etl.sandbox import Sandbox
 from tests import postgres
-from tests.conftest import EVERYBODY, House, Sandbox
+from tests.conftest import House
 from tests.faults.harness import DEDUPLICATING, REPEATS_COUNT, Victims, World
 from tests.faults.victim import STEPS
+from tests.vendors import EVERYBODY
 
 ROWS, KILLS = 200_000, 500
 PER_NIGHT = 1_600

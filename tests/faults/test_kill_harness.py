@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import House, Sandbox
+from etl.sandbox import Sandbox
+from tests.conftest import House
 from tests.faults.harness import Victims, World
 from tests.faults.victim import STEPS
 

@@ -23,8 +23,9 @@ from etl.ledger.claims import Claims
 from etl.ledger.entries import Entries
 from etl.ledger.runs import Runs
 from etl.staging import Staging
-from tests.conftest import EVERYBODY, House, order
+from tests.conftest import House, order
 from tests.faults.bucket import BusyBucket
+from tests.vendors import EVERYBODY
 
 KINDS = ["convert", "optimizely"]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from etl.ledger import open_ledger
-from tests.conftest import House, Sandbox, order
+from etl.sandbox import Sandbox
+from tests.conftest import House, order
 from tests.faults.harness import Victims
 
 REPETITIONS = [pytest.param(3, id="short"), pytest.param(20, id="whole", marks=pytest.mark.e2e)]

@@ -7,7 +7,8 @@ import io
 
 import pytest
 
-from tests.conftest import EVERYBODY, House, order
+from tests.conftest import House, order
+from tests.vendors import EVERYBODY
 
 DEEP = "[" * 5_000 + "]" * 5_000
 TEXTS = {

@@ -29,9 +29,13 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def good() -> Callable[[str, str], Any]:
+def good() -> Callable[..., Any]:
     """A body that the vendor counts, made for one event id."""
-    return lambda vendor, event_id="e-1": counted(vendor, event_id)["body"]
+
+    def body(vendor: str, event_id: str = "e-1") -> Any:
+        return counted(vendor, event_id)["body"]
+
+    return body
 
 
 @pytest.fixture

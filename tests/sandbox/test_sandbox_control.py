@@ -5,34 +5,38 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from etl.sandbox import Sandbox
+from tests.sandbox.conftest import Send
 from tests.vendors import EVERYBODY as VENDORS
 
 NOW_MS = 1_795_262_400_000  # the sandbox's clock, see conftest
 TOKEN = {"X-Webhook-Token": "sandbox-converge-token", "User-Agent": "conversions/0.1"}
 
 
-def get(sandbox, path, **query):
+def get(sandbox: Sandbox, path: Any, **query: Any) -> Any:
     return requests.get(f"{sandbox.url}/_sandbox/{path}", params=query, timeout=5)
 
 
-def test_healthy(sandbox):
+def test_healthy(sandbox: Sandbox) -> None:
     assert get(sandbox, "healthy").status_code == 200
 
 
-def test_counts_are_the_same_from_both_sides(sandbox, send):
+def test_counts_are_the_same_from_both_sides(sandbox: Sandbox, send: Send) -> None:
     for vendor in VENDORS:
         send(vendor)
     assert get(sandbox, "counts").json() == sandbox.counts()
 
 
-def test_received_in_order_of_arrival(sandbox, send, good):
+def test_received_in_order_of_arrival(sandbox: Sandbox, send: Send, good: Callable[..., Any]) -> None:
     for name in ("a", "b", "c"):
         send("converge", good("converge", name))
     entries = get(sandbox, "received", vendor="converge").json()
@@ -49,7 +53,7 @@ def test_received_in_order_of_arrival(sandbox, send, good):
     assert get(sandbox, "received", vendor="converge", limit=2).json() == entries[:2]
 
 
-def test_requests_with_their_raw_bodies(sandbox, send):
+def test_requests_with_their_raw_bodies(sandbox: Sandbox, send: Send) -> None:
     send("kameleoon", raw=b"[ ]")
     send("kameleoon", raw=b"{")
     first, second = get(sandbox, "requests", vendor="kameleoon").json()
@@ -70,7 +74,7 @@ def test_requests_with_their_raw_bodies(sandbox, send):
     assert sandbox.requests("kameleoon") == [first, second]
 
 
-def test_credentials_are_not_shown(sandbox, send):
+def test_credentials_are_not_shown(sandbox: Sandbox, send: Send) -> None:
     for vendor in VENDORS:
         send(vendor)
         shown = get(sandbox, "requests", vendor=vendor).text + get(sandbox, "received", vendor=vendor).text
@@ -79,12 +83,12 @@ def test_credentials_are_not_shown(sandbox, send):
 
 @pytest.mark.parametrize("path", ["received", "requests"])
 @pytest.mark.parametrize("query", [{}, {"vendor": "adobe"}, {"vendor": "converge", "limit": "-1"}], ids=str)
-def test_questions_that_make_no_sense(sandbox, path, query):
+def test_questions_that_make_no_sense(sandbox: Sandbox, path: str, query: dict[str, str]) -> None:
     answer = get(sandbox, path, **query)
     assert (answer.status_code, "must be" in answer.json()["error"]) == (400, True)
 
 
-def test_reset_forgets_everything_but_the_faults(sandbox, send):
+def test_reset_forgets_everything_but_the_faults(sandbox: Sandbox, send: Send) -> None:
     send("converge")
     sandbox.fault(vendor="converge", status=503, times=1)
     assert requests.post(f"{sandbox.url}/_sandbox/reset", timeout=5).status_code == 204
@@ -96,7 +100,7 @@ def test_reset_forgets_everything_but_the_faults(sandbox, send):
     assert sandbox.counts()["converge"]["requests"] == 0
 
 
-def test_faults_over_http(sandbox, send):
+def test_faults_over_http(sandbox: Sandbox, send: Send) -> None:
     address = f"{sandbox.url}/_sandbox/faults"
     given = [{"vendor": "converge", "status": 429, "headers": {"Retry-After": "1"}, "times": 1}]
     assert requests.post(address, json=given, timeout=5).json() == {"faults": 1}
@@ -119,7 +123,7 @@ def test_faults_over_http(sandbox, send):
     ],
     ids=repr,
 )
-def test_bad_faults_over_http_change_nothing(sandbox, raw, says):
+def test_bad_faults_over_http_change_nothing(sandbox: Sandbox, raw: Any, says: str) -> None:
     sandbox.fault(vendor="converge", status=500)
     answer = requests.post(f"{sandbox.url}/_sandbox/faults", data=raw, timeout=5)
     assert answer.status_code == 400
@@ -127,7 +131,7 @@ def test_bad_faults_over_http_change_nothing(sandbox, raw, says):
     assert len(requests.get(f"{sandbox.url}/_sandbox/faults", timeout=5).json()) == 1
 
 
-def test_without_keeping_it_still_counts_and_finds_repeats(good):
+def test_without_keeping_it_still_counts_and_finds_repeats(good: Callable[..., Any]) -> None:
     with Sandbox(keep=False) as sandbox:
         for name in ("a", "b", "a"):
             body = good("converge", name)
@@ -139,7 +143,7 @@ def test_without_keeping_it_still_counts_and_finds_repeats(good):
             sandbox.requests("converge")
 
 
-def test_other_credentials(good):
+def test_other_credentials(good: Callable[..., Any]) -> None:
     with Sandbox(credentials={"converge": {"webhook_token": "other"}, "kameleoon": {"site_code": "abc"}}) as sandbox:
         body = good("converge")
         assert requests.post(sandbox.endpoint("converge"), json=body, headers=TOKEN, timeout=5).status_code == 401
@@ -154,19 +158,19 @@ def test_other_credentials(good):
     [({"adobe": {"api_key": "x"}}, KeyError), ({"convert": {"surprise": "x"}}, TypeError)],
     ids=["a stranger", "a credential that the vendor has not"],
 )
-def test_credentials_that_nobody_asks_for(credentials, error):
+def test_credentials_that_nobody_asks_for(credentials: Any, error: Any) -> None:
     with pytest.raises(error):
         Sandbox(credentials=credentials)
 
 
-def test_the_real_clock_by_default(good):
+def test_the_real_clock_by_default(good: Callable[..., Any]) -> None:
     with Sandbox() as sandbox:
         before = datetime.now(UTC).timestamp() * 1000
         requests.post(sandbox.endpoint("converge"), json=good("converge"), headers=TOKEN, timeout=5)
         assert before - 1 <= sandbox.received("converge")[0]["at_ms"] <= datetime.now(UTC).timestamp() * 1000
 
 
-def test_it_stops_cleanly_with_callers_still_connected(good):
+def test_it_stops_cleanly_with_callers_still_connected(good: Callable[..., Any]) -> None:
     with requests.Session() as caller:
         with Sandbox() as sandbox:
             caller.post(sandbox.endpoint("converge"), json=good("converge"), headers=TOKEN, timeout=5)
@@ -178,7 +182,7 @@ def test_it_stops_cleanly_with_callers_still_connected(good):
     sandbox.stop()
 
 
-def test_it_can_be_opened_again_on_the_same_port(good):
+def test_it_can_be_opened_again_on_the_same_port(good: Callable[..., Any]) -> None:
     sandbox = Sandbox()
     with sandbox:
         port = sandbox.port
@@ -187,13 +191,13 @@ def test_it_can_be_opened_again_on_the_same_port(good):
         assert get(sandbox, "healthy").ok
 
 
-def test_a_taken_port_is_an_error(sandbox):
+def test_a_taken_port_is_an_error(sandbox: Sandbox) -> None:
     with pytest.raises(OSError, match="in use"):
         Sandbox(port=sandbox.port).start()
 
 
-def test_many_callers_at_once_lose_nothing(sandbox, good):
-    def one(n):
+def test_many_callers_at_once_lose_nothing(sandbox: Sandbox, good: Callable[..., Any]) -> None:
+    def one(n: Any) -> Any:
         # every item twice, from different callers
         body = good("kameleoon", f"n-{n // 2}")
         address = sandbox.endpoint("kameleoon") + "?siteCode=f17c21u1ag&json=true"
@@ -209,11 +213,12 @@ COMMAND = [sys.executable, "-m", "etl.sandbox"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_until_it_is_told_to_stop(tmp_path, good, number):
+def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path, good: Callable[..., Any], number: Any) -> None:
     faults = tmp_path / "faults.yaml"
     faults.write_text("- {vendor: converge, status: 429, headers: {Retry-After: 2}, times: 1}\n")
     arguments = [*COMMAND, "--port", "0", "--faults", str(faults)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
         welcome = [running.stdout.readline() for _ in range(len(VENDORS) + 2)]
         url = welcome[0].split()[-1]
         first = requests.post(f"{url}/converge/api/webhooks", json=good("converge"), headers=TOKEN, timeout=5)
@@ -234,7 +239,7 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path, good, number):
         (None, "No such file"),
     ],
 )
-def test_the_command_says_in_one_sentence_what_is_wrong(tmp_path, content, says):
+def test_the_command_says_in_one_sentence_what_is_wrong(tmp_path: Path, content: Any, says: str) -> None:
     faults = tmp_path / "faults.yaml"
     if content is not None:
         faults.write_text(content)
@@ -245,14 +250,14 @@ def test_the_command_says_in_one_sentence_what_is_wrong(tmp_path, content, says)
     assert "Traceback" not in done.stderr
 
 
-def test_an_empty_faults_file_is_no_fault(tmp_path):
+def test_an_empty_faults_file_is_no_fault(tmp_path: Path) -> None:
     from etl.sandbox.server.faults import faults_in
 
     (tmp_path / "faults.yaml").write_text("")
     assert faults_in(tmp_path / "faults.yaml") == []
 
 
-def test_what_is_received_can_be_written_as_json(sandbox, send):
+def test_what_is_received_can_be_written_as_json(sandbox: Sandbox, send: Send) -> None:
     for vendor in VENDORS:
         send(vendor)
         json.dumps(sandbox.received(vendor))

@@ -1,6 +1,12 @@
 """Converge: one event per request, its structure checked to the letter."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+
+from etl.sandbox import Sandbox
+from tests.sandbox.conftest import Send
 
 
 @pytest.mark.parametrize(
@@ -17,7 +23,7 @@ import pytest
         pytest.param({"event_id": "00123 é"}, id="id with zeros, space and accent"),
     ],
 )
-def test_what_is_taken(sandbox, send, good, changes):
+def test_what_is_taken(sandbox: Sandbox, send: Send, good: Callable[..., Any], changes: Any) -> None:
     event = {name: value for name, value in {**good("converge"), **changes}.items() if value is not ...}
     assert send("converge", event).status_code == 200
     (entry,) = sandbox.received("converge")
@@ -50,7 +56,7 @@ def test_what_is_taken(sandbox, send, good, changes):
         pytest.param({"timestamp": "02/09/2024 12:34"}, "ISO 8601", id="another form"),
     ],
 )
-def test_what_is_refused(sandbox, send, good, changes, names):
+def test_what_is_refused(sandbox: Sandbox, send: Send, good: Callable[..., Any], changes: Any, names: Any) -> None:
     event = {name: value for name, value in {**good("converge"), **changes}.items() if value is not ...}
     answer = send("converge", event)
     assert answer.status_code == 400
@@ -58,5 +64,5 @@ def test_what_is_refused(sandbox, send, good, changes, names):
     assert sandbox.counts()["converge"]["items"] == 0
 
 
-def test_events_do_not_travel_together(send, good):
+def test_events_do_not_travel_together(send: Send, good: Callable[..., Any]) -> None:
     assert send("converge", [good("converge", "1"), good("converge", "2")]).status_code == 400

@@ -1,16 +1,21 @@
 """Kameleoon: what the answer can know is refused, what is found out later is lost in silence."""
 
+from typing import Any
+
 import pytest
+
+from etl.sandbox import Sandbox
+from tests.sandbox.conftest import Send
 
 SITE = "siteCode=f17c21u1ag"
 
 
-def conversion(**changes):
+def conversion(**changes: Any) -> Any:
     made = {"nonce": "n-1", "eventType": "CONVERSION", "visitorCode": "245fc8a1b9", "goalId": 36151, "revenue": 23.5}
     return {name: value for name, value in {**made, **changes}.items() if value is not ...}
 
 
-def page(**changes):
+def page(**changes: Any) -> Any:
     made = {"nonce": "n-2", "eventType": "PAGE", "visitorCode": "245fc8a1b9", "href": "https://example.com/checkout"}
     return {name: value for name, value in {**made, **changes}.items() if value is not ...}
 
@@ -28,7 +33,7 @@ def page(**changes):
         pytest.param({"nonce": "n", "eventType": "customData", "visitorCode": "v"}, id="custom data"),
     ],
 )
-def test_what_counts(sandbox, send, event):
+def test_what_counts(sandbox: Sandbox, send: Send, event: Any) -> None:
     answer = send("kameleoon", [event])
     assert (answer.status_code, answer.content) == (204, b"")
     counts = sandbox.counts()["kameleoon"]
@@ -57,7 +62,7 @@ def test_what_counts(sandbox, send, event):
         pytest.param(conversion(eventType="PURCHASE"), "unknown_event_type", id="unknown type"),
     ],
 )
-def test_what_is_lost_in_silence(sandbox, send, event, reason):
+def test_what_is_lost_in_silence(sandbox: Sandbox, send: Send, event: Any, reason: str) -> None:
     assert send("kameleoon", [event, conversion(nonce="good")]).status_code == 204
     counts = sandbox.counts()["kameleoon"]
     assert (counts["items"], counts["counted"], counts["ignored"]) == (2, 1, {reason: 1})
@@ -74,7 +79,7 @@ def test_what_is_lost_in_silence(sandbox, send, event, reason):
         pytest.param([conversion(), conversion(eventType=...)], id="no eventType"),
     ],
 )
-def test_what_refuses_the_whole_request(sandbox, send, body):
+def test_what_refuses_the_whole_request(sandbox: Sandbox, send: Send, body: Any) -> None:
     assert send("kameleoon", body).status_code == 400
     assert sandbox.counts()["kameleoon"]["items"] == 0
 
@@ -86,29 +91,29 @@ def test_what_refuses_the_whole_request(sandbox, send, body):
         pytest.param("?siteCode=wrong&json=true", 404, id="wrong siteCode"),
     ],
 )
-def test_the_site_must_be_known(send, query, status):
+def test_the_site_must_be_known(send: Send, query: str, status: int) -> None:
     assert send("kameleoon", query=query).status_code == status
 
 
 @pytest.mark.parametrize("query", [f"?{SITE}", f"?{SITE}&json=false", f"?{SITE}&json=1"])
-def test_an_array_read_as_lines_is_lost(sandbox, send, query):
+def test_an_array_read_as_lines_is_lost(sandbox: Sandbox, send: Send, query: str) -> None:
     assert send("kameleoon", [conversion(), page()], query=query).status_code == 204
     counts = sandbox.counts()["kameleoon"]
     assert (counts["items"], counts["counted"], counts["ignored"]) == (2, 0, {"json_not_true": 2})
 
 
-def test_lines_are_lost_too(sandbox, send):
+def test_lines_are_lost_too(sandbox: Sandbox, send: Send) -> None:
     raw = b"nonce=1&eventType=conversion&goalId=1\nnonce=2&eventType=conversion&goalId=1"
     assert send("kameleoon", raw=raw, query=f"?{SITE}").status_code == 204
     assert sandbox.counts()["kameleoon"]["ignored"] == {"json_not_true": 2}
 
 
-def test_a_visitor_code_in_the_url_overrides_the_events(sandbox, send):
+def test_a_visitor_code_in_the_url_overrides_the_events(sandbox: Sandbox, send: Send) -> None:
     send("kameleoon", [conversion(visitorCode="")], query=f"?{SITE}&json=true&visitorCode=abc")
     assert sandbox.counts()["kameleoon"]["counted"] == 1
 
 
-def test_repeats_are_found_by_nonce_within_and_across_requests(sandbox, send):
+def test_repeats_are_found_by_nonce_within_and_across_requests(sandbox: Sandbox, send: Send) -> None:
     send("kameleoon", [conversion(), conversion(revenue=1)])
     send("kameleoon", [conversion(), conversion(nonce="n-9")])
     counts = sandbox.counts()["kameleoon"]

@@ -1,21 +1,26 @@
 """Optimizely: 204 for nearly everything; what was left out must be visible here."""
 
+from typing import Any
+
 import pytest
 import requests
+
+from etl.sandbox import Sandbox
+from tests.sandbox.conftest import Send
 
 MS = 1_795_262_400_123
 
 
-def event(**changes):
+def event(**changes: Any) -> Any:
     made = {"entity_id": "5001", "uuid": "u-1", "key": "purchase", "timestamp": MS, "tags": {"order_id": "A-1"}}
     return {name: value for name, value in {**made, **changes}.items() if value is not ...}
 
 
-def visitor(*events, **changes):
+def visitor(*events: Any, **changes: Any) -> Any:
     return {"visitor_id": "user-1", "attributes": [], "snapshots": [{"events": list(events)}], **changes}
 
 
-def body(*visitors, **changes):
+def body(*visitors: Any, **changes: Any) -> Any:
     made = {
         "account_id": "12345678",
         "project_id": "98765432",
@@ -76,7 +81,7 @@ SILENT_FOR_EVER = [
 
 
 @pytest.mark.parametrize(("sent", "reason"), FORM_ERRORS + SILENT_FOR_EVER)
-def test_what_is_left_out_in_silence(sandbox, send, sent, reason):
+def test_what_is_left_out_in_silence(sandbox: Sandbox, send: Send, sent: Any, reason: str) -> None:
     answer = send("optimizely", sent)
     assert (answer.status_code, answer.content) == (204, b"")
     counts = sandbox.counts()["optimizely"]
@@ -85,7 +90,7 @@ def test_what_is_left_out_in_silence(sandbox, send, sent, reason):
 
 
 @pytest.mark.parametrize(("sent", "reason"), FORM_ERRORS)
-def test_strict_mode_refuses_the_whole_request(sandbox, send, sent, reason):
+def test_strict_mode_refuses_the_whole_request(sandbox: Sandbox, send: Send, sent: Any, reason: str) -> None:
     sent["visitors"].append(visitor(event(uuid="good")))
     answer = send("optimizely", sent, headers=STRICT)
     assert answer.status_code == 400
@@ -94,18 +99,18 @@ def test_strict_mode_refuses_the_whole_request(sandbox, send, sent, reason):
 
 
 @pytest.mark.parametrize(("sent", "reason"), SILENT_FOR_EVER)
-def test_strict_mode_knows_only_the_form(sandbox, send, sent, reason):
+def test_strict_mode_knows_only_the_form(sandbox: Sandbox, send: Send, sent: Any, reason: str) -> None:
     assert send("optimizely", sent, headers=STRICT).status_code == 204
     assert sandbox.counts()["optimizely"]["ignored"] == {reason: 1}
 
 
 @pytest.mark.parametrize("name", ["account_id", "visitors"])
-def test_without_the_two_required_fields_it_is_400_in_both_modes(send, name):
+def test_without_the_two_required_fields_it_is_400_in_both_modes(send: Send, name: Any) -> None:
     for headers in ({}, STRICT):
         assert send("optimizely", body(visitor(event()), **{name: ...}), headers=headers).status_code == 400
 
 
-def test_the_good_events_of_a_request_count_beside_the_bad(sandbox, send):
+def test_the_good_events_of_a_request_count_beside_the_bad(sandbox: Sandbox, send: Send) -> None:
     sent = body(visitor(event(), event(uuid="u-2"), event(uuid="u-3", revenue=1.5)), visitor(event(uuid="u-4")))
     send("optimizely", sent)
     counts = sandbox.counts()["optimizely"]
@@ -122,14 +127,16 @@ def test_the_good_events_of_a_request_count_beside_the_bad(sandbox, send):
         pytest.param({"entity_id": "5002", "key": "signup"}, 2, id="another event"),
     ],
 )
-def test_repeats_are_found_by_entity_uuid_and_time_together(sandbox, send, second, counted):
+def test_repeats_are_found_by_entity_uuid_and_time_together(
+    sandbox: Sandbox, send: Send, second: Any, counted: Any
+) -> None:
     send("optimizely", body(visitor(event())))
     send("optimizely", body(visitor(event(**second))))
     counts = sandbox.counts()["optimizely"]
     assert (counts["counted"], counts["repeats"]) == (counted, 2 - counted)
 
 
-def test_what_was_ignored_may_be_sent_again_in_order(sandbox, send):
+def test_what_was_ignored_may_be_sent_again_in_order(sandbox: Sandbox, send: Send) -> None:
     send("optimizely", body(visitor(event(revenue=1.5))))
     send("optimizely", body(visitor(event(revenue=150))))
     counts = sandbox.counts()["optimizely"]
@@ -152,20 +159,22 @@ def test_what_was_ignored_may_be_sent_again_in_order(sandbox, send):
     ],
     ids=str,
 )
-def test_a_bad_attribute_falls_off_and_the_event_counts(sandbox, send, attribute, reason):
+def test_a_bad_attribute_falls_off_and_the_event_counts(
+    sandbox: Sandbox, send: Send, attribute: Any, reason: str
+) -> None:
     send("optimizely", body(visitor(event(), attributes=[attribute])))
     counts = sandbox.counts()["optimizely"]
     assert (counts["counted"], counts["ignored"]) == (1, {reason: 1} if reason else {})
 
 
-def test_an_item_shows_visitor_attributes_and_event(sandbox, send):
+def test_an_item_shows_visitor_attributes_and_event(sandbox: Sandbox, send: Send) -> None:
     send("optimizely", body(visitor(event())))
     (entry,) = sandbox.received("optimizely")
     assert entry["item"] == {"visitor_id": "user-1", "attributes": [], "event": event()}
     assert entry["key"] == "u-1"
 
 
-def test_the_datafile(sandbox):
+def test_the_datafile(sandbox: Sandbox) -> None:
     answer = requests.get(sandbox.lookup("optimizely"), timeout=5)
     datafile = answer.json()
     required = ["projectId", "accountId", "groups", "experiments", "events", "audiences", "attributes", "version"]
@@ -200,12 +209,12 @@ def test_the_datafile(sandbox):
         ),
     ],
 )
-def test_a_datafile_known_already_is_not_sent_again(sandbox, sent, status):
+def test_a_datafile_known_already_is_not_sent_again(sandbox: Sandbox, sent: Any, status: int) -> None:
     seen = requests.get(sandbox.lookup("optimizely"), timeout=5).headers
     answer = requests.get(sandbox.lookup("optimizely"), headers=sent(seen), timeout=5)
     assert answer.status_code == status
     assert bool(answer.content) == (status == 200)
 
 
-def test_the_datafile_of_a_stranger_is_forbidden(sandbox):
+def test_the_datafile_of_a_stranger_is_forbidden(sandbox: Sandbox) -> None:
     assert requests.get(f"{sandbox.url}/optimizely/datafiles/wrong.json", timeout=5).status_code == 403

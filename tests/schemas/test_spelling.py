@@ -123,7 +123,7 @@ def test_a_declared_date_format_is_kept(date_format: str, text: str, expected: s
     ms, reason = times(texts(text, None), "Europe/Berlin", date_format)
     assert reason.isna().tolist()[1]
     assert ms.isna().tolist()[1]
-    told = reason[1] if pd.notna(reason[1]) else datetime.fromtimestamp(int(ms[1]) / 1000, UTC).isoformat()
+    told = str(reason[1]) if reason.notna()[1] else datetime.fromtimestamp(int(ms[1]) / 1000, UTC).isoformat()
     assert told == expected
 
 

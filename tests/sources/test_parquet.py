@@ -26,7 +26,7 @@ DAY = Window(datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=U
 
 
 def source(folder: Path, path: str, **storage: str) -> Source:
-    settings = ParquetSettings(type="parquet", path=path, storage=StorageSettings(**storage))
+    settings = ParquetSettings(type="parquet", path=path, storage=StorageSettings.model_validate(storage))
     return ParquetSource(settings, lambda given: given if "://" in given else str((folder / given).absolute()))
 
 
@@ -115,7 +115,7 @@ def test_a_time_means_the_same_typed_and_read(
     expected = None if hour is None else int(datetime(2026, 11, 20, hour, 30, tzinfo=UTC).timestamp() * 1000)
     for column in (read(source(tmp_path, "a.parquet"))["at"], values.to_pandas()):
         ms, reason = times(column, timezone)
-        assert [None if pd.isna(value) else value for value in ms] == [expected, None]
+        assert [None if missing else value for value, missing in zip(ms, ms.isna(), strict=True)] == [expected, None]
         assert texts(reason) == ["no_timezone" if expected is None else None, None]
 
 

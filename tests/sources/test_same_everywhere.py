@@ -19,7 +19,8 @@ import pytest
 import sqlalchemy as sa
 
 from etl.sandbox import Sandbox
-from tests.conftest import EVERYBODY, House
+from tests.conftest import House
+from tests.vendors import EVERYBODY
 
 COUNT = 1000
 BUCKET = "same-everywhere"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,7 +52,10 @@ class Database:
 
     def source(self, **settings: Any) -> SqlSource:
         """A source on it."""
-        return SqlSource(SqlSettings(type="sql", url=self.url, **settings), lambda path: str(Path(path).absolute()))
+        return SqlSource(
+            SqlSettings.model_validate({"type": "sql", "url": self.url, **settings}),
+            lambda path: str(Path(path).absolute()),
+        )
 
     def read(self, window: Window | None = None, chunk_rows: int = 100, **settings: Any) -> pd.DataFrame:
         """All its rows."""
@@ -177,7 +180,7 @@ def test_a_table_and_a_view_are_read_by_their_names(database: Database) -> None:
         + " FROM crm_orders"
     )
     assert list(database.read(table="crm_orders").columns) == ["event_id", "at", "n", "damage"]
-    assert sorted(texts(database.read(table="crm_view")["Order"])) == [f"e{n}" for n in range(10)]
+    assert sorted(map(str, texts(database.read(table="crm_view")["Order"]))) == [f"e{n}" for n in range(10)]
     assert not database.source(table="crm_orders").uses_window
     if database.kind == "postgresql":
         assert len(database.read(table="public.crm_orders")) == 10
@@ -199,6 +202,7 @@ ENDLESS = {
 def test_rows_stream_and_an_end_before_their_end_hangs_up(database: Database) -> None:
     frames = database.source(query=ENDLESS[database.kind]).frames(Window(), 20_000)
     assert [list(next(frames)["n"])[-1] for _ in range(3)] == ["20000", "40000", "60000"]
+    assert isinstance(frames, Generator)
     frames.close()
 
 

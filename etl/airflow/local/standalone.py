@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from etl import sample
 from etl.airflow import parse
@@ -138,8 +138,8 @@ def _group(environment: dict[str, str], log: IO[bytes]) -> Iterator[subprocess.P
         _say("Everything is stopped.")
 
 
-def _end(airflow: subprocess.Popen[bytes]) -> None:
-    """Ask the whole group to end, then force_unknown."""
+def _end(airflow: subprocess.Popen[Any]) -> None:
+    """Ask the whole group to end, and kill what is left of it."""
     for number, wait_s in ((signal.SIGTERM, PATIENCE_S), (signal.SIGKILL, 5)):
         _signalled(airflow.pid, number)
         until = time.monotonic() + wait_s
