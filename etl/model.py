@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -40,6 +40,32 @@ class RowVerdict(NamedTuple):
     event_id: str
     event_name: str
     verdict: Verdict
+
+
+class RunWarning(NamedTuple):
+    """What a run changed, left out or did not understand, and how often; nothing of the rows themselves.
+
+    ``code`` is short and stable, ``column`` the source's name of the column (empty: the file as a whole), ``rows`` how
+    many rows it happened in (0: it is not about rows), ``sentence`` for a person, without the count.
+    """
+
+    code: str
+    column: str
+    rows: int
+    sentence: str
+
+    def __str__(self) -> str:
+        """The sentence with its count, for people."""
+        return f"{self.sentence} ({self.rows:,} row{'' if self.rows == 1 else 's'})" if self.rows else self.sentence
+
+
+def summed(warnings: Iterable[RunWarning]) -> list[RunWarning]:
+    """Warnings that say the same as one, with the sum of their rows, in the order they first came."""
+    rows: dict[tuple[str, str, str], int] = {}
+    for warning in warnings:
+        key = (warning.code, warning.column, warning.sentence)
+        rows[key] = rows.get(key, 0) + warning.rows
+    return [RunWarning(code, column, count, sentence) for (code, column, sentence), count in rows.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +158,8 @@ class Preview:
     """What a check of one destination found: nothing was sent and nothing written down.
 
     ``counts``: (status or ``ready``, reason) -> rows. ``noted``: the rows that would not go, the first ones of them.
-    ``request``: the first request as it would be sent, secrets masked.
+    ``request``: the first request as it would be sent, secrets masked. ``warnings``: those of
+    the whole source, and this destination's own.
     """
 
     rows: int
@@ -140,3 +167,4 @@ class Preview:
     noted: list[RowVerdict]
     request: Request | None
     stopped: str = ""
+    warnings: Sequence[RunWarning] = ()

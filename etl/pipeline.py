@@ -109,7 +109,7 @@ def finish(job: Job, stopped: str = "") -> Report:
     """Close the run, count it and check the sum. Raises SumMismatch."""
     with job.ledger:
         job.ledger.runs.finish(job.run.run_no, stopped)
-        counted = report.of(job.ledger, job.ledger.runs.get(job.run.run_id))
+        counted = replace(report.of(job.ledger, job.ledger.runs.get(job.run.run_id)), warnings=job.warnings())
         if not stopped:
             _move_watermark(job, counted)
     for name, stop in counted.stops.items():

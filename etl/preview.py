@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ from etl.delivery.batches import partition_by_age
 from etl.destinations import make_destination
 from etl.destinations.base import USER_AGENT, Destination
 from etl.errors import ImporterError, LookupFailed
-from etl.model import Item, Preview, Request, RowVerdict, Status, Verdict
+from etl.model import Item, Preview, Request, RowVerdict, Status, Verdict, summed
 from etl.redact import host_of, mask_request
 from etl.sources.base import Window
 from etl.stages import extract, plan, transform, validate
@@ -67,7 +67,10 @@ def check(
             stopped[name] = str(error)
     rules = validate.Rules.of(settings, clock(), spreadsheet=source.spreadsheet)
     frames = extract.frames(source, window or Window(), settings.columns, settings.chunk_rows)
-    return _previews(frames, rules, chosen, stopped)
+    return {
+        name: replace(each, warnings=summed([*source.warnings, *each.warnings]))
+        for name, each in _previews(frames, rules, chosen, stopped).items()
+    }
 
 
 def _previews(

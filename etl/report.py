@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from etl.errors import SumMismatch
 from etl.ledger import Ledger, RunInfo, Stop
-from etl.model import GOOD, Status
+from etl.model import GOOD, RunWarning, Status
 
 Counts = Mapping[tuple[str, str], int]
 """(status, reason) -> rows."""
@@ -21,6 +21,8 @@ class Report:
     rows: Mapping[str, int]
     counts: Mapping[str, Counts]
     stops: Mapping[str, Stop]
+    warnings: Sequence[RunWarning] = ()
+    """What was changed, left out or not understood, whatever became of the rows."""
 
     def by_status(self, destination: str) -> dict[str, int]:
         """Rows of a destination per status; only statuses that occur, in the order of `Status`."""

@@ -107,6 +107,14 @@ class Staging:
         except FileNotFoundError:
             return None
 
+    def notes(self, folder: str) -> list[Any]:
+        """The values kept under ``folder/…``, by name."""
+        try:
+            names = sorted(path.rsplit("/", 1)[-1] for path in self._fs.ls(f"{self.root}/{folder}", detail=False))
+        except FileNotFoundError:
+            return []
+        return [self.noted(f"{folder}/{name.removesuffix('.json')}") for name in names if name.endswith(".json")]
+
     def _folder(self, path: str) -> None:
         if "file" in self._fs.protocol:
             Path(self.root).mkdir(parents=True, exist_ok=True)

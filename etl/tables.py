@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from etl.model import GOOD, Preview, Request, Status, Verdict
+from etl.model import GOOD, Preview, Request, RunWarning, Status, Verdict
 
 if TYPE_CHECKING:
     from etl.ledger import RunInfo
@@ -91,10 +91,19 @@ def check(checked: Mapping[str, Preview], out: Console) -> None:
     if shared:
         out.print(f"\nNo destination gets these {plural(sum(shared.values()))}:")
         _print_unsent(out, shared, rows)
+    shared_warnings = _shared_warnings(checked)
+    _print_warnings(out, shared_warnings)
     for name, each in checked.items():
         out.print()
         out.rule(Text(name, style="bold"), align="left", characters="─", style="dim")
         _check_one(out, each, shared, {row[0] for row in rows})
+        _print_warnings(out, [warning for warning in each.warnings if warning not in shared_warnings])
+
+
+def _shared_warnings(checked: Mapping[str, Preview]) -> list[RunWarning]:
+    """What is warned of whatever the destination."""
+    first, *others = checked.values()
+    return [warning for warning in first.warnings if all(warning in each.warnings for each in others)]
 
 
 def _check_one(out: Console, checked: Preview, shared: Mapping[tuple[str, str], int], told: set[int]) -> None:
@@ -216,6 +225,20 @@ def report(found: Report, sentences: Mapping[tuple[str, str, str], str], out: Co
     if warnings:
         out.print("\nWarnings:")
         _print_groups(out, warnings, len(found.counts))
+    _print_warnings(out, found.warnings)
+
+
+def _print_warnings(out: Console, warnings: Sequence[RunWarning]) -> None:
+    """What was changed, left out or not understood on the way."""
+    if not warnings:
+        return
+    out.print("\nChanged, left out or not understood:")
+    table = Table.grid(padding=(0, 1), pad_edge=True)
+    table.add_column(justify="right")
+    table.add_column()
+    for warning in warnings:
+        table.add_row(f"{warning.rows:,}" if warning.rows else "", printable(warning.sentence))
+    out.print(table)
 
 
 Group = tuple[str, str, str, int, list[str]]

@@ -108,6 +108,8 @@ def summary(file: Path, run_id: str | None, states: Mapping[str, str | None]) ->
         report = pipeline.finish(job, stopped=_reason(job, failed) if failed else "")
     for name in report.rows:
         log.info("%s", line(report, name))
+    for warning in report.warnings:
+        log.warning("%s", warning)
     trouble = _trouble(report, job.settings.max_bad_share)
     if trouble:
         raise AirflowFailException(" ".join(trouble))

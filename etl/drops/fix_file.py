@@ -70,7 +70,7 @@ class FixFileSource(Source):
         super().__init__(inner.settings, inner.location)
         self.inner = inner
         self.name = name
-        self.remarks = inner.remarks
+        self.warnings = inner.warnings
 
     def describe(self) -> str:
         """The file's name."""

@@ -57,8 +57,9 @@ def write(transit: FileInTransit, job: Job, verdict: FileVerdict, *, written_at_
     source = file_source(job.config, job.run.import_name, transit.copy.path, job.run.source)
     lookup = ResultLookup(job, retries)
     summary = _write_tables(result, fix, source, job.settings.chunk_rows, lookup, report, delimiter(transit.copy.path))
+    warnings = [str(warning) for warning in job.warnings() or source.warnings]
     page.write_text(
-        summary_page.page(report, summary, fix_stem if summary.to_correct else "", source.remarks), encoding="utf-8"
+        summary_page.page(report, summary, fix_stem if summary.to_correct else "", warnings), encoding="utf-8"
     )
     is_fix_new = written_at_ms is None or _is_new(turned_away, written_at_ms)
     for path in (result, *([fix] if summary.to_correct and is_fix_new else []), page):

@@ -52,7 +52,7 @@ class _Group:
     """True when all destinations of several say so."""
 
 
-def page(report: FileReport, summary: Summary, fix_name: str, remarks: Sequence[str] = ()) -> str:
+def page(report: FileReport, summary: Summary, fix_name: str, warnings: Sequence[str] = ()) -> str:
     """The summary as one self-contained HTML page; ``fix_name`` is NAME where there is a NAME.fix.csv."""
     unusable = report.kind is FileKind.UNUSABLE
     happened = [status for status in MEANINGS if any(counts[status] for counts in summary.statuses.values())]
@@ -60,7 +60,7 @@ def page(report: FileReport, summary: Summary, fix_name: str, remarks: Sequence[
     return _template().render(
         report=report,
         summary=summary,
-        remarks=list(dict.fromkeys(remarks)),
+        warnings=list(dict.fromkeys(warnings)),
         headline=headline(report, summary),
         more=report.why.partition("\n")[2] if unusable else "",
         tone=_tone(report, summary),

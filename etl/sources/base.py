@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from etl.errors import SourceError
 from etl.filesystem import Place, find, has_window, windowed
+from etl.model import RunWarning
 from etl.redact import redact_url, secrets_of
 
 
@@ -77,7 +78,7 @@ class Source:
         """The texts of the settings as people may see them: with ``${NAME}`` where a secret may stand."""
         self.hidden = hidden
         """What was filled into addresses of the settings and may be secret, see `Config.secrets_filled_in`."""
-        self.remarks: list[str] = []
+        self.warnings: list[RunWarning] = []
         """What was understood without having been declared, a sentence each; filled while the source is read."""
         self.position: str | None = None
         """How far an `incremental` source has been read: set before `frames` to where it was left (None: read all),

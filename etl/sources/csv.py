@@ -22,6 +22,7 @@ from pydantic import field_validator
 from etl.columns import PARSE_ERROR, reserved_name
 from etl.errors import SourceError
 from etl.filesystem import Place, opened
+from etl.model import RunWarning
 from etl.sources.base import FileSettings, FileSource, Window
 from etl.sources.formats import dialect
 
@@ -87,7 +88,7 @@ class CsvSource(FileSource):
             sample = raw.read(dialect.SAMPLE_BYTES)
             how = dialect.find(sample, place.name, self.settings.encoding, self.settings.delimiter)
             if how.remark:
-                self.remarks.append(how.remark)
+                self.warnings.append(RunWarning("encoding_guessed", "", 0, how.remark))
                 log.warning("%s", how.remark)
             watched = _Watched(sample, raw, place.name)
             with io.TextIOWrapper(

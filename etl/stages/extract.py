@@ -51,6 +51,7 @@ def stage(job: Job, window: Window) -> Iterator[Chunk]:
         if source.incremental:
             job.staging.note(POSITION, source.position)
     finally:
+        job.warn("extract", source.warnings)
         job.ledger.runs.record_rows_read(job.run.run_no, dict.fromkeys(job.destinations, rows))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,8 +14,9 @@ from etl.clock import Clock, wall_clock
 from etl.config import Config, ImportSettings
 from etl.destinations.base import Destination
 from etl.errors import ConfigError
+from etl.filesystem import OUT_OF_REACH
 from etl.ledger import Ledger, RunInfo, open_ledger
-from etl.model import RowVerdict
+from etl.model import RowVerdict, RunWarning, summed
 from etl.sources.base import Source, Window
 from etl.stages import tuning
 from etl.staging import Staging, clear
@@ -57,6 +58,24 @@ class Job:
         """A destination with what it looked up for this run."""
         lookup = self.staging.noted(f"lookup-{self.run.run_id}-{name}")
         return destinations.make_destination(self.config, name, lookup)
+
+    def warn(self, part: str, warnings: Iterable[RunWarning]) -> None:
+        """Keep what a part of this run warns of; the same part again, when a task is repeated, takes its place."""
+        if found := summed(warnings):
+            self.staging.note(f"{self._warnings}/{part}", [list(warning) for warning in found])
+
+    def warnings(self) -> list[RunWarning]:
+        """Everything that was warned of in this run so far; nothing where staging is out of reach, which others tell."""
+        try:
+            parts = self.staging.notes(self._warnings)
+        except OUT_OF_REACH as error:
+            log.warning("warnings of run %s cannot be read: %s", self.run.run_id, type(error).__name__)
+            return []
+        return summed(RunWarning(*each) for part in parts for each in part)
+
+    @property
+    def _warnings(self) -> str:
+        return f"warnings-{self.run.run_id}"
 
     def record_unsent(self, names: Sequence[str], rows: Sequence[RowVerdict]) -> None:
         """Write down what is never sent, for each of these destinations."""

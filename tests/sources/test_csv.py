@@ -99,10 +99,10 @@ def test_what_was_not_declared_is_said(tmp_path: Path, caplog: pytest.LogCapture
     file.write_text(text_of([HEADER, *ROWS]), encoding="cp1252")
     asked = source(file)
     list(asked.frames(Window(), 10))
-    assert asked.remarks == [
+    assert [warning.sentence for warning in asked.warnings] == [
         "orders.csv: read as Windows-1252, because line 2 is not UTF-8; set `encoding` to be sure.",
     ]
-    assert caplog.messages == asked.remarks
+    assert caplog.messages == [warning.sentence for warning in asked.warnings]
 
 
 @pytest.mark.parametrize(
