@@ -65,7 +65,7 @@ class Job:
             self.staging.note(f"{self._warnings}/{part}", [list(warning) for warning in found])
 
     def warnings(self) -> list[RunWarning]:
-        """Everything that was warned of in this run so far; nothing where staging is out of reach, which others tell."""
+        """Everything that was warned of in this run so far; nothing where staging is out of reach."""
         try:
             parts = self.staging.notes(self._warnings)
         except OUT_OF_REACH as error:
