@@ -341,7 +341,7 @@ MASKS = [
     Mask("file systems' own lines", FILES_LOG, "level", logging.DEBUG, a_feed_that_is_not_there, ADDRESS_OF_A_FEED),
     Mask("where a source is", sources, "redact_url", str, a_feed_that_is_not_there, ADDRESS_OF_A_FEED),
     Mask("what a source of theirs says", extract, "masked_errors", nullcontext, a_source_of_theirs, FEED_SECRETS[-1]),
-    Mask("a header that is a person", csv, "_A_VALUE", re.compile(r"(?!)"), dropped_files, PEOPLE[0]),
+    Mask("a header that is a person", csv, "_LOOKS_LIKE_A_VALUE", re.compile(r"(?!)"), dropped_files, PEOPLE[0]),
 ]
 """Every mask that stands between a canary and a place of the command line."""
 
