@@ -1,8 +1,8 @@
 """Dropped files: taken from a folder or bucket, imported once, moved away, and answered beside where they end up.
 
-A round (`rounds`) lists an inbox (`inbox`), then takes each file on its way (`intake`): a copy of its own (`moving`),
-how it is read (`fix_file`), whether it is fit to be sent (`judging`), then its receipts (`receipts`, of `row_results`,
-`summary` and `summary_page`) and its place (`moving`). What the rooms share is in `values` and `folders`.
+A round (`rounds`) lists an inbox (`inbox`), then takes each file on its way (`intake`): a copy of its own (`copies`),
+how it is read (`fix_file`), whether it is fit to be sent (`judging`), its receipts (`receipts`, made of `row_results`,
+`summary` and `summary_page`), and where it ends up (`moving`). What they share is in `values` and `folders`.
 """
 
 from etl.drops.intake import process

@@ -21,7 +21,7 @@ from etl import pipeline
 from etl.clock import Clock, wall_clock
 from etl.config import Config
 from etl.destinations import make_destination
-from etl.drops import inbox, judging, moving, receipts, summary_page
+from etl.drops import copies, inbox, judging, moving, receipts, summary_page
 from etl.drops.fix_file import file_source
 from etl.drops.folders import drop_folders
 from etl.drops.values import (
@@ -32,7 +32,6 @@ from etl.drops.values import (
     FileVerdict,
     Outcome,
     OutcomeState,
-    mark,
 )
 from etl.errors import ImporterError, SourceChanged, SourceError
 from etl.ledger import FileInfo, Ledger, RunInfo, open_ledger
@@ -57,7 +56,7 @@ _HALF_SENT = (
 def process(config: Config, file: Dropped, clock: Clock = wall_clock) -> Outcome:
     """Bring one file to its end. Raises what `pipeline.run` raises; the file then stays where it is."""
     folders = drop_folders(config, file.import_name)
-    with moving.local_copy(folders, file) as copy, open_ledger(config) as ledger:
+    with copies.local_copy(folders, file) as copy, open_ledger(config) as ledger:
         if copy is None:
             sentence = f"{file.name} changed while it was read; the next round takes it."
             return Outcome(file, OutcomeState.BUSY, sentence)
@@ -149,7 +148,7 @@ def is_forgotten(ledger: Ledger, run_no: int) -> bool:
 def _import(transit: FileInTransit) -> tuple[FileInTransit, Report]:
     """Import the file in the run that was cut off, or in a new one."""
     job = _job(transit)
-    transit = mark(transit, replace(transit.entry, run_id=job.run.run_id))
+    transit = _mark(transit, replace(transit.entry, run_id=job.run.run_id))
     with job.ledger:
         try:
             return _judge_and_send(transit, job)
@@ -193,18 +192,18 @@ def _judge_and_send(transit: FileInTransit, job: Job) -> tuple[FileInTransit, Re
             raise SourceError(f"{error} {_HALF_SENT}") from error
         judging.record_unsent(job, staged, judging.UNUSABLE)
         report = pipeline.finish(job, stopped=str(error))
-        return mark(transit, replace(transit.entry, state=FileState.SPOILT)), report
+        return _mark(transit, replace(transit.entry, state=FileState.SPOILT)), report
     if not may_be_half_sent and judging.quarantine_reason(job, transit.folders.settings.max_bad_share):
         judging.record_unsent(job, staged, judging.QUARANTINED)
         report = pipeline.finish(job)
-        return mark(transit, replace(transit.entry, state=FileState.SPOILT)), report
-    transit = mark(transit, replace(transit.entry, state=FileState.SENDING))
+        return _mark(transit, replace(transit.entry, state=FileState.SPOILT)), report
+    transit = _mark(transit, replace(transit.entry, state=FileState.SENDING))
     if transit.is_trial:
         judging.record_trial(job, staged, transit.real_ledger)
     else:
         pipeline.deliver_staged(job, staged)
     report = pipeline.finish(job)
-    return mark(transit, replace(transit.entry, state=FileState.DELIVERED)), report
+    return _mark(transit, replace(transit.entry, state=FileState.DELIVERED)), report
 
 
 # -- answering it and moving it away
@@ -218,7 +217,7 @@ def finalize(transit: FileInTransit) -> tuple[FileInTransit, FileVerdict]:
     with job.ledger:
         if transit.entry.path == transit.file.path:  # its place was not chosen yet
             place = moving.target_path(transit.folders, transit.file, good=good, unique=job.run.run_id)
-            transit = mark(transit, replace(transit.entry, path=place))
+            transit = _mark(transit, replace(transit.entry, path=place))
         verdict = _verdict(transit, job)
         receipts.write(transit, job, verdict)
     moving.move_verified(transit.folders, transit.file.path, transit.entry.path, transit.copy)
@@ -229,6 +228,11 @@ def mark_final(ledger: Ledger, entry: FileInfo, at_ms: int) -> FileInfo:
     """Write down that nothing more is to be done for a file, answered at ``at_ms``."""
     final = FileState.DONE if entry.state == FileState.DELIVERED else FileState.PUT_ASIDE
     return ledger.files.mark(replace(entry, state=final, done_at_ms=at_ms))
+
+
+def _mark(transit: FileInTransit, entry: FileInfo) -> FileInTransit:
+    """Write the file's new state down."""
+    return replace(transit, entry=transit.ledger.files.mark(entry))
 
 
 def _imported_by(transit: FileInTransit, run_id: str) -> Job:

@@ -22,11 +22,11 @@ from croniter import CroniterBadCronError, croniter
 
 from etl import filesystem
 from etl.destinations import make_destination
-from etl.drops import moving, summary_page
+from etl.drops import summary_page
 from etl.drops.fix_file import PROBLEM, escape_formula, file_source, quote_for_spreadsheet
 from etl.drops.row_results import ResultLookup
 from etl.drops.summary import NO_RESULT, TO_CORRECT, FileReport, Summary, count_row, note_leaving
-from etl.drops.values import FileInTransit, FileKind, FileVerdict
+from etl.drops.values import RECEIPTS, FileInTransit, FileKind, FileVerdict, stem_and_suffix
 from etl.errors import ConfigError, SourceError
 from etl.ledger import RowResult, RunInfo
 from etl.sources.base import Source, Window
@@ -44,26 +44,26 @@ def write(transit: FileInTransit, job: Job, verdict: FileVerdict, *, written_at_
     if not transit.folders.settings.receipts:
         return
     retries = job.ledger.runs.retries(job.run.run_id)
-    turned_away = [] if written_at_ms is None else [run for run in retries if _has_turned_away(job, run)]
+    turned_away = None if written_at_ms is None else _last_that_turned_away(job, retries)
     folder, _, moved = transit.entry.path.rpartition("/")
-    stem = moving.stem_and_suffix(moved)[0]
-    fix_stem = f"{stem}.{turned_away[-1].run_id}" if turned_away else stem
-    report = _report(transit, job, verdict, retries)
+    stem = stem_and_suffix(moved)[0]
+    fix_stem = f"{stem}.{turned_away.run_id}" if turned_away else stem
     here = transit.copy.folder / "receipts"
     here.mkdir(exist_ok=True)
-    result, fix, page = (
-        here / f"{one}{kind}" for one, kind in zip((stem, fix_stem, stem), moving.RECEIPTS, strict=True)
-    )
+    result, fix, page = (here / f"{name}{kind}" for name, kind in zip((stem, fix_stem, stem), RECEIPTS, strict=True))
+    report = _report(transit, job, verdict, retries)
     source = file_source(job.config, job.run.import_name, transit.copy.path, job.run.source)
-    lookup = ResultLookup(job, retries)
-    summary = _write_tables(result, fix, source, job.settings.chunk_rows, lookup, report, delimiter(transit.copy.path))
+    frames = _as_far_as_it_goes(source, job.settings.chunk_rows)
+    summary = _write_tables((result, fix), delimiter(transit.copy.path), frames, ResultLookup(job, retries), report)
+    fix_name = fix_stem if summary.to_correct else ""
     warnings = [str(warning) for warning in job.warnings() or source.warnings]
-    page.write_text(
-        summary_page.page(report, summary, fix_stem if summary.to_correct else "", warnings), encoding="utf-8"
+    page.write_text(summary_page.page(report, summary, fix_name, warnings), encoding="utf-8")
+    is_fix_new = written_at_ms is None or (
+        turned_away is not None and (turned_away.finished_at_ms or 0) >= written_at_ms
     )
-    is_fix_new = written_at_ms is None or _is_new(turned_away, written_at_ms)
-    for path in (result, *([fix] if summary.to_correct and is_fix_new else []), page):
-        transit.folders.fs.makedirs(folder, exist_ok=True)
+    written = [result, fix, page] if fix_name and is_fix_new else [result, page]
+    transit.folders.fs.makedirs(folder, exist_ok=True)
+    for path in written:
         transit.folders.fs.put_file(str(path), f"{folder}/{path.name}")
 
 
@@ -121,41 +121,32 @@ def _stops(job: Job, retries: Sequence[RunInfo]) -> dict[str, str]:
     return stops
 
 
-def _has_turned_away(job: Job, retry: RunInfo) -> bool:
-    """True when a retry ended with rows that their sender can correct."""
+def _last_that_turned_away(job: Job, retries: Sequence[RunInfo]) -> RunInfo | None:
+    """The last retry that ended with rows that their sender can correct."""
     late = {name: make_destination(job.config, name).facts.expired[0] for name in job.destinations}
-    return any(
-        status in TO_CORRECT and reason != late[name]
-        for name, counts in job.ledger.results.counts(retry.run_no).items()
-        for status, reason in counts
-    )
-
-
-def _is_new(turned_away: Sequence[RunInfo], written_at_ms: int) -> bool:
-    return bool(turned_away) and (turned_away[-1].finished_at_ms or 0) >= written_at_ms
+    for run in reversed(retries):
+        counts = job.ledger.results.counts(run.run_no)
+        found = [(name, status, reason) for name, each in counts.items() for status, reason in each]
+        if any(status in TO_CORRECT and reason != late[name] for name, status, reason in found):
+            return run
+    return None
 
 
 # -- row by row
 
 
 def _write_tables(
-    result: Path,
-    fix: Path,
-    source: Source,
-    chunk_rows: int,
-    lookup: ResultLookup,
-    report: FileReport,
-    delimiter: str,
+    paths: Sequence[Path], delimiter: str, frames: Iterator[pd.DataFrame], lookup: ResultLookup, report: FileReport
 ) -> Summary:
-    """Write both tables into local files, and count. A source that breaks off is answered as far as it goes."""
+    """Write the results and the rows to correct into two local files, and count."""
     summary = Summary(statuses={name: Counter() for name in lookup.destinations})
     with ExitStack() as files:
         results, fixes = (
             csv.writer(files.enter_context(path.open("w", encoding="utf-8-sig", newline="")), delimiter=delimiter)
-            for path in (result, fix)
+            for path in paths
         )
         is_empty = True
-        for index, frame in enumerate(_as_far_as_it_goes(source, chunk_rows)):
+        for index, frame in enumerate(frames):
             names = [str(column) for column in frame.columns if column != "damage"]
             if is_empty:
                 is_empty = False
@@ -163,7 +154,7 @@ def _write_tables(
                 fixes.writerow([PROBLEM, *map(quote_for_spreadsheet, names)])
             statuses = lookup.statuses(int(frame.index[0]), int(frame.index[-1]))
             for number, cells, row in _rows(frame, names, statuses):
-                added = [part for status in row.values() for part in status]
+                added = [part for result in row.values() for part in result]
                 results.writerow([*map(escape_formula, cells), *map(escape_formula, added)])
                 problem = count_row(summary, number, row, lookup.expired, report.kind)
                 if problem is not None:
@@ -175,6 +166,7 @@ def _write_tables(
 
 
 def _as_far_as_it_goes(source: Source, chunk_rows: int) -> Iterator[pd.DataFrame]:
+    """The frames that have rows. A source that breaks off is answered as far as it can be read."""
     try:
         yield from (frame for frame in source.frames(Window(), chunk_rows) if len(frame))
     except SourceError:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from etl import filesystem
 from etl.clock import Clock, wall_clock
 from etl.config import Config
-from etl.drops import inbox, intake, moving, receipts
+from etl.drops import copies, inbox, intake, receipts
 from etl.drops.fix_file import file_source
 from etl.drops.folders import DropFolders, drop_folders
 from etl.drops.values import (
@@ -108,12 +108,12 @@ def finish_left(this: Round) -> None:
 def _finish(this: Round, entry: FileInfo, run: RunInfo) -> None:
     is_in_inbox = PurePosixPath(entry.path).parent == PurePosixPath(this.folders.inbox)
     origin = entry.path if is_in_inbox else f"{this.folders.inbox}/{run.source}"
-    with moving.stored_copy(this.folders, [entry.path, origin], entry.sha256) as copy:
+    with copies.stored_copy(this.folders, [entry.path, origin], entry.sha256) as copy:
         if copy is None:
             log.error("%s: the file is gone, so there are no receipts; run %s stands in the ledger", origin, run.run_id)
             intake.mark_final(this.ledger, entry, wall_clock())
             return
-        if moving.content_hash(this.folders, entry.path) not in (None, entry.sha256):  # the name was taken meanwhile
+        if copies.content_hash(this.folders, entry.path) not in (None, entry.sha256):  # the name was taken meanwhile
             entry = replace(entry, path=origin)
         intake.finalize(this.transit(entry, origin, copy))
 
@@ -155,7 +155,7 @@ def _rewrite(this: Round, entry: FileInfo) -> str:
     run = this.ledger.runs.find(entry.run_id or "")
     if run is None or intake.is_forgotten(this.ledger, run.run_no):
         return "the ledger has forgotten some of its rows by age."
-    with moving.stored_copy(this.folders, [entry.path], entry.sha256) as copy:
+    with copies.stored_copy(this.folders, [entry.path], entry.sha256) as copy:
         if copy is None:
             return f"the file is no longer at {entry.path}; `conversions results` has the news."
         job = replace(plan.resume(this.config, run.run_id), clock=this.clock)

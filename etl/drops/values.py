@@ -10,10 +10,11 @@ taken ─► sending ─► delivered ─► done         everything was sent �
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
+from etl import filesystem
 from etl.clock import Clock
 from etl.config import Config
 from etl.drops.folders import DropFolders
@@ -22,6 +23,9 @@ from etl.report import Report
 
 DRY_RUN = "dryrun"
 """The folder inside an inbox whose files are tried: judged and answered, never sent."""
+
+RECEIPTS = (".result.csv", ".fix.csv", ".summary.html")
+"""What stands behind a file's name in those of its receipts."""
 
 
 class FileState(StrEnum):
@@ -146,6 +150,8 @@ class FileInTransit:
         return self.file.dry_run
 
 
-def mark(transit: FileInTransit, entry: FileInfo) -> FileInTransit:
-    """Write the file's new state down."""
-    return replace(transit, entry=transit.ledger.files.mark(entry))
+def stem_and_suffix(name: str) -> tuple[str, str]:
+    """``orders.csv.gz`` as ``orders`` and ``.csv.gz``."""
+    whole = PurePosixPath(name)
+    inner = PurePosixPath(whole.stem) if whole.suffix.lower() in filesystem.COMPRESSIONS else whole
+    return inner.stem, name[len(inner.stem) :]
