@@ -21,7 +21,7 @@ class Status(StrEnum):
 
 
 GOOD = frozenset({Status.DELIVERED, Status.DUPLICATE, Status.SKIPPED})
-"""Statuses that need nobody."""
+"""Statuses that need no attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Verdict:
 
 
 class RowVerdict(NamedTuple):
-    """What is said of a row whose way ends before the wire."""
+    """What is said of a row that is never sent."""
 
     row_number: int
     event_id: str
@@ -121,7 +121,7 @@ class Item(NamedTuple):
 
     ``row_number`` is for people, ``event_id`` the key's second half, ``payload`` bytes encoded once. ``expires_at_ms``
     (epoch ms) is the last moment the vendor takes it, if there is one, and ``ready_at_ms`` the first; after
-    ``stale_at_ms`` it goes with a remark.
+    ``stale_at_ms`` it goes with a warning.
     ``warning`` (code) and ``warning_detail`` (sentence) travel into the result when delivered.
     """
 
@@ -145,7 +145,7 @@ class Item(NamedTuple):
 class Chunk:
     """Some rows of a source, staged as one file. Only this travels between stages and through Airflow.
 
-    ``path`` is meant from the run's staging folder, whose own address may hold credentials.
+    ``path`` is relative to the run's staging folder, whose own address may hold credentials.
     """
 
     index: int
@@ -157,14 +157,14 @@ class Chunk:
 class Preview:
     """What a check of one destination found: nothing was sent and nothing written down.
 
-    ``counts``: (status or ``ready``, reason) -> rows. ``noted``: the rows that would not go, the first ones of them.
-    ``request``: the first request as it would be sent, secrets masked. ``warnings``: those of
-    the whole source, and this destination's own.
+    ``counts``: (status or ``ready``, reason) -> rows. ``unsent``: the first of the rows that would not be sent.
+    ``request``: the first request as it would be sent, secrets masked. ``stopped``: why the destination would stop.
+    ``warnings``: those of the whole source, and this destination's own.
     """
 
     rows: int
     counts: Mapping[tuple[str, str], int]
-    noted: list[RowVerdict]
+    unsent: list[RowVerdict]
     request: Request | None
     stopped: str = ""
     warnings: Sequence[RunWarning] = ()

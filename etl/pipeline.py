@@ -41,7 +41,7 @@ def run(
     progress: Progress = lambda name, rows: None,
 ) -> Report:
     """Run an import from its source to its results. Raises ConfigError when there is a window and no place for it."""
-    plan.judge_window(config, import_name, window)
+    plan.check_window(config, import_name, window)
     job = replace(plan.start(config, import_name, window=window, to=to), clock=clock, progress=progress)
     with job.ledger:
         try:
@@ -62,7 +62,7 @@ def prepare(job: Job) -> None:
     def look_up(name: str) -> None:
         destination = destinations.make_destination(job.config, name)
         try:
-            job.staging.note(f"lookup-{job.run.run_id}-{name}", destination.prepare(fetch))
+            job.staging.write_value(f"lookup-{job.run.run_id}-{name}", destination.prepare(fetch))
         except LookupFailed as error:
             stop = Stop(error.reason, f"{destination.facts.title} stopped before anything was sent: {error}")
             job.ledger.runs.stop_destination(job.run.run_no, name, stop)
@@ -79,11 +79,11 @@ def deliver(job: Job, chunks: Iterable[Chunk]) -> None:
     """Transform and load the chunks as they come, destinations side by side, none waiting for another."""
     queues: dict[str, SimpleQueue[Chunk | None]] = {name: SimpleQueue() for name in job.destinations}
 
-    def serve(name: str) -> None:
+    def deliver_queued(name: str) -> None:
         while (chunk := queues[name].get()) is not None:
             load(job, name, transform.stage(job, name, chunk))
 
-    def feed() -> None:
+    def fill_queues() -> None:
         try:
             for chunk in chunks:
                 for queue in queues.values():
@@ -92,42 +92,42 @@ def deliver(job: Job, chunks: Iterable[Chunk]) -> None:
             for queue in queues.values():
                 queue.put(None)
 
-    side_by_side(serve, job.destinations, meanwhile=feed)
+    side_by_side(deliver_queued, job.destinations, meanwhile=fill_queues)
 
 
 def deliver_staged(job: Job, staged: Mapping[str, Sequence[Chunk]]) -> None:
     """Load chunks of items that are all built already, destinations side by side."""
 
-    def serve(name: str) -> None:
+    def deliver_all(name: str) -> None:
         for chunk in staged[name]:
             load(job, name, chunk)
 
-    side_by_side(serve, list(staged))
+    side_by_side(deliver_all, list(staged))
 
 
 def finish(job: Job, stopped: str = "") -> Report:
     """Close the run, count it and check the sum. Raises SumMismatch."""
     with job.ledger:
         job.ledger.runs.finish(job.run.run_no, stopped)
-        counted = replace(report.of(job.ledger, job.ledger.runs.get(job.run.run_id)), warnings=job.warnings())
+        finished = replace(report.of(job.ledger, job.ledger.runs.get(job.run.run_id)), warnings=job.warnings())
         if not stopped:
-            _move_watermark(job, counted)
-    for name, stop in counted.stops.items():
+            _move_watermark(job, finished)
+    for name, stop in finished.stops.items():
         log.error("%s: %s", name, stop.detail)
-    return counted
+    return finished
 
 
-def _move_watermark(job: Job, counted: Report) -> None:
-    """Note how far an incremental source has been read, once no row up to there needs the next run any more."""
-    position = job.staging.noted(extract.POSITION) if job.run.kind == "import" else None
+def _move_watermark(job: Job, finished: Report) -> None:
+    """Record how far an incremental source has been read, once no row up to there needs the next run any more."""
+    position = job.staging.read_value(extract.POSITION) if job.run.kind == "import" else None
     if not position:
         return
-    everywhere = set(job.settings.to) <= set(counted.counts)
-    if everywhere and not any(_unsettled(job, name, counts) for name, counts in counted.counts.items()):
+    everywhere = set(job.settings.to) <= set(finished.counts)
+    if everywhere and not any(_needs_next_run(job, name, counts) for name, counts in finished.counts.items()):
         job.ledger.watermarks.move(job.run.import_name, position, job.run.run_id)
 
 
-def _unsettled(job: Job, name: str, counts: report.Counts) -> bool:
+def _needs_next_run(job: Job, name: str, counts: report.Counts) -> bool:
     """True while the next run would send some of these rows: failed ones, those of a run that may be dead."""
     again = {Status.FAILED.value}
     if destinations.make_destination(job.config, name).facts.repeatable:

@@ -22,19 +22,21 @@ from etl.sources.base import Window
 from etl.stages import extract, plan, transform, validate
 from etl.staging import cache, items_of
 
-SHOWN = 10_000
-"""No more rows with a reason are kept per destination; all are counted."""
+MOST_UNSENT = 10_000
+"""No more rows that would not be sent are kept per destination; all are counted."""
 
 
 @dataclass
-class _Tally:
+class _Draft:
+    """A `Preview` in the making."""
+
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    noted: list[RowVerdict] = field(default_factory=list)
+    unsent: list[RowVerdict] = field(default_factory=list)
     request: Request | None = None
 
-    def note(self, noted: list[RowVerdict]) -> None:
-        self.counts.update((verdict.status.value, verdict.reason) for _, _, _, verdict in noted)
-        self.noted += noted[: max(SHOWN - len(self.noted), 0)]
+    def add_unsent(self, rows: list[RowVerdict]) -> None:
+        self.counts.update((row.verdict.status.value, row.verdict.reason) for row in rows)
+        self.unsent += rows[: max(MOST_UNSENT - len(self.unsent), 0)]
 
 
 def check(
@@ -56,63 +58,70 @@ def check(
     else:
         settings = config.import_settings(import_name or "")
         source = sources.import_source(config, import_name or "")
-        plan.judge_window(config, import_name or "", window)
-    chosen = {name: make_destination(config, name) for name in plan.chosen(config, settings.to, to)}
-    stopped: dict[str, str] = {}
-    fetch = lookups.fetcher(cache(config.staging_url), USER_AGENT)
-    for name, destination in list(chosen.items()):
-        try:
-            chosen[name] = make_destination(config, name, destination.prepare(fetch))
-        except LookupFailed as error:
-            stopped[name] = str(error)
+        plan.check_window(config, import_name or "", window)
+    ready, stopped = _prepared(config, plan.select_destinations(config, settings.to, to))
     rules = validate.Rules.of(settings, clock(), spreadsheet=source.spreadsheet)
     frames = extract.frames(source, window or Window(), settings.columns, settings.chunk_rows)
     return {
         name: replace(each, warnings=summed([*source.warnings, *each.warnings]))
-        for name, each in _previews(frames, rules, chosen, stopped).items()
+        for name, each in _previews(frames, rules, ready, stopped).items()
     }
+
+
+def _prepared(config: Config, names: Sequence[str]) -> tuple[dict[str, Destination], dict[str, str]]:
+    """The destinations after their lookups, and of those whose lookup failed the sentence that says why."""
+    destinations = {name: make_destination(config, name) for name in names}
+    stopped: dict[str, str] = {}
+    fetch = lookups.fetcher(cache(config.staging_url), USER_AGENT)
+    for name in names:
+        try:
+            destinations[name] = make_destination(config, name, destinations[name].prepare(fetch))
+        except LookupFailed as error:
+            stopped[name] = str(error)
+    return destinations, stopped
 
 
 def _previews(
     frames: Iterable[pd.DataFrame],
     rules: validate.Rules,
-    chosen: Mapping[str, Destination],
+    destinations: Mapping[str, Destination],
     stopped: Mapping[str, str],
 ) -> dict[str, Preview]:
     """Judge and build every row for every destination; ``stopped`` ones (name -> sentence) get no requests."""
-    tallies = {name: _Tally() for name in chosen}
+    drafts = {name: _Draft() for name in destinations}
     rows = 0
     with validate.Validator() as validator:
         for frame in frames:
             rows += len(frame)
-            good, noted = validator.judge(frame, rules)
-            for name, tally in tallies.items():
-                tally.note(noted)
+            good, rejected = validator.judge(frame, rules)
+            for name, draft in drafts.items():
+                draft.add_unsent(rejected)
                 if name not in stopped:
-                    _build(chosen[name], tally, good, rules.now_ms)
+                    _build(destinations[name], draft, good, rules.now_ms)
     return {
-        name: Preview(rows, dict(tally.counts), tally.noted, tally.request, stopped.get(name, ""))
-        for name, tally in tallies.items()
+        name: Preview(rows, dict(draft.counts), draft.unsent, draft.request, stopped.get(name, ""))
+        for name, draft in drafts.items()
     }
 
 
-def _build(destination: Destination, tally: _Tally, good: pd.DataFrame, now_ms: int) -> None:
-    table, noted = transform.items(good, destination)
-    tally.note(noted)
+def _build(destination: Destination, draft: _Draft, good: pd.DataFrame, now_ms: int) -> None:
+    table, not_taken = transform.items(good, destination)
+    draft.add_unsent(not_taken)
     ready, late, early = partition_by_age(items_of(table), now_ms)
     facts = destination.facts
     for items, verdict in (
         (late, Verdict(Status.REJECTED, *facts.expired)),
         (early, Verdict(Status.FAILED, *facts.early)),
     ):
-        tally.note([RowVerdict(item.row_number, item.event_id, item.event_name, verdict) for item in items])
-    tally.counts.update(("ready", reason) for reason in _remarks(destination, ready, now_ms))
-    if tally.request is None and ready:
+        draft.add_unsent([RowVerdict(item.row_number, item.event_id, item.event_name, verdict) for item in items])
+    draft.counts.update(("ready", reason) for reason in _warnings(destination, ready, now_ms))
+    if draft.request is None and ready:
         payloads = [item.payload for item in ready[: destination.limits.items]]
-        tally.request = mask_request(destination.request(payloads), destination.secrets())
+        draft.request = mask_request(destination.request(payloads), destination.secrets())
 
 
-def _remarks(destination: Destination, items: list[Item], now_ms: int) -> Iterator[str]:
+def _warnings(destination: Destination, items: list[Item], now_ms: int) -> Iterator[str]:
+    """Each item's warning as it would stand in the results, empty where there is none."""
     for item in items:
         stale = item.stale_at_ms is not None and now_ms > item.stale_at_ms
         yield destination.facts.stale[0] if stale else item.warning
@@ -137,8 +146,8 @@ def ping(config: Config, name: str) -> tuple[str, str]:
     return "ok", f"settings and secrets are there{looked_up}, {answers}."
 
 
-def judge_settings(config: Config) -> None:
-    """Judge every destination and source, as if they were to be used. Raises ConfigError."""
+def check_settings(config: Config) -> None:
+    """Judge the settings of every destination and source, as if they were to be used. Raises ConfigError."""
     for name in config.destination_names:
         make_destination(config, name)
     for name, settings in config.imports.items():

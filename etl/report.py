@@ -52,8 +52,10 @@ def of(ledger: Ledger, run: RunInfo) -> Report:
     rows = {destination: offered.get(destination) or 0 for destination in counts}
     wrong = {name: sum(counts[name].values()) for name in counts if sum(counts[name].values()) != rows[name]}
     if wrong and not run.stop_detail:
-        told = ", ".join(f"{name}: {rows[name]} rows read, {found} results" for name, found in sorted(wrong.items()))
+        differences = ", ".join(
+            f"{name}: {rows[name]} rows read, {found} results" for name, found in sorted(wrong.items())
+        )
         raise SumMismatch(
-            f"Run {run.run_id} does not add up ({told}); the rows without a result were not delivered by it."
+            f"Run {run.run_id} does not add up ({differences}); the rows without a result were not delivered by it."
         )
     return Report(run, rows, counts, ledger.runs.stops(run.run_no))

@@ -16,7 +16,6 @@ from etl.config import Config
 from etl.destinations import make_destination
 from etl.errors import ImporterError, SourceError, SumMismatch
 from etl.ledger import DeadLetters, Ledger, RunInfo, open_ledger
-from etl.model import RowVerdict
 from etl.report import Report
 from etl.stages import transform, tuning
 from etl.stages.plan import Job, Progress
@@ -48,18 +47,18 @@ def retry(
     broken: list[SumMismatch] = []
     tuning.for_streaming()
     with open_ledger(config) as ledger:
-        _judge_names(config, ledger, import_name, to)
-        words: dict[str, Any] = {"statuses": statuses, "import_name": import_name, "run_id": run_id}
-        names = _still_there(config, ledger.results.count_dead_letters(**words, destinations=to), on_skip)
+        _check_names(config, ledger, import_name, to)
+        which: dict[str, Any] = {"statuses": statuses, "import_name": import_name, "run_id": run_id}
+        names = _configured(config, ledger.results.count_dead_letters(**which, destinations=to), on_skip)
         no_repeat = (
             [] if force_unknown else [name for name in names if not make_destination(config, name).facts.repeatable]
         )
-        with Letters(ledger.results.dead_letters(**words, destinations=names, no_repeat=no_repeat)) as letters:
+        with DeadLetterRows(ledger.results.dead_letters(**which, destinations=names, no_repeat=no_repeat)) as letters:
             for origin in letters.runs:
                 job = Job(config, _retry_run(ledger, origin, letters.runs[origin]), ledger, clock, progress)
                 try:
-                    reports.append(_retried(job, letters, force_unknown=force_unknown))
-                except SumMismatch as error:  # told at the end: the letters of other runs do not wait for it
+                    reports.append(_run_retry(job, letters, force_unknown=force_unknown))
+                except SumMismatch as error:  # raised at the end: the dead letters of other runs do not wait for it
                     broken.append(error)
     if broken:
         raise broken[0]
@@ -69,7 +68,7 @@ def retry(
 def unknown_unsafe(
     config: Config, *, import_name: str | None = None, run_id: str | None = None, to: Sequence[str] | None = None
 ) -> dict[str, int]:
-    """Rows per destination that may have been accepted and that `retry` sends again only if a person insists."""
+    """Rows per destination that may have been accepted and that `retry` sends again only with ``force_unknown``."""
     with open_ledger(config) as ledger:
         unknown = ledger.results.count_dead_letters(
             statuses=["unknown"], import_name=import_name, run_id=run_id, destinations=to
@@ -78,15 +77,15 @@ def unknown_unsafe(
     return {name: rows for name, rows in there.items() if not make_destination(config, name).facts.repeatable}
 
 
-def _judge_names(config: Config, ledger: Ledger, import_name: str | None, to: Sequence[str] | None) -> None:
-    """An import that has been renamed or left out since may still have letters."""
+def _check_names(config: Config, ledger: Ledger, import_name: str | None, to: Sequence[str] | None) -> None:
+    """Raises ConfigError for unknown ones; an import that is no longer configured may still have dead letters."""
     if import_name is not None and not ledger.runs.latest(import_name):
         config.import_settings(import_name)
     for name in to or ():
         make_destination(config, name)
 
 
-def _still_there(config: Config, rows: Mapping[str, int], on_skip: Callable[[str], None]) -> list[str]:
+def _configured(config: Config, rows: Mapping[str, int], on_skip: Callable[[str], None]) -> list[str]:
     for name in rows.keys() - set(config.destination_names):
         on_skip(
             f"{name} is no longer in {config.path.name}: {rows[name]:,} rows that it did not take stay as they are."
@@ -108,29 +107,30 @@ def _retry_run(ledger: Ledger, origin: str, rows: Mapping[str, int]) -> RunInfo:
     return opened
 
 
-def _retried(job: Job, letters: Letters, *, force_unknown: bool) -> Report:
+def _run_retry(job: Job, letters: DeadLetterRows, *, force_unknown: bool) -> Report:
     try:
         pipeline.prepare(job)
-        pipeline.side_by_side(lambda name: _again(job, name, letters, force_unknown=force_unknown), job.destinations)
+        pipeline.side_by_side(
+            lambda name: _send_again(job, name, letters, force_unknown=force_unknown), job.destinations
+        )
     except ImporterError as error:
         return pipeline.finish(job, stopped=str(error))
     return pipeline.finish(job)
 
 
-def _again(job: Job, name: str, letters: Letters, *, force_unknown: bool) -> None:
+def _send_again(job: Job, name: str, letters: DeadLetterRows, *, force_unknown: bool) -> None:
     chunks = job.staging.chunks("conversions")
-    no_notes: list[RowVerdict] = []
     found = 0
     for chunk in chunks:
-        frame = letters.among(job.staging.run_id, name, job.staging.frame(chunk))
+        frame = letters.rows_of(job.staging.run_id, name, job.staging.frame(chunk))
         found += len(frame)
         if frame.empty:
             continue
         if name in job.ledger.runs.stops(job.run.run_no):
-            table, noted = transform.unsent(frame), no_notes
+            table = transform.without_payloads(frame)
         else:
-            table, noted = transform.items(frame, job.destination(name))
-        job.record_unsent([name], noted)
+            table, not_taken = transform.items(frame, job.destination(name))
+            job.record_unsent([name], not_taken)
         pipeline.deliver_items(job, name, items_of(table), force_unknown)
     if missing := letters.runs[job.staging.run_id][name] - found:
         job.ledger.runs.record_rows_read(job.run.run_no, {name: found})
@@ -158,7 +158,7 @@ def _dropped(job: Job) -> str:
     return first.source if first.kind == "drop" else ""
 
 
-class Letters:
+class DeadLetterRows:
     """Row numbers per import run and destination, ascending; 8 bytes each, in a temporary file.
 
     ``found``: in order, as `Results.dead_letters` gives them. ``runs`` counts them: run ->
@@ -182,7 +182,7 @@ class Letters:
     def __exit__(self, *error: object) -> None:
         self._file.close()
 
-    def among(self, run: str, destination: str, frame: pd.DataFrame) -> pd.DataFrame:
+    def rows_of(self, run: str, destination: str, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of a chunk (index = row number, ascending) that are to be sent again."""
         if frame.empty:
             return frame

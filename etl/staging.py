@@ -55,7 +55,7 @@ class Staging:
         table = rows if isinstance(rows, pa.Table) else _table(rows)
         name = f"{stage}/{index:05d}.parquet"
         path = f"{self.root}/{name}"
-        self._folder(path)
+        self._make_folder(path)
         part = f"{path}.part"
         with self._fs.open(part, "wb") as file:
             # Read once and soon deleted: dictionaries and statistics cost more than they save.
@@ -92,14 +92,14 @@ class Staging:
         with self._fs.open(path, "rb") as file:
             return int(pq.ParquetFile(file).metadata.num_rows)
 
-    def note(self, name: str, value: Any) -> None:
+    def write_value(self, name: str, value: Any) -> None:
         """Keep a small JSON-able value, such as what a destination looked up."""
         path = f"{self.root}/{name}.json"
-        self._folder(path)
+        self._make_folder(path)
         with self._fs.open(path, "wb") as file:
             file.write(orjson.dumps(value))
 
-    def noted(self, name: str) -> Any:
+    def read_value(self, name: str) -> Any:
         """Read such a value back; None when there is none."""
         try:
             with self._fs.open(f"{self.root}/{name}.json", "rb") as file:
@@ -107,28 +107,28 @@ class Staging:
         except FileNotFoundError:
             return None
 
-    def notes(self, folder: str) -> list[Any]:
+    def read_values(self, folder: str) -> list[Any]:
         """The values kept under ``folder/…``, by name."""
         try:
             names = sorted(path.rsplit("/", 1)[-1] for path in self._fs.ls(f"{self.root}/{folder}", detail=False))
         except FileNotFoundError:
             return []
-        return [self.noted(f"{folder}/{name.removesuffix('.json')}") for name in names if name.endswith(".json")]
+        return [self.read_value(f"{folder}/{name.removesuffix('.json')}") for name in names if name.endswith(".json")]
 
-    def _folder(self, path: str) -> None:
+    def _make_folder(self, path: str) -> None:
         if "file" in self._fs.protocol:
             Path(self.root).mkdir(parents=True, exist_ok=True)
             os.chmod(self.root, 0o700)  # noqa: PTH101 (a path that may be an fsspec URL elsewhere)
             Path(path).parent.mkdir(parents=True, exist_ok=True)
 
 
-def clear(url: str, before: datetime) -> list[str]:
-    """Delete the staged files of runs begun before that moment; the ids of those runs.
+def delete_old(url: str, before: datetime) -> list[str]:
+    """Delete the staged files of runs begun before that moment; returns the ids of those runs.
 
     A run's folder is its id, which begins with the time (UTC) it began. Whatever is named otherwise is left alone.
     """
     fs, root = file_system(url, "staging")
-    if not _is_there(fs, root):
+    if not _exists(fs, root):
         return []
     names = sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in fs.ls(root, detail=False))
     old = [name for name in names if _RUN_ID.fullmatch(name) and name[:15] < f"{before:%Y%m%dT%H%M%S}"]
@@ -138,14 +138,14 @@ def clear(url: str, before: datetime) -> list[str]:
 
 
 def cache(url: str) -> MutableMapping[str, bytes]:
-    """Small things kept between runs beside the staged ones (looked-up datafiles)."""
+    """A cache that is kept between runs beside the staged files (of datafiles that were looked up)."""
     file_system(url, "staging")
     mapper: Any = fsspec.get_mapper(f"{url.rstrip('/')}/cache")
-    _is_there(mapper.fs, mapper.root)
+    _exists(mapper.fs, mapper.root)
     return cast("MutableMapping[str, bytes]", mapper)
 
 
-def _is_there(fs: Any, path: str) -> bool:
+def _exists(fs: Any, path: str) -> bool:
     try:
         return bool(fs.exists(path))
     except BotoCoreError as error:

@@ -112,7 +112,7 @@ def _check_one(out: Console, checked: Preview, shared: Mapping[tuple[str, str], 
         out.print(Text(f"Stopped: {checked.stopped}", style="red"))
         return
     own = {key: count - shared.get(key, 0) for key, count in checked.counts.items()}
-    _print_unsent(out, own, [row for row in checked.noted if row[0] not in told])
+    _print_unsent(out, own, [row for row in checked.unsent if row[0] not in told])
     if checked.request is not None:
         out.print(Text("The first request:", style="dim"))
         request(out, checked.request)
@@ -137,12 +137,12 @@ def _sums(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:
 
 
 def _shared(checked: Mapping[str, Preview]) -> list[tuple[int, str, str, Verdict]]:
-    """Rows that are noted with the same verdict everywhere."""
+    """Rows that have the same verdict everywhere."""
     if len(checked) < 2:
         return []
     first, *others = checked.values()
-    elsewhere = [{(row[0], row[3]) for row in each.noted} for each in others]
-    return sorted(row for row in first.noted if all((row[0], row[3]) in each for each in elsewhere))
+    elsewhere = [{(row[0], row[3]) for row in each.unsent} for each in others]
+    return sorted(row for row in first.unsent if all((row[0], row[3]) in each for each in elsewhere))
 
 
 def _reasons(counts: Mapping[tuple[str, str], int]) -> Iterator[Text]:

@@ -26,7 +26,7 @@ def judged(tmp_path: Path, text: str, **secrets: str) -> config.Config:
     path = tmp_path / "imports.yaml"
     path.write_text(text)
     found = config.load(path, secrets.get)
-    preview.judge_settings(found)
+    preview.check_settings(found)
     return found
 
 

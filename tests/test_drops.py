@@ -1070,7 +1070,7 @@ def test_ids_come_through_excel_with_a_fix_file_and_not_without(folder: Inbox) -
 def test_an_import_that_only_takes_drops_has_nothing_to_run(folder: Inbox) -> None:
     with pytest.raises(ConfigError, match="conversions drops orders"):
         pipeline.run(folder.config, "orders")
-    preview.judge_settings(folder.config)
+    preview.check_settings(folder.config)
 
 
 def test_an_import_without_drop_takes_none(house: House) -> None:

@@ -20,7 +20,7 @@ from etl.errors import SumMismatch
 from etl.ledger import DeadLetters, open_ledger
 from etl.ledger.runs import Runs
 from etl.report import Report
-from etl.retry import Letters
+from etl.retry import DeadLetterRows
 from tests.conftest import House, order
 
 
@@ -165,11 +165,11 @@ def test_rows_are_found_chunk_by_chunk_however_they_were_read(part: int) -> None
             for start in range(0, len(numbers), part):
                 yield DeadLetters(run, name, numbers[start : start + part])
 
-    with Letters(found()) as letters:
+    with DeadLetterRows(found()) as letters:
         assert letters.runs == {"run-1": {"a": 3, "b": 1}, "run-2": {"a": 6}}
         for (run, name), numbers in rows.items():
             chunks = [chunk(first, first + 10) for first in range(1, 120, 10)]
-            again = [letters.among(run, name, frame).index for frame in [*chunks, chunk(0, 0)]]
+            again = [letters.rows_of(run, name, frame).index for frame in [*chunks, chunk(0, 0)]]
             assert list(chain.from_iterable(again)) == numbers
 
 
@@ -178,8 +178,8 @@ def test_memory_does_not_grow_with_the_letters() -> None:
     frame = chunk(777_777, 797_777)
     found = (DeadLetters("run", "a", list(range(start, start + part))) for start in range(0, 100 * part, part))
     tracemalloc.start()
-    with Letters(found) as letters:
-        assert len(letters.among("run", "a", frame)) == part
+    with DeadLetterRows(found) as letters:
+        assert len(letters.rows_of("run", "a", frame)) == part
         most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert letters.runs == {"run": {"a": 2_000_000}}

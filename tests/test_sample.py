@@ -135,7 +135,7 @@ def test_the_two_settings_know_every_reason_that_schemas_write_down(default: Con
 
 def test_a_row_tells_what_is_wrong_with_it(default: Config) -> None:
     checked = preview.check(default, "store_orders", clock=clock)
-    bad = {row[1] for each in checked.values() for row in each.noted if row[3].status == "rejected"}
+    bad = {row[1] for each in checked.values() for row in each.unsent if row[3].status == "rejected"}
     assert all(event_id.startswith("demo-") and not event_id.startswith("demo-good") for event_id in bad - {""})
     for each in checked.values():
         ready = sum(count for (status, _), count in each.counts.items() if status == "ready")

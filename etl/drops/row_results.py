@@ -29,7 +29,7 @@ class ResultLookup:
         self.destinations = job.destinations
         self.expired = {name: make_destination(job.config, name).facts.expired[0] for name in self.destinations}
         prepared = [
-            name for name in self.destinations if job.staging.noted(f"lookup-{job.run.run_id}-{name}") is not None
+            name for name in self.destinations if job.staging.read_value(f"lookup-{job.run.run_id}-{name}") is not None
         ]
         self._items = {name: self._staged(f"items/{name}") for name in prepared}
         self._not_taken = {name: self._staged(f"{NOT_TAKEN}/{name}") for name in prepared}

@@ -24,7 +24,7 @@ POSITION = "position"
 
 
 def stage(job: Job, window: Window) -> Iterator[Chunk]:
-    """Stage the source chunk by chunk, and note how many rows there were.
+    """Stage the source chunk by chunk, and record how many rows there were.
 
     May be repeated in one run, over the same rows: results are found by row number. Raises SourceChanged for others.
     """
@@ -39,7 +39,7 @@ def stage(job: Job, window: Window) -> Iterator[Chunk]:
         for index, frame in enumerate(read):
             if index < len(before) and not job.staging.is_same(before[index], frame):
                 rows = earlier
-                raise SourceChanged(_changed(source))
+                raise SourceChanged(_source_changed(source))
             chunk = job.staging.write("extracted", index, frame)
             rows += chunk.rows
             job.progress("read", chunk.rows)
@@ -47,9 +47,9 @@ def stage(job: Job, window: Window) -> Iterator[Chunk]:
             yield chunk
         if rows < earlier:
             rows = earlier
-            raise SourceChanged(_changed(source))
+            raise SourceChanged(_source_changed(source))
         if source.incremental:
-            job.staging.note(POSITION, source.position)
+            job.staging.write_value(POSITION, source.position)
     finally:
         job.warn("extract", source.warnings)
         job.ledger.runs.record_rows_read(job.run.run_no, dict.fromkeys(job.destinations, rows))
@@ -61,7 +61,7 @@ def _chunks_with_results(job: Job) -> list[Chunk]:
     return staged if staged and any(job.ledger.results.counts(job.run.run_no).values()) else []
 
 
-def _changed(source: Source) -> str:
+def _source_changed(source: Source) -> str:
     return (
         f"{source.describe()}: the source is no longer what this run has read, and rows of it have results already. "
         "Clear the DAG run from `start`, so that a new run begins; what was delivered is not sent again."
@@ -82,46 +82,46 @@ def frames(source: Source, window: Window, columns: Mapping[str, str], chunk_row
 
 
 def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> pd.DataFrame:
-    there = [str(name) for name in frame.columns if name != PARSE_ERROR]
-    found = _found(there, columns, source)
+    available = [str(name) for name in frame.columns if name != PARSE_ERROR]
+    found = _find_columns(available, columns, source)
     absent = [name for name in REQUIRED if name not in found]
     if absent:
         raise SourceError(
-            f"{source}: no column for {', '.join(absent)}. Add to the import:\n{_proposal(there, columns, found)}"
+            f"{source}: no column for {', '.join(absent)}. Add to the import:\n{_proposal(available, columns, found)}"
         )
     first = {name: canonical for canonical, name in sorted(found.items(), reverse=True)}
     ours = {*found, *DERIVED, *HELPER_COLUMNS, "row_number"}
-    shadowed = {name: reserved_name(name, there) for name in there if name in ours and found.get(name) != name}
+    shadowed = {name: reserved_name(name, available) for name in available if name in ours and found.get(name) != name}
     renamed = frame.rename(columns=shadowed | first)
     more = [canonical for canonical in sorted(found) if first[found[canonical]] != canonical]
     return renamed.assign(**{canonical: renamed[first[found[canonical]]] for canonical in more})
 
 
-def _found(there: Sequence[str], columns: Mapping[str, str], source: str) -> dict[str, str]:
+def _find_columns(available: Sequence[str], columns: Mapping[str, str], source: str) -> dict[str, str]:
     """Canonical name -> the source's name of that column, for all that are mapped or named so."""
     found = {}
     for canonical, wanted in columns.items():
-        name = _named(wanted, there, source)
+        name = _find_column(wanted, available, source)
         if name is None and wanted == PARSE_ERROR:  # a source's own column of that name is renamed by it
-            name = _named(reserved_name(wanted, ()), there, source)
+            name = _find_column(reserved_name(wanted, ()), available, source)
         if name is None:
             raise SourceError(
-                f"{source}: columns.{canonical}: {wanted} — the source has no such column; it has {_list(there)}."
+                f"{source}: columns.{canonical}: {wanted} — the source has no such column; it has {_list(available)}."
             )
         found[canonical] = name
     taken = set(found.values())
     for canonical in COLUMNS:
         if canonical not in found:
-            name = _named(canonical, [name for name in there if name not in taken], source)
+            name = _find_column(canonical, [name for name in available if name not in taken], source)
             if name is not None:
                 found[canonical] = name
     return found
 
 
-def _named(wanted: str, there: Sequence[str], source: str) -> str | None:
-    if wanted in there:
+def _find_column(wanted: str, available: Sequence[str], source: str) -> str | None:
+    if wanted in available:
         return wanted
-    alike = [name for name in there if normalize(name) == normalize(wanted)]
+    alike = [name for name in available if normalize(name) == normalize(wanted)]
     if len(alike) > 1:
         raise SourceError(
             f"{source}: {' and '.join(alike)} may both be {wanted}: rename one, or name the right one under `columns`."
@@ -129,9 +129,9 @@ def _named(wanted: str, there: Sequence[str], source: str) -> str | None:
     return alike[0] if alike else None
 
 
-def _proposal(there: Sequence[str], columns: Mapping[str, str], found: Mapping[str, str]) -> str:
+def _proposal(available: Sequence[str], columns: Mapping[str, str], found: Mapping[str, str]) -> str:
     """A ``columns:`` block, ready to paste: what is mapped already, and the likeliest guess for the rest."""
-    free = [name for name in there if name not in found.values()]
+    free = [name for name in available if name not in found.values()]
     lines = ["columns:"]
     for canonical in COLUMNS:
         guess = columns.get(canonical) or (None if canonical in found else _likely(canonical, free))

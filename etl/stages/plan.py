@@ -19,12 +19,12 @@ from etl.ledger import Ledger, RunInfo, open_ledger
 from etl.model import RowVerdict, RunWarning, summed
 from etl.sources.base import Source, Window
 from etl.stages import tuning
-from etl.staging import Staging, clear
+from etl.staging import Staging, delete_old
 
 log = logging.getLogger("conversions")
 
 Progress = Callable[[str, int], None]
-"""``progress(name, rows)``: so many more rows are through; name is ``read`` or a destination."""
+"""``progress(name, rows)``: so many more rows are done; name is ``read`` or a destination."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,18 @@ class Job:
 
     def destination(self, name: str) -> Destination:
         """A destination with what it looked up for this run."""
-        lookup = self.staging.noted(f"lookup-{self.run.run_id}-{name}")
+        lookup = self.staging.read_value(f"lookup-{self.run.run_id}-{name}")
         return destinations.make_destination(self.config, name, lookup)
 
     def warn(self, part: str, warnings: Iterable[RunWarning]) -> None:
         """Keep what a part of this run warns of; the same part again, when a task is repeated, takes its place."""
         if found := summed(warnings):
-            self.staging.note(f"{self._warnings}/{part}", [list(warning) for warning in found])
+            self.staging.write_value(f"{self._warnings}/{part}", [list(warning) for warning in found])
 
     def warnings(self) -> list[RunWarning]:
         """Everything that was warned of in this run so far; nothing where staging is out of reach."""
         try:
-            parts = self.staging.notes(self._warnings)
+            parts = self.staging.read_values(self._warnings)
         except OUT_OF_REACH as error:
             log.warning("warnings of run %s cannot be read: %s", self.run.run_id, type(error).__name__)
             return []
@@ -86,29 +86,30 @@ class Job:
 
 def start(config: Config, import_name: str, *, window: Window | None = None, to: Sequence[str] | None = None) -> Job:
     """Judge the settings and write the run down. Raises ConfigError, LedgerError."""
-    return _begin(
-        config, import_name, sources.import_source(config, import_name).describe(), "import", window or Window(), to
-    )
+    source = sources.import_source(config, import_name).describe()
+    return _open_job(config, import_name, source=source, kind="import", window=window or Window(), to=to)
 
 
 def start_file(config: Config, import_name: str, source: Source, name: str) -> Job:
     """Like `start`, for one dropped file; ``name`` is what people call it."""
-    return replace(_begin(config, import_name, name, "drop", Window(), None), source=source)
+    job = _open_job(config, import_name, source=name, kind="drop", window=Window(), to=None)
+    return replace(job, source=source)
 
 
-def _begin(config: Config, import_name: str, source: str, kind: str, window: Window, to: Sequence[str] | None) -> Job:
-    names = chosen(config, config.import_settings(import_name).to, to)
+def _open_job(
+    config: Config, import_name: str, *, source: str, kind: str, window: Window, to: Sequence[str] | None
+) -> Job:
+    names = select_destinations(config, config.import_settings(import_name).to, to)
     for name in names:
         destinations.make_destination(config, name)
-    _clear_staged(config)
-    ends = tuple(None if end is None else int(end.timestamp() * 1000) for end in (window.start, window.end))
+    _delete_old_staged(config)
     with _ledger_for_job(config) as ledger:
         run = ledger.runs.open(
             kind=kind,
             import_name=import_name,
             source=source,
             destinations=names,
-            window_ms=(ends[0], ends[1]),
+            window_ms=(_epoch_ms(window.start), _epoch_ms(window.end)),
         )
         return Job(config, run, ledger)
 
@@ -122,20 +123,27 @@ def resume(config: Config, run_id: str) -> Job:
 # -- pieces
 
 
-def _clear_staged(config: Config) -> None:
-    """Staged rows hold people's data and are kept no longer than needed; that some stay stops no run."""
+def _epoch_ms(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp() * 1000)
+
+
+def _delete_old_staged(config: Config) -> None:
+    """Staged rows hold people's data and are kept no longer than needed; a run goes on where some cannot be deleted."""
     before = datetime.now(UTC) - timedelta(days=config.file.keep_staged_days)
     try:
-        cleared = clear(config.staging_url, before)
+        deleted = delete_old(config.staging_url, before)
     except OSError as error:
         log.warning("staged files from before %s could not be deleted: %s", before.date(), error.strerror or "")
         return
-    if cleared:
-        log.info("deleted the staged files of %d runs from before %s", len(cleared), before.date())
+    if deleted:
+        log.info("deleted the staged files of %d runs from before %s", len(deleted), before.date())
 
 
-def judge_window(config: Config, import_name: str, window: Window | None) -> None:
-    """A schedule's window is offered to every source; one that a person names must change what is read."""
+def check_window(config: Config, import_name: str, window: Window | None) -> None:
+    """A window that a person names must change what is read. Raises ConfigError.
+
+    A schedule's window is not checked: every source is offered one.
+    """
     if window is not None and not sources.import_source(config, import_name).uses_window:
         raise ConfigError(
             f"imports.{import_name}.source: reads the same rows whatever --from and --until say; leave them out, or "
@@ -145,7 +153,7 @@ def judge_window(config: Config, import_name: str, window: Window | None) -> Non
 
 @contextmanager
 def _ledger_for_job(config: Config) -> Iterator[Ledger]:
-    """The ledger for a job, which closes it at its end; closed here when it comes to no job."""
+    """The ledger for a job, which closes it at its end; closed here when there is no job in the end."""
     tuning.for_streaming()
     ledger = open_ledger(config)
     try:
@@ -155,11 +163,12 @@ def _ledger_for_job(config: Config) -> Iterator[Ledger]:
         raise
 
 
-def chosen(config: Config, configured: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+def select_destinations(config: Config, configured: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    """The import's destinations, or those of them that ``--to`` names. Raises ConfigError for any other."""
     if wanted is None:
         return list(configured)
     for name in wanted:
         if name not in configured:
-            destinations.make_destination(config, name)  # says so if there is none of that name at all
+            destinations.make_destination(config, name)  # raises where there is none of that name at all
             raise ConfigError(f"--to {name}: this import does not deliver there (it does to {', '.join(configured)}).")
     return list(wanted)

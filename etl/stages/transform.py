@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -17,12 +17,14 @@ from schemas.rules import problems
 MOMENTS = ("expires_at_ms", "stale_at_ms", "ready_at_ms")
 """Columns of moments that a destination may give its rows, see `model.Item`."""
 
+WARNINGS = ("note", "note_detail")
+"""Columns of the warning (reason code and sentence) that a destination may give its rows."""
+
 PHONE = Verdict(
     Status.REJECTED,
     "phone_not_international",
     "phone carries no country code (+49 …) and cannot be hashed as the website does it: add the code, or leave it out.",
 )
-
 
 NOT_TAKEN = "not_taken"
 """Under what name the last moments of rows are staged that became no items, where there are such rows."""
@@ -44,7 +46,7 @@ def stage(job: Job, name: str, chunk: Chunk) -> Chunk:
     destination = job.destination(name)
     frame = job.staging.frame(chunk)
     if name in job.ledger.runs.stops(job.run.run_no):
-        return job.staging.write(f"items/{name}", chunk.index, unsent(frame))
+        return job.staging.write(f"items/{name}", chunk.index, without_payloads(frame))
     made = transformed(frame, destination)
     job.record_unsent([name], made.not_taken)
     if made.not_taken:
@@ -61,19 +63,23 @@ def items(conversions: pd.DataFrame, destination: Destination) -> tuple[pa.Table
 def transformed(conversions: pd.DataFrame, destination: Destination) -> Transformed:
     """One chunk of conversions in one vendor's words."""
     conversions, unusable = destination.hash_personal(conversions)
-    told = {int(row): PHONE for row in conversions.index[unusable]}
+    verdicts = {int(row): PHONE for row in conversions.index[unusable]}
     columns = destination.columns(conversions)
-    frame = columns[~unusable] if told else columns
+    frame = columns[~unusable] if verdicts else columns
     if "skip" in frame.columns:
         skipped = frame[frame["skip"].notna()]
-        pairs = zip(skipped.index, skipped["skip"], skipped["skip_detail"], strict=True)
-        told |= {int(row): Verdict(Status.SKIPPED, reason, detail) for row, reason, detail in pairs}
+        verdicts |= _verdicts(Status.SKIPPED, skipped[["skip", "skip_detail"]])
         frame = frame[frame["skip"].isna()]
     bad = problems(destination.schema(), frame)
-    told |= {int(row): Verdict(Status.REJECTED, reason, detail) for row, reason, detail in bad.itertuples()}
+    verdicts |= _verdicts(Status.REJECTED, bad)
     good = frame.drop(index=bad.index) if len(bad) else frame
     table = _table(good, conversions, destination.items(good))
-    return Transformed(table, _noted(conversions, told), _expiries(columns, told))
+    return Transformed(table, _row_verdicts(conversions, verdicts), _expiries(columns, verdicts))
+
+
+def _verdicts(status: Status, reasons: pd.DataFrame) -> dict[int, Verdict]:
+    """Row number -> verdict; ``reasons`` has two columns, reason code and sentence."""
+    return {int(row): Verdict(status, reason, detail) for row, reason, detail in reasons.itertuples()}
 
 
 def _expiries(columns: pd.DataFrame, rows: Collection[int]) -> pd.DataFrame:
@@ -82,26 +88,25 @@ def _expiries(columns: pd.DataFrame, rows: Collection[int]) -> pd.DataFrame:
     return some.astype("Int64")
 
 
-def unsent(conversions: pd.DataFrame) -> pa.Table:
+def without_payloads(conversions: pd.DataFrame) -> pa.Table:
     """The rows as items without a payload, for a destination that stopped before they could be built."""
     return _table(conversions[["event_id", "event_name"]], conversions, [b""] * len(conversions))
 
 
 def _table(good: pd.DataFrame, conversions: pd.DataFrame, payloads: list[bytes]) -> pa.Table:
     own = conversions.loc[good.index] if len(good) != len(conversions) else conversions
-    nothing: list[None] = [None] * len(good)
     columns = {
         "row_number": good.index,
         "event_id": own["event_id"],
         "event_name": own["event_name"],
         "payload": payloads,
         "fingerprint": own["fingerprint"],
-        **{n: to_python(good, n) if n in good.columns else nothing for n in MOMENTS},
-        **{n: good[n].fillna("") if n in good.columns else [""] * len(good) for n in ("note", "note_detail")},
+        **{name: to_python(good, name) if name in good.columns else [None] * len(good) for name in MOMENTS},
+        **{name: good[name].fillna("") if name in good.columns else [""] * len(good) for name in WARNINGS},
     }
     return pa.table({name: pa.array(values, ITEMS.field(name).type) for name, values in columns.items()}, schema=ITEMS)
 
 
-def _noted(conversions: pd.DataFrame, told: dict[int, Verdict]) -> list[RowVerdict]:
-    rows = conversions.loc[sorted(told), ["event_id", "event_name"]]
-    return [RowVerdict(int(row), id_, name, told[int(row)]) for row, id_, name in rows.itertuples()]
+def _row_verdicts(conversions: pd.DataFrame, verdicts: Mapping[int, Verdict]) -> list[RowVerdict]:
+    rows = conversions.loc[sorted(verdicts), ["event_id", "event_name"]]
+    return [RowVerdict(int(row), id_, name, verdicts[int(row)]) for row, id_, name in rows.itertuples()]

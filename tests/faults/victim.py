@@ -48,7 +48,7 @@ WRAPPED: dict[str, tuple[type, str]] = {
     "read": (Runs, "record_rows_read"),
     "finish": (Runs, "finish"),
     "watermark": (Watermarks, "move"),
-    "position": (Staging, "note"),
+    "position": (Staging, "write_value"),
 }
 NOT_ALWAYS = {"watermark", "position"}
 """Only an incremental source comes to these, or comes to them for its own sake."""

@@ -55,7 +55,7 @@ def test_settings_of_any_bytes_are_a_sentence(content: bytes) -> None:
         file = Path(folder) / "imports.yaml"
         file.write_bytes(content)
         with suppress(ConfigError):
-            preview.judge_settings(config.load(file))
+            preview.check_settings(config.load(file))
 
 
 @pytest.mark.parametrize("vendor", destinations.types())

@@ -125,7 +125,7 @@ def check(folder: Path, case: Case) -> Counts:
     file.write_text(yaml.safe_dump(raw))
     checked = preview.check(config.load(file), "orders", clock=lambda: int(NOW.timestamp() * 1000))["convert"]
     assert sum(checked.counts.values()) == checked.rows, "every row read has its word"
-    for _, _, _, verdict in checked.noted:
+    for _, _, _, verdict in checked.unsent:
         assert verdict.detail.endswith((".", ")")), verdict
         assert not any(private in verdict.detail for private in ("customer-", "Müller", "Smith")), verdict
     return dict(checked.counts)

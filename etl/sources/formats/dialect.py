@@ -42,7 +42,6 @@ _NOT_CSV = (
     (b'{"', "a JSON file"),
 )
 _SAVE_AS = "In the spreadsheet choose “Save as”, “CSV UTF-8”."
-_ESCAPED = re.compile("[\udc80-\udcff]")
 _BEYOND_ASCII = re.compile("[\x80-\ud7ff\ue000-\U0010ffff]")
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _ACCENTED_RUN = re.compile(rb"[\xc0-\xff]{3,}")
