@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from etl.columns import PARSE_ERROR
 from etl.errors import SourceError
 from etl.filesystem import opened
 from etl.sources.base import FileSettings, FileSource, Window
@@ -35,7 +36,7 @@ class Lines(FileSource):
             with opened(place) as raw, io.TextIOWrapper(io.BufferedReader(raw), encoding="utf-8") as lines:  # type: ignore[type-var]
                 while part := [self._row(line) for line in islice(lines, chunk_rows)]:
                     index = pd.RangeIndex(first, first + len(part), name="row_number")
-                    yield pd.DataFrame(part, columns=[*self.settings.fields, "damage"], index=index, dtype="str")
+                    yield pd.DataFrame(part, columns=[*self.settings.fields, PARSE_ERROR], index=index, dtype="str")
                     first += len(part)
         if first == 1:
             raise SourceError(f"source: {self.describe()} holds no line.")
@@ -46,5 +47,5 @@ class Lines(FileSource):
         except json.JSONDecodeError:
             found = None
         if not isinstance(found, dict):
-            return {"damage": "undecodable: The line is no JSON object."}
+            return {PARSE_ERROR: "undecodable: The line is no JSON object."}
         return {name: found[name] for name in self.settings.fields if found.get(name) is not None}
