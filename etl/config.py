@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from etl import redact
+from etl import redact, strict_yaml
 from etl.clock import duration_ms
 from etl.columns import COLUMNS
 from etl.errors import ConfigError
@@ -319,12 +319,12 @@ def load(path: str | Path | None = None, secret: Secret | None = None) -> Config
     """
     file = Path(path or os.environ.get(FILE_VARIABLE) or "imports.yaml").absolute()
     try:
-        raw = _Yaml(file.read_text(encoding="utf-8")).get_single_data()
+        raw = strict_yaml.load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{file} does not exist: name the file with --config or ${FILE_VARIABLE}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {type(error).__name__}.") from error
-    except _TwiceError as error:
+    except strict_yaml.RepeatedKeyError as error:
         raise ConfigError(f"{file.name}: {error}.") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{file.name} is not YAML: {_where_in_yaml(error)}.") from None
@@ -354,26 +354,6 @@ def _judge_inboxes(config: Config) -> None:
 def _place(config: Config, path: str) -> str:
     """A location such that two ways to write it are equal."""
     return path.rstrip("/") if "://" in path else os.path.normpath(config.local(path))
-
-
-class _TwiceError(yaml.YAMLError):
-    """A key that stands twice in one mapping."""
-
-
-class _Yaml(yaml.SafeLoader):
-    """YAML in which no key may stand twice in one mapping, where the library lets the last one win in silence."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """The mapping as written, before ``<<`` brings in others: overriding those is what it is for."""
-        node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                line = key.start_mark.line + 1
-                if key.value in lines:
-                    raise _TwiceError(f"{key.value} stands twice in one place, in lines {lines[key.value]} and {line}")
-                lines[key.value] = line
-        return node
 
 
 def _where_in_yaml(error: yaml.YAMLError) -> str:

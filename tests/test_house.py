@@ -15,7 +15,16 @@ from etl import destinations, sandbox, sources
 ROOT = Path(__file__).parent.parent
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("etl", "etl.clock", "etl.model", "etl.errors", "etl.columns", "etl.json_columns", "etl.plugins"),
+    (
+        "etl",
+        "etl.clock",
+        "etl.strict_yaml",
+        "etl.model",
+        "etl.errors",
+        "etl.columns",
+        "etl.json_columns",
+        "etl.plugins",
+    ),
     ("etl.reasons", "etl.redact"),
     ("schemas", "etl.filesystem", "etl.config", "etl.sample"),
     ("etl.sources", "etl.destinations", "etl.ledger", "etl.staging"),
