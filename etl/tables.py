@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from etl import reasons
 from etl.model import GOOD, Preview, Request, RunWarning, Status, Verdict
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ STYLES = {
     Status.FAILED: "red",
     Status.UNKNOWN: "magenta",
 }
-SILENT = frozenset({"", "already_delivered"})
+SILENT = frozenset({"", reasons.ALREADY_DELIVERED.code})
 """Reasons of good rows that need no words."""
 
 

@@ -14,6 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from etl import reasons
+
 # [0-9], because \d also takes the digits of other scripts.
 DECIMAL = r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})"
 """A plain decimal: no exponent, no thousands separator, no currency sign, finite, below 10^15."""
@@ -78,9 +80,7 @@ def times(
     """Moments as epoch milliseconds (nullable Int64) and, where there is none, the reason code.
 
     ``column`` is text (ISO 8601 or epoch milliseconds, or as ``date_format`` says) or a typed timestamp. ``timezone``
-    (IANA name) is applied only to values without a zone. Reasons: ``no_timezone``, ``ambiguous_local_time``,
-    ``nonexistent_local_time``, ``timestamp_not_milliseconds``, ``ambiguous_date``, ``date_format_needed``,
-    ``not_in_date_format``, ``timestamp_unparsable``; null where the value is null or good.
+    (IANA name) is applied only to values without a zone. The reason is null where the value is null or good.
     """
     if date_format is not None and isinstance(column.dtype, pd.StringDtype):
         return _formatted(column, timezone, date_format)
@@ -122,8 +122,7 @@ def _formatted(column: pd.Series[Any], timezone: str | None, date_format: str) -
         if date_format.startswith("%Y-"):  # could be taken for ISO 8601 with day and month changed round
             text = text.where(~matches(text, _ISO), "")
         ms[other], reason[other] = times(text, timezone)
-        foreign = reason.isin(["ambiguous_date", "date_format_needed", "timestamp_unparsable"])
-        reason[other & foreign] = "not_in_date_format"
+        reason[other & reason.isin(_READINGS)] = reasons.NOT_IN_DATE_FORMAT.code
     return ms, reason
 
 
@@ -153,8 +152,12 @@ _ORDERS = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")
 _SHORT_ORDERS = ("%d{0}%m{0}%y", "%m{0}%d{0}%y", "%y{0}%m{0}%d")
 
 
+_READINGS = (reasons.TIMESTAMP_UNPARSABLE.code, reasons.DATE_FORMAT_NEEDED.code, reasons.AMBIGUOUS_DATE.code)
+"""What is said of a text that can be read as a date in no way, in one way, in more than one."""
+
+
 def _unread(value: str) -> str:
-    return ("timestamp_unparsable", "date_format_needed", "ambiguous_date")[min(len(date_formats(value)), 2)]
+    return _READINGS[min(len(date_formats(value)), 2)]
 
 
 def date_formats(value: str) -> list[str]:
@@ -198,7 +201,7 @@ def _epochs(text: pd.Series[str]) -> tuple[pd.Series[int], pd.Series[str]]:
     values = pd.Series([int(number) for number in numbers], index=text.index, dtype="object")
     fits = values.map(lambda value: OLDEST_MS <= value < NEWEST_MS).astype(bool)
     reason = nothing(text.index)
-    reason[~fits] = "timestamp_not_milliseconds"
+    reason[~fits] = reasons.TIMESTAMP_NOT_MILLISECONDS.code
     return values.where(fits, None).astype("Int64"), reason
 
 
@@ -213,12 +216,12 @@ def _localised(naive: pd.Series[Any], timezone: str | None) -> tuple[pd.Series[i
     reason = nothing(naive.index)
     parsed = naive.notna()
     if timezone is None:
-        reason[parsed] = "no_timezone"
+        reason[parsed] = reasons.NO_TIMEZONE.code
         return cast("pd.Series[int]", pd.Series(pd.NA, index=naive.index, dtype="Int64")), reason
     zone = ZoneInfo(timezone)
     # Both questions are asked apart: NaT for one while the other is shifted out of the way.
     known = naive.dt.tz_localize(zone, ambiguous="NaT", nonexistent="shift_forward")
     exists = naive.dt.tz_localize(zone, ambiguous=np.ones(len(naive), dtype=bool), nonexistent="NaT")
-    reason[parsed & known.isna()] = "ambiguous_local_time"
-    reason[parsed & exists.isna()] = "nonexistent_local_time"
+    reason[parsed & known.isna()] = reasons.AMBIGUOUS_LOCAL_TIME.code
+    reason[parsed & exists.isna()] = reasons.NONEXISTENT_LOCAL_TIME.code
     return _milliseconds(known).mask(exists.isna()), reason

@@ -13,6 +13,7 @@ from functools import lru_cache
 import orjson
 import pandera.pandas as pa
 
+from etl.reasons import DELIVERED, REJECTED, Reason
 from schemas.rules import money, optional, rule
 
 MOST_ALIASES = 10
@@ -37,14 +38,73 @@ _NAMES = (
 )
 _BY_LETTERS = {"".join(filter(str.isalpha, name)).lower(): name for name in _NAMES}
 
-FINDINGS = (
-    "near_spec_name",
-    "alias_without_urn",
-    "missing_spec_property",
-    "property_not_a_number",
-    "negative_discount",
+MISSING_ALIASES = Reason(
+    "missing_aliases",
+    REJECTED,
+    "Converge needs at least one alias to know who it was.",
+    "Fill `aliases`, or set `aliases_from`.",
+    "demo-missing-aliases",
 )
-"""Reason codes of `findings`: notes with ``spec_check: warn``, rejections with ``strict``."""
+TOO_MANY_ALIASES = Reason(
+    "too_many_aliases",
+    REJECTED,
+    f"The row has more than {MOST_ALIASES} different aliases; Converge takes no more and none is dropped silently.",
+    "Leave out those that say the least about the person.",
+    "demo-eleven-aliases",
+)
+ALIASES_UNREADABLE = Reason(
+    "aliases_unreadable",
+    REJECTED,
+    "aliases starts with [ but is not a JSON list of texts.",
+    'Write a|b or ["a", "b"].',
+    "demo-unreadable-aliases",
+)
+EMPTY_ALIAS = Reason(
+    "empty_alias",
+    REJECTED,
+    "An alias is empty or ends where its value should be, and would merge people who have nothing in common.",
+    "Leave it out, or complete it.",
+    "demo-empty-alias",
+)
+
+_FOUND = (*DELIVERED, *REJECTED)
+NEAR_SPEC_NAME = Reason(
+    "near_spec_name",
+    _FOUND,
+    "The event's name is nearly one of the Event Spec, so that Converge takes it for a custom event.",
+    "Rename it under `events`: the spec's names are exact.",
+    "demo-event-name-nearly-right",
+)
+ALIAS_WITHOUT_URN = Reason(
+    "alias_without_urn",
+    _FOUND,
+    "An alias does not start with urn: as all of Converge's do.",
+    "Write it as urn:user_id:… and the like.",
+    "demo-alias-without-urn",
+)
+MISSING_SPEC_PROPERTY = Reason(
+    "missing_spec_property",
+    _FOUND,
+    "The event lacks properties that the Event Spec requires of it.",
+    "Fill the columns that the sentence names, or put them into properties.",
+    "demo-missing-spec-property",
+)
+PROPERTY_NOT_A_NUMBER = Reason(
+    "property_not_a_number",
+    _FOUND,
+    "A property that the Event Spec wants as a number is none.",
+    "Write it as a plain number such as 3.33.",
+    "demo-text-for-a-number",
+)
+NEGATIVE_DISCOUNT = Reason(
+    "negative_discount",
+    _FOUND,
+    "total_discount is below zero; Converge's own module sends it without a sign.",
+    "Leave out the sign.",
+    "demo-negative-discount",
+)
+FINDINGS = (NEAR_SPEC_NAME, ALIAS_WITHOUT_URN, MISSING_SPEC_PROPERTY, PROPERTY_NOT_A_NUMBER, NEGATIVE_DISCOUNT)
+"""What `findings` may say: warnings with ``spec_check: warn``, rejections with ``strict``."""
 
 
 @lru_cache
@@ -63,31 +123,23 @@ def findings(
     fragments.
     """
     if near := near_name(name):
-        yield "near_spec_name", f"For Converge this is a custom event, not {near}: the spec's names are exact."
+        yield NEAR_SPEC_NAME.code, f"For Converge this is a custom event, not {near}: the spec's names are exact."
     if not all(alias.startswith("urn:") for alias in aliases):
-        yield "alias_without_urn", "An alias does not start with urn: as all of Converge's do."
+        yield ALIAS_WITHOUT_URN.code, ALIAS_WITHOUT_URN.sentence
     if name not in REQUIRED_PROPERTIES:
         return
     properties = {**added, **given}
     if missing := [key for key in REQUIRED_PROPERTIES[name] if properties.get(key) is None]:
-        yield "missing_spec_property", f"The Event Spec requires of {name}: {', '.join(missing)}."
+        yield MISSING_SPEC_PROPERTY.code, f"The Event Spec requires of {name}: {', '.join(missing)}."
     if texts := [key for key in NUMBERS if isinstance(properties.get(key), (str, bool, list, dict))]:
-        yield "property_not_a_number", f"The Event Spec wants a number in {', '.join(texts)}."
+        yield PROPERTY_NOT_A_NUMBER.code, f"The Event Spec wants a number in {', '.join(texts)}."
     if orjson.dumps(properties.get("total_discount"), default=str).startswith(b"-"):
-        yield "negative_discount", "total_discount is below zero; Converge's own module sends it without a sign."
+        yield NEGATIVE_DISCOUNT.code, NEGATIVE_DISCOUNT.sentence
 
 
 _ALIAS_RULES = (
-    rule(
-        "aliases_unreadable",
-        "aliases starts with [ but is not a JSON list of texts.",
-        lambda column: column != "aliases_unreadable",
-    ),
-    rule(
-        "empty_alias",
-        "An alias is empty or ends where its value should be, and would merge people who have nothing in common.",
-        lambda column: column != "empty_alias",
-    ),
+    rule(ALIASES_UNREADABLE, lambda column: column != ALIASES_UNREADABLE.code),
+    rule(EMPTY_ALIAS, lambda column: column != EMPTY_ALIAS.code),
 )
 
 
@@ -97,20 +149,16 @@ def rules() -> pa.DataFrameSchema:
         {
             "alias_fault": optional(*_ALIAS_RULES),
             "alias_count": optional(
+                rule(MISSING_ALIASES, lambda column: column > 0),
                 rule(
-                    "missing_aliases",
-                    "Converge needs at least one alias to know who it was: fill `aliases`, or set `aliases_from`.",
-                    lambda column: column > 0,
-                ),
-                rule(
-                    "too_many_aliases",
-                    f"{{alias_count}} different aliases; Converge takes {MOST_ALIASES} and none is dropped silently.",
+                    TOO_MANY_ALIASES,
                     lambda column: column <= MOST_ALIASES,
+                    f"{{alias_count}} different aliases; Converge takes {MOST_ALIASES} and none is dropped silently.",
                 ),
             ),
             "revenue": money(),
             "spec_fault": optional(
-                *(rule(code, "{spec_detail}", lambda column, code=code: column != code) for code in FINDINGS)  # type: ignore[misc]
+                *(rule(found, lambda column, code=found.code: column != code, "{spec_detail}") for found in FINDINGS)  # type: ignore[misc]
             ),
         },
         strict=False,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -14,7 +15,9 @@ import orjson
 import pandas as pd
 import pandera.pandas as pa
 
+from etl import reasons
 from etl.columns import COLUMNS, DERIVED, REQUIRED
+from etl.reasons import Reason
 from schemas.casts import DECIMAL_COMMA, POINT_OR_GROUPS, contains, date_formats, decimals, matches, nothing, times
 from schemas.rules import optional, required, rule
 
@@ -38,31 +41,19 @@ MOST_LEVELS = 100
 
 _JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _COMMA = rf"\s*{DECIMAL_COMMA}\s*"
+_DATE_ACTION = "Write it as 2026-11-20T09:30:00+01:00, or have {date_hint}, and `timezone`, added to the import."
 _OBJECTS = ("properties", "profile_properties", "attributes")
-_TIME_SENTENCES = {
-    "no_timezone": (
-        "occurred_at carries no time zone and the import has no `timezone`: add an offset such as +01:00, or set it."
-    ),
-    "ambiguous_local_time": "occurred_at happened twice that night, when the clocks went back: add an offset.",
-    "nonexistent_local_time": "occurred_at never happened: the clocks skipped that hour. Check it, or add an offset.",
-    "timestamp_not_milliseconds": (
-        "occurred_at is a number but not epoch milliseconds (13 digits); "
-        "seconds, micro- and nanoseconds are not guessed."
-    ),
-    "ambiguous_date": (
-        "Nobody can tell day from month in this occurred_at: write it as 2026-11-20T09:30:00+01:00, or have "
-        "{date_hint}, and `timezone`, added to the import."
-    ),
-    "date_format_needed": (
-        "occurred_at is a date, but not written as ISO 8601: write it as 2026-11-20T09:30:00+01:00, or have "
-        "{date_hint}, and `timezone`, added to the import."
-    ),
-    "not_in_date_format": "occurred_at is not written as the import's `date_format` says, nor as ISO 8601.",
-    "timestamp_unparsable": (
-        "occurred_at is neither ISO 8601 (2026-11-20T09:30:00+01:00) nor epoch milliseconds. A spreadsheet's day "
-        "numbers (46346.44) are not read: format the column as date or text, and export again."
-    ),
+_TIMES: Mapping[Reason, str] = {
+    reasons.NO_TIMEZONE: "",
+    reasons.AMBIGUOUS_LOCAL_TIME: "",
+    reasons.NONEXISTENT_LOCAL_TIME: "",
+    reasons.TIMESTAMP_NOT_MILLISECONDS: "",
+    reasons.AMBIGUOUS_DATE: f"{reasons.AMBIGUOUS_DATE.sentence} {_DATE_ACTION}",
+    reasons.DATE_FORMAT_NEEDED: f"{reasons.DATE_FORMAT_NEEDED.sentence} {_DATE_ACTION}",
+    reasons.NOT_IN_DATE_FORMAT: "",
+    reasons.TIMESTAMP_UNPARSABLE: "",
 }
+"""What may be wrong with a time, and what is said where the row itself says more."""
 
 # What spreadsheets make of ids and texts. `_SUSPECT` lets nearly every value pass at a third of the cost of the others.
 _SUSPECT = r"^\s*(?:[=#+@-]|[0-9](?:[.,][0-9]+)?[eE]\+|[1-9][0-9]{14}0)"
@@ -192,7 +183,7 @@ def _name(told: pd.Series[str], where: pd.Series[bool], name: str) -> None:
 def _date_hints(out: pd.DataFrame) -> pd.Series[str]:
     """The setting to propose for dates that need one."""
     hints = nothing(out.index)
-    unsaid = out["time_problem"].isin(["ambiguous_date", "date_format_needed"])
+    unsaid = out["time_problem"].isin([reasons.AMBIGUOUS_DATE.code, reasons.DATE_FORMAT_NEEDED.code])
     if unsaid.any():
         hints[unsaid] = out["occurred_at"][unsaid].map(_date_hint)
     return hints
@@ -253,69 +244,60 @@ def _short(column: pd.Series[Any]) -> pd.Series[bool]:
 SCHEMA = pa.DataFrameSchema(
     {
         "event_id": required(
-            "missing_event_id",
-            "event_id is empty: it is what keeps a conversion from being counted twice.",
-            rule("control_character", "event_id holds a control character (NUL, tab, line break).", _printable),
-            rule("event_id_too_long", "event_id is longer than 500 characters.", _short),
+            reasons.MISSING_EVENT_ID,
+            rule(reasons.CONTROL_CHARACTER, _printable, "event_id holds a control character (NUL, tab, line break)."),
+            rule(reasons.EVENT_ID_TOO_LONG, _short),
         ),
         "event_name": required(
-            "missing_event_name",
-            "event_name is empty: no vendor could tell what happened.",
-            rule("control_character", "event_name holds a control character (NUL, tab, line break).", _printable),
-            rule("event_name_too_long", "event_name is longer than 500 characters.", _short),
+            reasons.MISSING_EVENT_NAME,
+            rule(reasons.CONTROL_CHARACTER, _printable, "event_name holds a control character (NUL, tab, line break)."),
+            rule(reasons.EVENT_NAME_TOO_LONG, _short),
         ),
         "damaged_ids": optional(
             rule(
-                "id_damaged_by_spreadsheet",
-                "{damaged_ids}: a spreadsheet took this id for a number and rounded it (1.23457E+15, or zeros from the "
-                "16th digit on); its digits are lost. Export again with the column formatted as text; if this "
-                "source's ids really end in zeros, have `spreadsheet: false` added to the import.",
+                reasons.ID_DAMAGED_BY_SPREADSHEET,
                 lambda column: column.isna(),
+                "{damaged_ids}: a spreadsheet took this id for a number and rounded it (1.23457E+15, or zeros from the "
+                f"16th digit on); its digits are lost. {reasons.ID_DAMAGED_BY_SPREADSHEET.action}",
             ),
         ),
         "formulas": optional(
             rule(
-                "formula_text",
-                "{formulas}: a formula or a spreadsheet's error (=…, #REF!, #N/A) stands where its value should: paste "
-                "values only, and export again.",
+                reasons.FORMULA_TEXT,
                 lambda column: column.isna(),
+                "{formulas}: a formula or a spreadsheet's error (=…, #REF!, #N/A) stands where its value should. "
+                f"{reasons.FORMULA_TEXT.action}",
             ),
         ),
         "not_in_locale": optional(
             rule(
-                "not_in_locale",
+                reasons.NOT_IN_LOCALE,
+                lambda column: column.isna(),
                 "{not_in_locale} is not a number as the import's `locale` writes it: its decimal mark or its groups of "
                 "thousands differ.",
-                lambda column: column.isna(),
             ),
         ),
         "unclear_numbers": optional(
             rule(
-                "ambiguous_number",
-                "{unclear_numbers}: nobody can tell whether its point marks the decimals or groups the thousands, "
-                'because other rows have decimal commas: have the import\'s `locale` say which (decimal "," and '
-                'thousands "." where 1.299 is more than a thousand), or write every number as 1234.50.',
+                reasons.AMBIGUOUS_NUMBER,
                 lambda column: column.isna(),
+                "{unclear_numbers}: nobody can tell whether its point marks the decimals or groups the thousands, "
+                f"because other rows have decimal commas. {reasons.AMBIGUOUS_NUMBER.action}",
             ),
         ),
-        "occurred_at": required("missing_occurred_at", "occurred_at is empty: when did it happen?"),
+        "occurred_at": required(reasons.MISSING_OCCURRED_AT),
         "time_problem": optional(
             *(
-                rule(reason, sentence, lambda column, reason=reason: column != reason)  # type: ignore[misc]
-                for reason, sentence in _TIME_SENTENCES.items()
+                rule(reason, lambda column, code=reason.code: column != code, sentence)  # type: ignore[misc]
+                for reason, sentence in _TIMES.items()
             )
         ),
-        "ahead": pa.Column(
-            bool,
-            checks=[rule("in_the_future", "occurred_at lies in the future.", lambda column: ~column.astype(bool))],
-        ),
-        "currency": optional(
-            rule("not_a_currency", "currency is not a three-letter code (ISO 4217).", lambda c: matches(c, "[A-Z]{3}")),
-        ),
+        "ahead": pa.Column(bool, checks=[rule(reasons.IN_THE_FUTURE, lambda column: ~column.astype(bool))]),
+        "currency": optional(rule(reasons.NOT_A_CURRENCY, lambda column: matches(column, "[A-Z]{3}"))),
         **{
             name: optional(
-                rule("not_a_json_object", f"{name} is not a JSON object such as {{}}.", _is_object),
-                rule("nested_too_deep", f"{name} is nested deeper than {MOST_LEVELS} levels.", _not_deep),
+                rule(reasons.NOT_A_JSON_OBJECT, _is_object, f"{name} is not a JSON object such as {{{{}}}}."),
+                rule(reasons.NESTED_TOO_DEEP, _not_deep, f"{name} is nested deeper than {MOST_LEVELS} levels."),
             )
             for name in _OBJECTS
         },
@@ -328,10 +310,10 @@ UNIQUE = pa.DataFrameSchema(
     {
         "first_row": optional(
             rule(
-                "duplicate_event_id",
+                reasons.DUPLICATE_EVENT_ID,
+                lambda column: column.isna(),
                 "Row {first_row} of the same source already has this event_id: that row was offered to every "
                 "destination, this one is left out.",
-                lambda column: column.isna(),
             ),
         ),
     },

@@ -9,8 +9,61 @@ import orjson
 import pandas as pd
 import pandera.pandas as pa
 
+from etl import reasons
+from etl.reasons import FAILED, REJECTED, UNKNOWN, Reason
 from schemas.casts import WHOLE
 from schemas.rules import is_negative, looks_personal, money, optional, required, rule
+
+OTHER_CURRENCY = Reason(
+    "other_currency",
+    REJECTED,
+    "currency is not the one in which the project counts: Convert would add both up as one.",
+    "Send the amount in the project's currency, or leave the row to a destination for the other one.",
+    "demo-other-currency",
+)
+UNKNOWN_GOAL = Reason(
+    "unknown_goal",
+    REJECTED,
+    "The project has no goal with this id.",
+    "Compare the id with the project's list of goals.",
+    "demo-convert-goal-unknown",
+)
+BUCKETING_NOT_TEXT_TO_TEXT = Reason(
+    "bucketing_not_text_to_text",
+    REJECTED,
+    "The bucketing column is not a JSON object of experience ids to variation ids, both as text.",
+    'Write {"100001": "200002"}, or empty the cell.',
+    "demo-bucketing-not-text-to-text",
+)
+
+GOALS_UNAVAILABLE = Reason(
+    "goals_unavailable",
+    FAILED,
+    "Convert's goals could not be read, so that nobody knows whether the goals of the rows exist; nothing was sent.",
+    "Check goals_url and the keys, then `conversions retry`.",
+    "the address of the goals answers 404",
+)
+WRONG_PROJECT = Reason(
+    "wrong_project",
+    FAILED,
+    "Convert's list of goals belongs to another account or project than the settings say; nothing was sent.",
+    "Correct account_id, project_id or goals_url, then `conversions retry`.",
+    "the goals_url of the staging project",
+)
+DROPPED_AS_BOT = Reason(
+    "dropped_as_bot",
+    FAILED,
+    "Convert answered 200 BOT and dropped it: something on the way may change the User-Agent.",
+    "Look at what stands between this machine and Convert, then `conversions retry`.",
+    "a proxy that puts its own name into User-Agent",
+)
+UNVERIFIED_ANSWER = Reason(
+    "unverified_answer",
+    UNKNOWN,
+    "Convert answered 200 with something that proves no conversion.",
+    "Look into the goal's report before a repeat; `api: tracking` uses Convert's own endpoint for conversions.",
+    "a list of goals for an answer",
+)
 
 
 def _is_whole(column: pd.Series[Any]) -> pd.Series[bool]:
@@ -38,55 +91,48 @@ def rules(
 ) -> pa.DataFrameSchema:
     """Rules for the frame of ``Convert.columns``; ``goals`` are the ids that a lookup found, None without a lookup."""
     not_personal = rule(
-        "looks_like_pii",
-        "The visitor id looks like an e-mail address or a phone number, which Convert forbids: set hash_visitor_id.",
+        reasons.LOOKS_LIKE_PII,
         lambda column: ~looks_personal(column),
+        "The visitor id looks like an e-mail address or a phone number, which Convert forbids: set hash_visitor_id.",
     )
     not_negative = rule(
-        "negative_amount",
-        "revenue is negative; allow_negative_amount sends it all the same.",
+        reasons.NEGATIVE_AMOUNT,
         lambda column: ~is_negative(column),
+        "revenue is negative; allow_negative_amount sends it all the same.",
     )
     one_currency = rule(
-        "other_currency",
-        f"currency is {{currency}}, the project counts in {currency}: Convert would add both up as one.",
+        OTHER_CURRENCY,
         lambda column: column == currency,
+        f"currency is {{currency}}, the project counts in {currency}: Convert would add both up as one.",
     )
     known = frozenset(goals or ())
     exists = rule(
-        "unknown_goal",
-        "The project has no goal with the id {goal_id}.",
+        UNKNOWN_GOAL,
         lambda column: column.isin(known),
+        "The project has no goal with the id {goal_id}.",
     )
     return pa.DataFrameSchema(
         {
             "visitor_id": required(
-                "missing_visitor_id",
-                "Neither user_id nor anonymous_id holds the id under which Convert knows the visitor.",
+                reasons.MISSING_VISITOR_ID,
                 *([] if hashed else [not_personal]),
+                sentence="Neither user_id nor anonymous_id holds the id under which Convert knows the visitor.",
             ),
             "goal_id": required(
-                "no_goal",
-                "No goal for the event {event_name}: give the row a convert_goal_id, or name the goal under `events`.",
+                reasons.MISSING_GOAL_ID,
                 rule(
-                    "goal_id_not_a_whole_number",
-                    "The goal of the event {event_name} is not a goal id (digits only), and no goal goes by that name.",
+                    reasons.GOAL_ID_NOT_A_WHOLE_NUMBER,
                     _is_id,
+                    "The goal of the event {event_name} is not a goal id (digits only), and no goal goes by that name.",
                 ),
                 *([] if goals is None else [exists]),
+                sentence="No goal for the event {event_name}: give the row a convert_goal_id, or name the goal under "
+                "`events`.",
             ),
             "revenue": money(*([] if allow_negative else [not_negative])),
-            "quantity": optional(
-                rule("quantity_not_a_whole_number", "quantity is not a whole number such as 2.", _is_whole),
-            ),
+            "quantity": optional(rule(reasons.QUANTITY_NOT_A_WHOLE_NUMBER, _is_whole)),
             "currency": optional(*([one_currency] if currency else [])),
-            "bucketing": optional(
-                rule(
-                    "bucketing_not_text_to_text",
-                    "The bucketing column is not a JSON object of experience ids to variation ids, both as text.",
-                    _are_assignments,
-                ),
-            ),
+            "bucketing": optional(rule(BUCKETING_NOT_TEXT_TO_TEXT, _are_assignments)),
         },
         strict=False,
     )

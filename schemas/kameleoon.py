@@ -4,8 +4,69 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
+from etl import reasons
+from etl.reasons import DELIVERED, REJECTED, SKIPPED, Reason
 from schemas.casts import WHOLE
 from schemas.rules import is_negative, money, optional, required, rule
+
+MISSING_VISITOR_CODE = Reason(
+    "missing_visitor_code",
+    REJECTED,
+    "Neither kameleoon_visitor_code nor anonymous_id says who it was.",
+    "Fill kameleoon_visitor_code with what Kameleoon's cookie held.",
+    "demo-nobody",
+)
+VISITOR_CODE_TOO_LONG = Reason(
+    "visitor_code_too_long",
+    REJECTED,
+    "The visitor code is longer than `visitor_code_limit` allows.",
+    "Check that the right column is mapped to kameleoon_visitor_code.",
+    "demo-visitor-code-too-long",
+)
+LONG_VISITOR_CODE = Reason(
+    "long_visitor_code",
+    DELIVERED,
+    "The visitor code is longer than the 100 characters that Kameleoon documents; its own libraries take 255.",
+    "Look for the event at Kameleoon, or correct the code.",
+    "a visitor code of 101 characters",
+)
+FALLBACK_VISITOR = Reason(
+    "fallback_visitor",
+    DELIVERED,
+    "anonymous_id stood in for a missing kameleoon_visitor_code: Kameleoon attributes the event only to a visitor that "
+    "it knows under that code.",
+    "Fill kameleoon_visitor_code, unless anonymous_id is that code.",
+    "a row with an anonymous_id only",
+)
+MISSING_URL = Reason(
+    "missing_url",
+    REJECTED,
+    "A page view needs its url.",
+    "Fill url.",
+    "demo-page-without-url",
+)
+REFERRERS_NOT_WHOLE_NUMBERS = Reason(
+    "referrers_not_whole_numbers",
+    REJECTED,
+    "referrer is not a list of whole numbers such as 1|4, which referrersIndices demands.",
+    "Write the indices of the referrers, or use `referrers_field: referrers`.",
+    "demo-good-05",
+)
+NOT_IN_MAPPING = Reason(
+    "not_in_mapping",
+    SKIPPED,
+    "Kameleoon gets mapped events only.",
+    "To send this one, give it a goal id under `events`.",
+    "demo-good-04",
+)
+OUTSIDE_ATTRIBUTION = Reason(
+    "outside_attribution",
+    DELIVERED,
+    "Older than the attribution window (attribution_days): Kameleoon dates an event when it arrives, and may credit no "
+    "experiment with it.",
+    "Import sooner.",
+    "demo-too-old",
+)
 
 
 def rules(*, visitor_code_limit: int, indices: bool) -> pa.DataFrameSchema:
@@ -13,34 +74,33 @@ def rules(*, visitor_code_limit: int, indices: bool) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(
         {
             "visitor_code": required(
-                "missing_visitor_code",
-                "Neither kameleoon_visitor_code nor anonymous_id says who it was.",
+                MISSING_VISITOR_CODE,
                 rule(
-                    "visitor_code_too_long",
-                    f"The visitor code is longer than {visitor_code_limit} characters.",
+                    VISITOR_CODE_TOO_LONG,
                     lambda column: column.str.len() <= visitor_code_limit,
+                    f"The visitor code is longer than {visitor_code_limit} characters.",
                 ),
             ),
             "missing": optional(
                 rule(
-                    "missing_goal_id",
+                    reasons.MISSING_GOAL_ID,
+                    lambda column: column != reasons.MISSING_GOAL_ID.code,
                     "A conversion needs a goal: kameleoon_goal_id in the row, or one for its name under `events`.",
-                    lambda column: column != "missing_goal_id",
                 ),
-                rule("missing_url", "A page view needs its url.", lambda column: column != "missing_url"),
+                rule(MISSING_URL, lambda column: column != MISSING_URL.code),
             ),
             "goal_id": optional(
                 rule(
-                    "goal_id_not_a_whole_number",
-                    "The goal id is not a whole number such as 36151.",
+                    reasons.GOAL_ID_NOT_A_WHOLE_NUMBER,
                     lambda column: column.str.fullmatch(WHOLE),
+                    "The goal id is not a whole number such as 36151.",
                 ),
             ),
             "revenue": money(
                 rule(
-                    "negative_amount",
-                    "revenue is below zero but this is no refund: name it Order Refunded, or set negative_as_refund.",
+                    reasons.NEGATIVE_AMOUNT,
                     lambda column: ~is_negative(column),
+                    "revenue is below zero but this is no refund: name it Order Refunded, or set negative_as_refund.",
                 ),
             ),
             "referrers": optional(*([_INDICES] if indices else [])),
@@ -50,7 +110,6 @@ def rules(*, visitor_code_limit: int, indices: bool) -> pa.DataFrameSchema:
 
 
 _INDICES = rule(
-    "referrers_not_whole_numbers",
-    "referrer is not a list of whole numbers such as 1|4, which referrersIndices demands.",
+    REFERRERS_NOT_WHOLE_NUMBERS,
     lambda column: column.str.fullmatch(r"(0|[1-9][0-9]{0,8})(\|(0|[1-9][0-9]{0,8}))*"),
 )

@@ -14,6 +14,8 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
+from etl import reasons
+from etl.reasons import Reason
 from schemas.casts import DECIMAL, DECIMAL_COMMA, contains, matches
 
 _EMAIL = r"[^@\s<>|,;:]+(?:@|%40)[^@\s<>|,;:]+\.[^@\s<>|,;:.0-9]{2,}"
@@ -31,19 +33,20 @@ _PHONE = "|".join(
 Test = Callable[["pd.Series[Any]"], "pd.Series[bool]"]
 
 
-def rule(reason: str, sentence: str, test: Test, *, nulls: bool = False) -> pa.Check:
+def rule(reason: Reason, test: Test, sentence: str = "", *, nulls: bool = False) -> pa.Check:
     """A check of one column.
 
-    ``test`` gets the column and answers True where a row is good; ``reason`` is the code in the result table;
-    ``sentence`` may name columns of the same row in braces (``{alias_count}``), only ones that hold nothing personal.
-    Nulls pass unless ``nulls`` is set.
+    ``test`` gets the column and answers True where a row is good; ``reason`` gives the code in the result table and,
+    unless ``sentence`` says more, what a person reads. ``sentence`` may name columns of the same row in braces
+    (``{alias_count}``), only ones that hold nothing personal. Nulls pass unless ``nulls`` is set.
     """
-    return pa.Check(test, name=reason, description=sentence, ignore_na=not nulls)
+    template = sentence or reason.detail.replace("{", "{{").replace("}", "}}")
+    return pa.Check(test, name=reason.code, description=template, ignore_na=not nulls)
 
 
-def required(reason: str, sentence: str, *tests: pa.Check, dtype: object = None) -> pa.Column:
+def required(reason: Reason, *tests: pa.Check, sentence: str = "", dtype: object = None) -> pa.Column:
     """A column that must hold something: null is ``reason``; the other checks run where it is not null."""
-    present = rule(reason, sentence, lambda column: column.notna(), nulls=True)
+    present = rule(reason, lambda column: column.notna(), sentence, nulls=True)
     return pa.Column(dtype, nullable=True, checks=[present, *tests])
 
 
@@ -71,17 +74,9 @@ def looks_personal(column: pd.Series[Any]) -> pd.Series[bool]:
 
 def money(*tests: pa.Check) -> pa.Column:
     """revenue: empty or a plain decimal; more rules of the vendor as ``tests``."""
-    sentence = (
-        "revenue is not a plain decimal such as 149.99 (no sign of currency; separators of thousands only where the "
-        "import's `locale` declares them)."
-    )
-    comma = (
-        "revenue holds a comma that may stand for the decimals or for the thousands: write 1234.50, or have the "
-        'import\'s `locale` say which (decimal "," and thousands "." for 1.234,50; the other way round for 1,234.50).'
-    )
     return optional(
-        rule("decimal_comma", comma, lambda column: ~_has_comma(column)),
-        rule("not_a_decimal", sentence, lambda column: is_decimal(column) | _has_comma(column)),
+        rule(reasons.DECIMAL_COMMA, lambda column: ~_has_comma(column)),
+        rule(reasons.NOT_A_DECIMAL, lambda column: is_decimal(column) | _has_comma(column)),
         *tests,
     )
 
@@ -127,7 +122,7 @@ def _per_row(schema: pa.DataFrameSchema, frame: pd.DataFrame, errors: SchemaErro
 def _sentences(template: str, frame: pd.DataFrame, rows: list[int]) -> Iterable[str]:
     names = [name for _, name, _, _ in string.Formatter().parse(template) if name]
     if not names:
-        return [template] * len(rows)
+        return [template.format()] * len(rows)
     picked = frame.loc[rows, names]
     return [template.format(**dict(zip(names, values, strict=True))) for values in picked.itertuples(index=False)]
 

@@ -4,45 +4,75 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
+from etl import reasons
+from etl.reasons import DELIVERED, REJECTED, Reason
 from schemas.rules import is_negative, looks_personal, money, optional, required, rule
 
+MISSING_USER_ID = Reason(
+    "missing_user_id",
+    REJECTED,
+    "Neither webflow_user_id nor user_id holds the id that the website gave to setUserId.",
+    "Fill one of them with that id.",
+    "demo-nobody",
+)
+MISSING_USER_DOMAIN = Reason(
+    "missing_user_domain",
+    REJECTED,
+    "Neither the row (webflow_user_domain) nor the destination (user_domain) names the user's domain.",
+    "Set user_domain, or fill the column.",
+    "demo-phone-as-user-id",
+)
+OLDER_THAN_2_DAYS = Reason(
+    "older_than_2_days",
+    DELIVERED,
+    "Older than two days: the vendor's newer page says that it ignores such conversions.",
+    "Import sooner; `max_age_days: 2` rejects them instead.",
+    "demo-three-days-old",
+)
+UNUSUAL_EVENT_NAME = Reason(
+    "unusual_event_name",
+    DELIVERED,
+    "The event's API name is not 1 to 40 printable ASCII characters without spaces, as on-site events demand.",
+    "Rename it under `events`.",
+    "demo-good-02",
+)
+OTHER_ACTION_ECHOED = Reason(
+    "other_action_echoed",
+    DELIVERED,
+    "The answer repeated another actionId than the one sent.",
+    "Look for it in tomorrow's results.",
+    "an answer with the actionId of the request before",
+)
+
 _NO_PII = rule(
-    "looks_like_pii",
-    "The user id looks like an e-mail address or phone number; the vendor forbids those: set hash_user_id.",
+    reasons.LOOKS_LIKE_PII,
     lambda column: ~looks_personal(column),
+    "The user id looks like an e-mail address or phone number; the vendor forbids those: set hash_user_id.",
 )
 _INTERNATIONAL = rule(
-    "phone_not_international",
+    reasons.PHONE_NOT_INTERNATIONAL,
+    lambda column: column != reasons.PHONE_NOT_INTERNATIONAL.code,
     "The phone number has no country code that we could trust: write it as +15551234567 (no 00, no (0)).",
-    lambda column: column != "phone_not_international",
 )
-_DOMAIN = rule(
-    "missing_user_domain",
-    "Neither the row (webflow_user_domain) nor the destination (user_domain) names the user's domain.",
-    lambda column: column.astype("str").str.strip() != "",
-)
+_DOMAIN = rule(MISSING_USER_DOMAIN, lambda column: column.astype("str").str.strip() != "")
 _NOT_NEGATIVE = rule(
-    "negative_value",
-    "revenue is negative; the vendor takes none (allow_negative_value sends it all the same).",
+    reasons.NEGATIVE_AMOUNT,
     lambda column: ~is_negative(column),
+    "revenue is negative; the vendor takes none (allow_negative_value sends it all the same).",
 )
 
 
 def rules(*, allow_negative: bool, known_events: frozenset[str] | None = None) -> pa.DataFrameSchema:
     """Rules for the frame of ``WebflowOptimize.columns``; ``known_events`` are the goals that exist, None = any."""
     known = rule(
-        "unknown_event_key",
-        "No such event: `known_events` lists the API names of the account's custom events, case-sensitive.",
+        reasons.UNKNOWN_EVENT_KEY,
         lambda column: column.isin(known_events or ()),
+        "No such event: `known_events` lists the API names of the account's custom events, case-sensitive.",
     )
     return pa.DataFrameSchema(
         {
             "api_name": pa.Column(checks=[] if known_events is None else [known]),
-            "user_id": required(
-                "missing_user_id",
-                "Neither webflow_user_id nor user_id holds the id that the website gave to setUserId.",
-                _NO_PII,
-            ),
+            "user_id": required(MISSING_USER_ID, _NO_PII),
             "user_fault": optional(_INTERNATIONAL),
             "user_domain": pa.Column(checks=[_DOMAIN]),
             "revenue": money(*([] if allow_negative else [_NOT_NEGATIVE])),

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -17,7 +18,9 @@ import sqlalchemy as sa
 import yaml
 
 from etl import config, pipeline, retry
+from etl.destinations import find_reason
 from etl.ledger import open_ledger
+from etl.model import Status, Verdict
 from etl.report import Report
 from etl.sandbox import Sandbox
 from tests import mariadb, postgres, vendors
@@ -123,6 +126,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("seconds by folder")
     for folder, spent in sorted(seconds.items(), key=itemgetter(1), reverse=True):
         terminalreporter.write_line(f"{spent:7.1f}  {folder}, {tests[folder]} tests")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_listed_reasons() -> Iterator[None]:
+    """Whatever is said of a row is in the list of reasons, with a status that it is listed under."""
+    unchecked, find = Verdict.__init__, lru_cache(find_reason)
+
+    def checked(self: Verdict, status: Status, reason: str = "", detail: str = "") -> None:
+        listed = find(reason) if reason else None
+        assert not reason or (listed and status in listed.statuses), f"{reason} is not listed with {status}"
+        unchecked(self, status, reason, detail)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Verdict, "__init__", checked)
+        yield
 
 
 @pytest.fixture

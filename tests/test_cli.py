@@ -143,7 +143,7 @@ def test_rows_that_need_somebody_are_told_by_reason(house: House) -> None:
     result = conversions(house, "run", "orders", "--to", "convert,optimizely")
     assert result.exit_code == SOME_ROWS
     assert "1 rejected no_timezone · every destination" in result.stdout
-    assert "add an offset such as +01:00" in result.stdout
+    assert "Add an offset such as +01:00" in result.stdout
     assert "1 rejected looks_like_pii · convert" in result.stdout
     assert "conversions results --run" in result.stdout
     assert "jo@example.com" not in result.output

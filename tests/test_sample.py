@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import csv
+import importlib
 import io
 import itertools
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandera.pandas as pa
@@ -17,8 +19,10 @@ import pytest
 import yaml
 
 from etl import columns, config, preview, sample
+from etl import reasons as reasons_of_everybody
 from etl.config import Config
-from etl.destinations import make_destination
+from etl.destinations import all_reasons, make_destination
+from etl.reasons import Reason
 from etl.sandbox import Sandbox
 from schemas import conversion
 
@@ -121,16 +125,47 @@ def test_every_way_to_be_turned_away_is_in_it(default: Config, strict: Config) -
     assert seen == all_codes(default) | all_codes(strict)
 
 
-def test_the_two_settings_know_every_reason_that_schemas_write_down(default: Config, strict: Config) -> None:
-    calls = (
-        node
+def test_the_two_settings_know_every_reason_that_schemas_give(default: Config, strict: Config) -> None:
+    named = {
+        reason
         for file in (HOME / "schemas").glob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("rule", "required")
-    )
-    named = {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
+        if (reason := given(node, importlib.import_module(f"schemas.{file.stem}")))
+    }
     assert named
     assert named <= all_codes(default) | all_codes(strict)
+
+
+def given(call: ast.Call, module: ModuleType) -> str | None:
+    """The code of the constant that a rule is given; None where it is a loop's or a parameter."""
+    first = call.args[0]
+    room = reasons_of_everybody if isinstance(first, ast.Attribute) else module
+    found = getattr(room, getattr(first, "attr", getattr(first, "id", "")), None)
+    return found.code if isinstance(found, Reason) else None
+
+
+def test_an_example_from_the_showcase_is_turned_away_for_its_reason(default: Config, strict: Config) -> None:
+    shown = [reason for each in all_reasons().values() for reason in each if reason.example.startswith("demo-")]
+    pairs = events(default) | events(strict)
+    warned = warnings(default)
+    assert warned
+    for reason in shown:
+        start = reason.example.removesuffix("…")
+        turned_away = any(code == reason.code and id_.startswith(start) for code, id_ in pairs)
+        assert turned_away or reason.code in warned, reason.code
+
+
+def events(config: Config) -> set[tuple[str, str]]:
+    """(reason, event_id) of every row that is turned away at some destination."""
+    checked = preview.check(config, "store_orders", clock=clock)
+    return {(row.verdict.reason, row.event_id) for each in checked.values() for row in each.unsent}
+
+
+def warnings(config: Config) -> set[str]:
+    """What is said of rows that go."""
+    checked = preview.check(config, "store_orders", clock=clock)
+    return {reason for each in checked.values() for status, reason in each.counts if status == "ready" and reason}
 
 
 def test_a_row_tells_what_is_wrong_with_it(default: Config) -> None:

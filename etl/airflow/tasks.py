@@ -18,7 +18,7 @@ from typing import Any
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from etl import config, drops, pipeline
+from etl import config, drops, pipeline, reasons
 from etl import retry as dead_letters
 from etl.airflow import secrets
 from etl.errors import ConfigError, ImporterError, SourceError, SumMismatch
@@ -247,6 +247,6 @@ def _stage_of(file: Path, run_id: str, destination: str) -> Iterator[Job]:
         try:
             yield job
         except PERMANENT as error:
-            stop = Stop("settings", f"{destination} stopped: {error}")
+            stop = Stop(reasons.SETTINGS.code, f"{destination} stopped: {error}")
             job.ledger.runs.stop_destination(job.run.run_no, destination, stop)
             raise

@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 
 import aiohttp
 
+from etl import reasons
 from etl.clock import wall_clock
 from etl.delivery.pacing import EndpointLock
 from etl.delivery.retries import Attempts, Breaker, DeliveryResult, Pause, backoff
@@ -100,7 +101,7 @@ class VendorConnection:
         raise DestinationStopped(
             f"{host_of(url)} does not answer: {why}, {attempt} times in a row. Check the network and `endpoint`; "
             "nothing was sent, `conversions retry` sends it later.",
-            "unreachable",
+            reasons.UNREACHABLE.code,
         )
 
     def shut_down(self) -> None:
@@ -205,10 +206,10 @@ class VendorConnection:
                 return Response(answer.status, headers, body)
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
             raise DestinationStopped(
-                f"{host_of(request.url)}: no secure connection ({type(error).__name__}).", "tls"
+                f"{host_of(request.url)}: no secure connection ({type(error).__name__}).", reasons.TLS.code
             ) from None
         except aiohttp.InvalidURL:
-            raise DestinationStopped("endpoint: not a usable URL.", "bad_endpoint") from None
+            raise DestinationStopped("endpoint: not a usable URL.", reasons.BAD_ENDPOINT.code) from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(_reason_of(error)) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

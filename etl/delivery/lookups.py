@@ -11,6 +11,7 @@ from contextlib import suppress
 import orjson
 import requests
 
+from etl import reasons
 from etl.delivery.retries import TRANSIENT
 from etl.delivery.shutdown import shutting_down
 from etl.errors import Interrupted, LookupFailed
@@ -32,7 +33,7 @@ def fetcher(cache: MutableMapping[str, bytes], user_agent: str) -> Callable[[str
         if response.status_code == 304 and copy:
             return copy["body"].encode()
         if response.status_code != 200:
-            raise LookupFailed(f"{host_of(url)} answered {response.status_code}.", f"http_{response.status_code}")
+            raise LookupFailed(f"{host_of(url)} answered {response.status_code}.", reasons.http(response.status_code))
         validators = {key: response.headers[key] for key in ("ETag", "Last-Modified") if key in response.headers}
         body = response.content
         if validators:
@@ -47,7 +48,7 @@ def reach(url: str, user_agent: str) -> int:
     try:
         return requests.head(url, headers={"User-Agent": user_agent}, timeout=10, allow_redirects=False).status_code
     except requests.RequestException as error:
-        raise LookupFailed(f"{host_of(url)} does not answer ({type(error).__name__}).", "unreachable") from None
+        raise _unreachable(url, error) from None
 
 
 def _cached(cache: MutableMapping[str, bytes], name: str) -> dict[str, str]:
@@ -64,6 +65,11 @@ def _conditions(copy: Mapping[str, str]) -> dict[str, str]:
     return {header: copy[validator] for header, validator in pairs if validator in copy}
 
 
+def _unreachable(url: str, error: requests.RequestException) -> LookupFailed:
+    sentence = f"{host_of(url)} does not answer ({type(error).__name__})."
+    return LookupFailed(sentence, reasons.UNREACHABLE.code)
+
+
 def _get(url: str, headers: Mapping[str, str], attempts: int = 3, first_wait_s: float = 0.5) -> requests.Response:
     """The answer, after retries. Raises LookupFailed when nothing answers, Interrupted when the process is to end."""
     for attempt in range(1, attempts):
@@ -76,7 +82,7 @@ def _get(url: str, headers: Mapping[str, str], attempts: int = 3, first_wait_s: 
     try:
         return _get_once(url, headers)
     except requests.RequestException as error:
-        raise LookupFailed(f"{host_of(url)} does not answer ({type(error).__name__}).", "unreachable") from None
+        raise _unreachable(url, error) from None
 
 
 def _get_once(url: str, headers: Mapping[str, str]) -> requests.Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from etl import reasons
 from etl.delivery.retries import THROTTLED, TRANSIENT, DeliveryResult
 from etl.destinations.base import STOPS, Destination
 from etl.errors import DestinationStopped
@@ -26,9 +27,10 @@ def of_result(
             return verdicts
         return [_with_warning(destination, item, verdict, at) for item, verdict in zip(batch, verdicts, strict=True)]
     if result.lost:
-        verdict = Verdict(Status.UNKNOWN, "no_answer", f"Sent, but {result.why}: it may have been accepted.")
+        detail = f"Sent, but {result.why}: it may have been accepted."
+        verdict = Verdict(Status.UNKNOWN, reasons.NO_ANSWER.code, detail)
     elif response is not None and blames_no_row(response):
-        verdict = Verdict(Status.FAILED, f"http_{response.status}", stop.detail if stop else "")
+        verdict = Verdict(Status.FAILED, reasons.http(response.status), stop.detail if stop else "")
     else:
         verdict = Verdict(
             Status.FAILED, _reason(response), f"{_attempts(result)}: {result.why}; the next run sends it."
@@ -58,14 +60,15 @@ def stop_after(destination: Destination, result: DeliveryResult, *, breaker_open
 def not_sent(stop: Stop | None) -> Verdict:
     """Of an item that was not sent because the destination stopped or, without a stop, because the run was ended."""
     if stop is None:
-        return Verdict(Status.FAILED, "interrupted", "Not sent: the run was ended. The next one sends it.")
+        return Verdict(Status.FAILED, reasons.INTERRUPTED.code, reasons.INTERRUPTED.detail)
     return Verdict(Status.FAILED, stop.reason, f"Not sent. {stop.detail}")
 
 
 def too_large(destination: Destination) -> Verdict:
     """Of an item that no request may carry."""
     limit = destination.limits.bytes
-    return Verdict(Status.REJECTED, "too_large", f"Alone it is larger than a request may be ({limit:,} bytes).")
+    detail = f"Alone it is larger than a request may be ({limit:,} bytes)."
+    return Verdict(Status.REJECTED, reasons.TOO_LARGE.code, detail)
 
 
 def expired(destination: Destination, failed_in: str | None) -> Verdict:
@@ -96,7 +99,7 @@ def _with_warning(destination: Destination, item: Item, verdict: Verdict, at: in
 
 
 def _reason(response: Response | None) -> str:
-    return "unreachable" if response is None else f"http_{response.status}"
+    return reasons.UNREACHABLE.code if response is None else reasons.http(response.status)
 
 
 def _attempts(result: DeliveryResult) -> str:

@@ -1,18 +1,26 @@
-"""Who can be delivered to; the file name is the destination's type. Nothing else registers a vendor."""
+"""Who can be delivered to, and what may be said of a row; the file name is the destination's type.
+
+Nothing else registers a vendor.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from etl import plugins
+from etl import plugins, reasons
 from etl.config import Config, validated
 from etl.errors import ConfigError
+from etl.reasons import Reason
 
 if TYPE_CHECKING:
     from etl.destinations.base import Destination
 
-__all__ = ["find", "make_destination", "types"]
+__all__ = ["EVERYBODY", "all_reasons", "find", "find_reason", "make_destination", "types"]
+
+EVERYBODY = "everybody"
+"""Whose the reasons of `etl.reasons` are."""
 
 
 def types() -> list[str]:
@@ -40,3 +48,15 @@ def make_destination(config: Config, name: str, lookup: Mapping[str, Any] | None
         raise ConfigError(f"{key}.type: must be one of {', '.join(types())}.") from None
     hidden = config.secrets_filled_in(config.file.destinations[name])
     return kind(name, validated(kind.settings_model, raw, key), lookup, hidden)
+
+
+def all_reasons() -> dict[str, list[Reason]]:
+    """Every reason by whose it is: `EVERYBODY`, or the destination's type under whose name `schemas` declares it."""
+    own = {type_: reasons.declared(importlib.import_module(f"schemas.{type_}")) for type_ in types()}
+    return {EVERYBODY: reasons.SHARED, **{type_: found for type_, found in own.items() if found}}
+
+
+def find_reason(code: str) -> Reason | None:
+    """What is known of a code, of an earlier version's too; None where no such reason is listed."""
+    wanted = reasons.canonical(code)
+    return next((reason for found in all_reasons().values() for reason in found if reason.code == wanted), None)

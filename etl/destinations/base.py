@@ -17,7 +17,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from etl import __version__
+from etl import __version__, reasons
 from etl.model import Fetch, Limits, Request, Response, RetryPolicy, Status, Verdict
 from etl.redact import mask, secrets_of
 from schemas.casts import matches
@@ -115,13 +115,9 @@ class Facts:
     requires: tuple[str, ...]
     hints: Mapping[int, str] = field(default_factory=dict)
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
-    expired: tuple[str, str] = ("too_old", "The vendor no longer takes a conversion this old.")
-    stale: tuple[str, str] = ("stale", "The vendor may ignore a conversion this old.")
-    early: tuple[str, str] = (
-        "not_yet",
-        "Not sent: occurred_at lies ahead of the clock, and the vendor ignores what is in the future. The next run "
-        "sends it, or `conversions retry`.",
-    )
+    expired: tuple[str, str] = (reasons.TOO_OLD.code, reasons.TOO_OLD.sentence)
+    stale: tuple[str, str] = (reasons.STALE.code, reasons.STALE.sentence)
+    early: tuple[str, str] = (reasons.NOT_YET.code, reasons.NOT_YET.detail)
 
 
 SettingsModel: TypeAlias = type[Settings]
@@ -246,7 +242,7 @@ class Destination:
         if 200 <= response.status < 300:
             return [Verdict(Status.DELIVERED)] * len(payloads)
         detail = f"{self.facts.title} answered {response.status}. {self.hint(response.status)}".strip()
-        return [Verdict(Status.REFUSED, f"http_{response.status}", detail)] * len(payloads)
+        return [Verdict(Status.REFUSED, reasons.http(response.status), detail)] * len(payloads)
 
     def post(self, body: bytes, headers: Mapping[str, str] | None = None, user_agent: str = USER_AGENT) -> Request:
         """A JSON POST to the endpoint."""

@@ -150,7 +150,7 @@ class Converge(Destination):
         out["aliases"] = pd.Series([aliases for aliases, _ in found], index=own.index, dtype="object")
         out["alias_fault"] = texts([fault for _, fault in found], own.index)
         out["alias_count"] = pd.Series([len(aliases) for aliases, _ in found], index=own.index, dtype="Int64")
-        out["alias_count"] = out["alias_count"].mask(out["alias_fault"] == "aliases_unreadable")
+        out["alias_count"] = out["alias_count"].mask(out["alias_fault"] == schema.ALIASES_UNREADABLE.code)
 
     def _properties(self, out: pd.DataFrame, own: pd.DataFrame) -> None:
         """Each row's JSON object with what its columns add under the spec's names, and what the spec says of that."""
@@ -222,11 +222,11 @@ def _distinct(text: str | None, built: list[str | None]) -> tuple[list[str], str
     """A row's aliases in order, each once, and the reason code of what is wrong with them."""
     listed = _listed(text) if text else []
     if listed is None:
-        return [], "aliases_unreadable"
+        return [], schema.ALIASES_UNREADABLE.code
     aliases = list(dict.fromkeys([*listed, *filter(None, built)]))
     for alias in aliases:
         if alias.rstrip()[-1:] in ("", ":"):
-            return aliases, "empty_alias"
+            return aliases, schema.EMPTY_ALIAS.code
     return aliases, None
 
 

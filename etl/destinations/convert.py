@@ -46,6 +46,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from etl import reasons
 from etl.destinations.base import (
     Destination,
     Facts,
@@ -138,7 +139,7 @@ class Convert(Destination):
             ),
             404: "The project is not there: compare project_id with the project's address in the Convert dashboard.",
         },
-        expired=("too_old", "Older than max_age_days: Convert would count it as if it had happened today."),
+        expired=(reasons.TOO_OLD.code, "Older than max_age_days: Convert would count it as if it had happened today."),
     )
     settings_model = ConvertSettings
     endpoint_template = "https://api.convert.com/v1/projects/{project_id}/goals"
@@ -173,7 +174,7 @@ class Convert(Destination):
             config = _parsed(fetch(url, headers))
         except LookupFailed as error:
             sentence = f"Convert's goals could not be read. {self.masked(str(error))}"
-            raise LookupFailed(sentence, "goals_unavailable") from None
+            raise LookupFailed(sentence, schema.GOALS_UNAVAILABLE.code) from None
         self._check_project(config)
         return {"goals": _goals(config)}
 
@@ -186,7 +187,7 @@ class Convert(Destination):
         for name, value in found.items():
             if value is not None and str(value) != getattr(self.settings, name):
                 sentence = f"Convert's list of goals belongs to {name} {value}: correct {name}, or goals_url."
-                raise LookupFailed(sentence, "wrong_project")
+                raise LookupFailed(sentence, schema.WRONG_PROJECT.code)
 
     def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
         """Resolve visitor (hashed where configured) and goal; the rest is taken as it stands."""
@@ -331,7 +332,7 @@ def _doubt(body: bytes) -> Verdict | None:
         return None
     if "BOT" in (said.get("code"), said.get("message")):  # a comment in Convert's Android kit, read 2026-11-21
         sentence = f"Convert answered 200 BOT and dropped it: something on the way may change User-Agent {AGENT}."
-        return Verdict(Status.FAILED, "dropped_as_bot", sentence)
+        return Verdict(Status.FAILED, schema.DROPPED_AS_BOT.code, sentence)
     if isinstance(said.get("data"), list):
         return _unverified("a list of goals")
     code = said.get("code")
@@ -339,8 +340,5 @@ def _doubt(body: bytes) -> Verdict | None:
 
 
 def _unverified(what: str) -> Verdict:
-    sentence = (
-        f"Convert answered 200 with {what}, which proves no conversion. Look into the goal's report before a repeat; "
-        "`api: tracking` uses Convert's own endpoint for conversions."
-    )
-    return Verdict(Status.UNKNOWN, "unverified_answer", sentence)
+    sentence = f"Convert answered 200 with {what}, which proves no conversion. {schema.UNVERIFIED_ANSWER.action}"
+    return Verdict(Status.UNKNOWN, schema.UNVERIFIED_ANSWER.code, sentence)

@@ -21,7 +21,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import BeforeValidator, Field, field_validator
 
-from etl import json_columns
+from etl import json_columns, reasons
 from etl.destinations.base import Destination, Facts, Settings, Text, digits
 from etl.json_columns import around, column, joined, quoted
 from etl.model import Limits, Request, RetryPolicy
@@ -35,13 +35,6 @@ DOCUMENTED_VISITOR_CODE = 100
 PAGE, CONVERSION = "PAGE", "CONVERSION"
 EVENT_TYPES = {"page": PAGE, "Order Completed": CONVERSION, "Order Refunded": CONVERSION, "Signed Up": CONVERSION}
 REFUND = "Order Refunded"
-
-NOT_MAPPED = "Kameleoon gets mapped events only; to send this one, give it a goal id under `events`."
-LONG = "The visitor code is longer than the 100 characters that Kameleoon documents; its own libraries take 255."
-FALLBACK = (
-    "anonymous_id stood in for a missing kameleoon_visitor_code: Kameleoon attributes the event only to a visitor that "
-    "it knows under that code."
-)
 
 
 def _goal_id(goal: object) -> str:
@@ -119,11 +112,7 @@ class Kameleoon(Destination):
             413: "The body is above Kameleoon's 3 MB: lower `limits.bytes`.",
             429: "Over the rate limit for this IP address: raise `limits.spacing_ms`, or ask Kameleoon for more.",
         },
-        stale=(
-            "outside_attribution",
-            "Older than the attribution window (attribution_days): Kameleoon dates an event when it arrives, and may "
-            "credit no experiment with it.",
-        ),
+        stale=(schema.OUTSIDE_ATTRIBUTION.code, schema.OUTSIDE_ATTRIBUTION.sentence),
     )
     settings_model = KameleoonSettings
     endpoint_template = "https://{data_region}-data.kameleoon.{domain}/visit/events"
@@ -138,8 +127,8 @@ class Kameleoon(Destination):
         names = conversions["event_name"]
         types = {**EVENT_TYPES, **dict.fromkeys(self.settings.events, CONVERSION)}
         out["event_type"] = names.map(types).astype("str")
-        out["skip"] = _told("not_in_mapping", out["event_type"].isna())
-        out["skip_detail"] = _told(NOT_MAPPED, out["event_type"].isna())
+        out["skip"] = _told(schema.NOT_IN_MAPPING.code, out["event_type"].isna())
+        out["skip_detail"] = _told(schema.NOT_IN_MAPPING.detail, out["event_type"].isna())
         out["nonce"] = self._nonces(conversions["event_id"])
         self._visitor(out, conversions)
         self._conversion(out, conversions, out["event_type"] == CONVERSION)
@@ -160,16 +149,17 @@ class Kameleoon(Destination):
         out["visitor_code"] = codes.fillna(own["anonymous_id"])
         fallback = codes.isna() & out["visitor_code"].notna()
         long = (out["visitor_code"].str.len() > DOCUMENTED_VISITOR_CODE).fillna(False).astype(bool)
-        out["note"] = _told("long_visitor_code", long).mask(fallback & ~long, "fallback_visitor")
-        detail = _told(FALLBACK, fallback).mask(long & ~fallback, LONG)
-        out["note_detail"] = detail.mask(long & fallback, f"{LONG} {FALLBACK}")
+        too_long, stood_in = schema.LONG_VISITOR_CODE, schema.FALLBACK_VISITOR
+        out["note"] = _told(too_long.code, long).mask(fallback & ~long, stood_in.code)
+        detail = _told(stood_in.sentence, fallback).mask(long & ~fallback, too_long.sentence)
+        out["note_detail"] = detail.mask(long & fallback, f"{too_long.sentence} {stood_in.sentence}")
 
     def _conversion(self, out: pd.DataFrame, own: pd.DataFrame, wanted: pd.Series[bool]) -> None:
         """Goal and amount; of a refund, the amount without its sign."""
         fixed = own["event_name"].map(self.settings.events).astype("str")
         goals = own["kameleoon_goal_id"].str.strip().fillna(fixed).where(wanted)
         out["goal_id"] = goals.str.replace("^0+([0-9])", r"\1", regex=True)  # JSON knows no 036151
-        out["missing"] = _told("missing_goal_id", wanted & out["goal_id"].isna())
+        out["missing"] = _told(reasons.MISSING_GOAL_ID.code, wanted & out["goal_id"].isna())
         revenue = own["revenue"].where(wanted)
         below = revenue.notna() & is_negative(revenue)
         refund = own["event_name"] == REFUND
@@ -181,7 +171,7 @@ class Kameleoon(Destination):
         """Address, title and referrers of a page view."""
         for name, canonical in (("href", "url"), ("title", "title"), ("referrers", "referrer")):
             out[name] = own[canonical].where(wanted)
-        out["missing"] = out["missing"].mask(wanted & out["href"].isna(), "missing_url")
+        out["missing"] = out["missing"].mask(wanted & out["href"].isna(), schema.MISSING_URL.code)
 
     def schema(self) -> pa.DataFrameSchema:
         """The rules, under this destination's limit for visitor codes."""

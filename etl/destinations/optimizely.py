@@ -50,7 +50,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import AfterValidator, Field, SecretStr
 
-from etl import __version__, json_columns
+from etl import __version__, json_columns, reasons
 from etl.destinations.base import (
     Destination,
     Facts,
@@ -157,7 +157,7 @@ class Optimizely(Destination):
             404: "Check `endpoint`: it should be https://logx.optimizely.com/v1/events.",
             413: "Lower limits.bytes: one body may hold 3.5 MB.",
         },
-        expired=("too_old", "Older than max_age_days."),
+        expired=(reasons.TOO_OLD.code, "Older than max_age_days."),
     )
     settings_model = OptimizelySettings
     endpoint_template = "https://logx.optimizely.com/v1/events"
@@ -180,7 +180,7 @@ class Optimizely(Destination):
         try:
             lookup = _kept(_datafile(fetch(url, headers), self.masked))
         except LookupFailed as error:
-            raise LookupFailed(self._no_datafile(error), "datafile_unavailable") from None
+            raise LookupFailed(self._no_datafile(error), schema.DATAFILE_UNAVAILABLE.code) from None
         if not settings.allow_account_mismatch:
             self._check_account(lookup)
         return lookup
@@ -197,7 +197,7 @@ class Optimizely(Destination):
                     f"The datafile belongs to {name} {theirs}, the settings say {ours}: Optimizely would take the "
                     f"conversions and count none. Correct {name} or sdk_key; allow_account_mismatch sends all the same."
                 )
-                raise LookupFailed(sentence, "datafile_mismatch")
+                raise LookupFailed(sentence, schema.DATAFILE_MISMATCH.code)
 
     # -- the row's way
 
@@ -395,16 +395,8 @@ def _notes(
     index: pd.Index[int], unregistered: pd.Series[bool], reserved: pd.Series[bool]
 ) -> tuple[pd.Series[str], pd.Series[str]]:
     note, detail = texts([None] * len(index), index), texts([None] * len(index), index)
-    told = (
-        (reserved, "reserved_tag", "A property named revenue was left out: money is taken from the revenue column."),
-        (
-            unregistered,
-            "unregistered_attribute",
-            "Attributes were left out: the datafile does not know them, or they are not text, true, false or a number.",
-        ),
-    )
-    for where, code, sentence in told:
-        note, detail = note.mask(where, code), detail.mask(where, sentence)
+    for where, reason in ((reserved, schema.RESERVED_TAG), (unregistered, schema.UNREGISTERED_ATTRIBUTE)):
+        note, detail = note.mask(where, reason.code), detail.mask(where, reason.sentence)
     return note, detail
 
 

@@ -21,6 +21,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import Field
 
+from etl import reasons
 from etl.destinations.base import (
     Destination,
     Facts,
@@ -42,7 +43,6 @@ DAY_MS = 86_400_000
 
 CENTS = Decimal("0.01")
 DECIMALS = "revenue has more than two decimals, which the vendor's on-site events do not take (round_value rounds it)."
-NAME = "The event's API name is not 1 to 40 printable ASCII characters without spaces, as on-site events demand."
 
 
 class WebflowOptimizeSettings(Settings):
@@ -101,11 +101,8 @@ class WebflowOptimize(Destination):
             404: "Check `endpoint`: it should be https://log.intellimize.co/event.",
             400: "Check customer_id and the event's apiName.",
         },
-        expired=("too_old", "Older than seven days (or max_age_days): Webflow Optimize ignores it."),
-        stale=(
-            "older_than_2_days",
-            "Older than two days: the vendor's newer page says that it ignores such conversions.",
-        ),
+        expired=(reasons.TOO_OLD.code, "Older than seven days (or max_age_days): Webflow Optimize ignores it."),
+        stale=(schema.OLDER_THAN_2_DAYS.code, schema.OLDER_THAN_2_DAYS.sentence),
     )
     settings_model = WebflowOptimizeSettings
     endpoint_template = "https://log.intellimize.co/event"
@@ -133,7 +130,7 @@ class WebflowOptimize(Destination):
             return fault
         good = user.str.strip().str.fullmatch(r"\+[1-9](?:[\s().-]*[0-9]){6,14}|[1-9][0-9]{6,14}|[0-9a-fA-F]{64}")
         good &= ~user.str.contains("(0)", regex=False)
-        return fault.mask(user.notna() & ~good.fillna(False).astype(bool), "phone_not_international")
+        return fault.mask(user.notna() & ~good.fillna(False).astype(bool), reasons.PHONE_NOT_INTERNATIONAL.code)
 
     def _value(self, out: pd.DataFrame, revenue: pd.Series[str]) -> None:
         """The value, rounded where configured, and what is to be said of it and of the event's name."""
@@ -144,9 +141,9 @@ class WebflowOptimize(Destination):
             out["revenue"] = revenue.mask(fine, revenue.where(fine).map(_rounded, na_action="ignore").astype("str"))
             fine &= False
         odd = ~out["api_name"].str.fullmatch("[!-~]{1,40}").astype(bool)
-        nothing = texts([None] * len(out), out.index)
-        out["note"] = nothing.mask(odd, "unusual_event_name").mask(fine, "too_many_decimals")
-        out["note_detail"] = nothing.mask(odd, NAME).mask(fine, DECIMALS).mask(odd & fine, f"{DECIMALS} {NAME}")
+        nothing, name = texts([None] * len(out), out.index), schema.UNUSUAL_EVENT_NAME.sentence
+        out["note"] = nothing.mask(odd, schema.UNUSUAL_EVENT_NAME.code).mask(fine, reasons.TOO_MANY_DECIMALS.code)
+        out["note_detail"] = nothing.mask(odd, name).mask(fine, DECIMALS).mask(odd & fine, f"{DECIMALS} {name}")
 
     def schema(self) -> pa.DataFrameSchema:
         """The rules, with or without negative values and unlisted events."""
@@ -186,8 +183,7 @@ class WebflowOptimize(Destination):
         """2xx is delivered; the answer repeats the conversion, and another one's actionId there is worth a remark."""
         verdicts = self.same_for_all(payloads, response)
         if verdicts[0].status is Status.DELIVERED and _action(response.body) not in (None, _action(payloads[0])):
-            remark = "The answer repeated another actionId than the one sent; look for it in tomorrow's results."
-            return [Verdict(Status.DELIVERED, "other_action_echoed", remark)]
+            return [Verdict(Status.DELIVERED, schema.OTHER_ACTION_ECHOED.code, schema.OTHER_ACTION_ECHOED.detail)]
         return verdicts
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from etl import reasons
 from etl.delivery.verdicts import expired
 from etl.destinations import make_destination
 from etl.drops.summary import NOT_ROWS, plural
@@ -19,10 +20,10 @@ from etl.stages.plan import Job
 StagedItems = Mapping[str, list[Chunk]]
 """Destination -> its chunks of items, in order."""
 
-UNUSABLE = Verdict(Status.REJECTED, "file_unusable", "Not sent: the file as a whole cannot be used.")
-QUARANTINED = Verdict(Status.REJECTED, "file_quarantined", "Not sent: too many other rows of the file are bad.")
-DELIVERED_BEFORE = Verdict(Status.DUPLICATE, "already_delivered", "Delivered before.")
-WOULD_BE_SENT = Verdict(Status.SKIPPED, "dry_run", "It would be sent.")
+UNUSABLE = Verdict(Status.REJECTED, reasons.FILE_UNUSABLE.code, reasons.FILE_UNUSABLE.sentence)
+QUARANTINED = Verdict(Status.REJECTED, reasons.FILE_QUARANTINED.code, reasons.FILE_QUARANTINED.sentence)
+DELIVERED_BEFORE = Verdict(Status.DUPLICATE, reasons.ALREADY_DELIVERED.code, "Delivered before.")
+WOULD_BE_SENT = Verdict(Status.SKIPPED, reasons.DRY_RUN.code, reasons.DRY_RUN.sentence)
 
 
 def judge(job: Job, staged: StagedItems, real_ledger: Ledger) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from etl import reasons
 from etl.destinations import make_destination
 from etl.ledger import RowResult, RunInfo
 from etl.model import Chunk
@@ -79,4 +80,4 @@ class ResultLookup:
 
 def _in_words_of_a_trial(result: RowResult) -> RowResult:
     """What only a trial says is said in its own word."""
-    return RowResult(READY, "", result.detail) if result.reason == "dry_run" else result
+    return RowResult(READY, "", result.detail) if result.reason == reasons.DRY_RUN.code else result

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from etl import reasons
 from etl.drops.row_results import READY
 from etl.drops.values import FileKind
 from etl.ledger import RowResult
@@ -17,13 +18,13 @@ FINE = frozenset({*map(str, GOOD), READY})
 TO_CORRECT = frozenset({Status.REJECTED.value, Status.REFUSED.value})
 """Statuses of rows that their sender can correct."""
 
-NOT_ROWS = frozenset({"not_a_conversion"})
+NOT_ROWS = frozenset({reasons.NOT_A_CONVERSION.code})
 """Reasons of lines that nobody has to correct: totals and blanks below the data."""
 
-WHOLE_FILE = frozenset({"file_quarantined", "file_unusable"})
+WHOLE_FILE = frozenset({reasons.FILE_QUARANTINED.code, reasons.FILE_UNUSABLE.code})
 """Reasons of rows that have no problem of their own."""
 
-NO_RESULT = RowResult("not sent", "file_unusable", "The file as a whole cannot be used, see above.")
+NO_RESULT = RowResult("not sent", reasons.FILE_UNUSABLE.code, "The file as a whole cannot be used, see above.")
 """What is said of a row that the ledger does not know."""
 
 ROWS_SHOWN = 8

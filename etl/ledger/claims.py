@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from etl import reasons
 from etl.clock import Clock
 from etl.ledger.database import Database, retry_on_disconnect
 from etl.ledger.entries import Change, Entries, Holder, NewEntry, holders
@@ -24,11 +25,11 @@ from etl.ledger.tables import batches
 from etl.ledger.values import Sent
 from etl.model import Item, RowVerdict, Status, Verdict
 
-ELSEWHERE = (Status.DUPLICATE.value, "in_flight_elsewhere")
+ELSEWHERE = (Status.DUPLICATE.value, reasons.IN_FLIGHT_ELSEWHERE.code)
 """Status and reason of rows that another run may be sending; what became of them is not known yet."""
 
 _HOLDS = frozenset({Status.DELIVERED.value, Status.UNKNOWN.value})
-_IN_FLIGHT = Verdict(Status.UNKNOWN, "in_flight")  # written for every row, so its sentence is in the view
+_IN_FLIGHT = Verdict(Status.UNKNOWN, reasons.IN_FLIGHT.code)  # written for every row, so its sentence is in the view
 
 
 class Claims:
@@ -250,12 +251,12 @@ def _verdict_on(holder: Holder, item: Item, run_no: int, at_ms: int) -> Verdict:
     if holder.status == Status.DELIVERED.value:
         if holder.fingerprint and item.fingerprint and holder.fingerprint != item.fingerprint:
             detail = f"Delivered by run {holder.run_id} with other content; a delivered conversion is never sent again."
-            return Verdict(Status.DUPLICATE, "changed_after_delivery", detail)
-        return Verdict(Status.DUPLICATE, "already_delivered", f"Delivered by run {holder.run_id}.")
+            return Verdict(Status.DUPLICATE, reasons.CHANGED_AFTER_DELIVERY.code, detail)
+        return Verdict(Status.DUPLICATE, reasons.ALREADY_DELIVERED.code, f"Delivered by run {holder.run_id}.")
     if _is_abandoned(holder, run_no, at_ms):
         detail = (
             f"Run {holder.run_id} sent it and got no readable answer, and the vendor cannot tell a repeat: "
             f"look it up there, then `conversions retry --status unknown` sends it again."
         )
-        return Verdict(Status.UNKNOWN, "waiting_for_a_person", detail)
+        return Verdict(Status.UNKNOWN, reasons.WAITING_FOR_A_PERSON.code, detail)
     return Verdict(Status.DUPLICATE, ELSEWHERE[1], f"Run {holder.run_id} is sending it now.")

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import field_validator
 
+from etl import reasons
 from etl.columns import PARSE_ERROR, reserved_name
 from etl.errors import SourceError
 from etl.filesystem import Place, opened
@@ -37,11 +38,8 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _LOOKS_LIKE_A_VALUE = re.compile(
     r"[^@\s]+@[^@\s]+\.[^@\s]+|\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*|\d{1,2}[./]\d{1,2}[./]\d{4}.*|[+-]?\d{7,}|\d+[.,]\d\d"
 )
-_DAMAGED_TEXT = (
-    "undecodable: A character in the row cannot be read, because its bytes are no text in the file's encoding: "
-    "type that cell again and save as CSV UTF-8."
-)
-_NUL = "nul_byte: The row holds NUL bytes: the file was damaged on its way; export it again."
+_DAMAGED_TEXT = f"{reasons.UNDECODABLE.code}: {reasons.UNDECODABLE.detail}"
+_NUL = f"{reasons.NUL_BYTE.code}: {reasons.NUL_BYTE.detail}"
 
 
 class CsvSettings(FileSettings):
@@ -220,11 +218,12 @@ class _Rows:
             )
         if error.startswith("field larger"):
             row = _Broken([""])
-            row.why = f"cell_too_large: Line {line} holds a cell of more than 16 million characters."
+            row.why = f"{reasons.CELL_TOO_LARGE.code}: Line {line} holds a cell of more than 16 million characters."
             return row
         row = _Broken(next(csv.reader([self._lines[began]], delimiter=self._delimiter)))
         row.why = (
-            f'broken_quotes: In line {line} text follows a closing quotation mark: write it twice ("") inside text.'
+            f"{reasons.BROKEN_QUOTES.code}: In line {line} text follows a closing quotation mark. "
+            f"{reasons.BROKEN_QUOTES.action}"
         )
         return row
 
@@ -317,6 +316,6 @@ def _ragged(row: list[str], width: int) -> str | None:
     lines = _lines_of(row)
     over = f" The row spans {lines} lines, so a quotation mark may be open." if lines > 1 else ""
     return (
-        f"ragged_row: The row has {len(row)} cells, the header {width}: "
+        f"{reasons.RAGGED_ROW.code}: The row has {len(row)} cells, the header {width}: "
         f"a delimiter or quote is missing or too many.{over}"
     )

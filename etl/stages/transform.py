@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 import pyarrow as pa
 
+from etl import reasons
 from etl.destinations.base import Destination, to_python
 from etl.model import Chunk, RowVerdict, Status, Verdict
 from etl.stages.plan import Job
@@ -22,7 +23,7 @@ WARNINGS = ("note", "note_detail")
 
 PHONE = Verdict(
     Status.REJECTED,
-    "phone_not_international",
+    reasons.PHONE_NOT_INTERNATIONAL.code,
     "phone carries no country code (+49 …) and cannot be hashed as the website does it: add the code, or leave it out.",
 )
 

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from etl import sources
+from etl import reasons, sources
 from etl.columns import PARSE_ERROR
 from etl.config import ImportSettings
 from etl.model import Chunk, RowVerdict, Status, Verdict
@@ -107,10 +107,10 @@ def _unread(parse_error: str) -> Verdict:
 
 def _not_conversions(typed: pd.DataFrame, parse_errors: pd.Series[str]) -> dict[int, Verdict]:
     """Totals and the like. They have fewer cells than the rows above; what else could not be read may be anything."""
-    unread = parse_errors.index[~parse_errors.str.startswith("ragged_row:")]
+    unread = parse_errors.index[~parse_errors.str.startswith(f"{reasons.RAGGED_ROW.code}:")]
     sentences = conversion.not_conversions(typed.drop(index=unread)).dropna()
     return {
-        row: Verdict(Status.REJECTED, "not_a_conversion", text)
+        row: Verdict(Status.REJECTED, reasons.NOT_A_CONVERSION.code, text)
         for row, text in zip(sentences.index, sentences, strict=True)
     }
 

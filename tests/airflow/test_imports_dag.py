@@ -178,7 +178,9 @@ def test_settings_that_break_under_way_stop_their_destination_alone(
     assert run.tries("convert.load") == 1
     assert world.statuses()["converge"] == {"delivered": 3}
     (info,) = world.ledger.runs.latest("store_orders")
-    assert "destinations.convert.api_key" in world.ledger.runs.stops(info.run_no)["convert"].detail
+    stop = world.ledger.runs.stops(info.run_no)["convert"]
+    assert stop.reason == "settings"
+    assert "destinations.convert.api_key" in stop.detail
 
 
 def test_settings_that_cannot_be_used_fail_at_once(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from etl import reasons
 from etl.columns import PARSE_ERROR, reserved_name
 from etl.errors import SourceError
 
@@ -58,7 +59,7 @@ def _frame(names: Sequence[str], columns: Sequence[_TextColumn], first: int, row
     errors: list[str | None] = [None] * rows
     for name, (_, broken) in zip(names, columns, strict=True):
         for row in broken:
-            errors[row] = errors[row] or f"not_text: {name} holds bytes that are no text (UTF-8)."
+            errors[row] = errors[row] or f"{reasons.NOT_TEXT.code}: {name} holds bytes that are no text (UTF-8)."
     texts = {name: _text(text) for name, (text, _) in zip(names, columns, strict=True)}
     index = pd.RangeIndex(first, first + rows, name="row_number")
     return pd.DataFrame(texts | {PARSE_ERROR: _text(pa.array(errors, _TEXT))}, index=index)
