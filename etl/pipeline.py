@@ -119,12 +119,12 @@ def finish(job: Job, stopped: str = "") -> Report:
 
 def _move_watermark(job: Job, finished: Report) -> None:
     """Record how far an incremental source has been read, once no row up to there needs the next run any more."""
-    position = job.staging.read_value(extract.POSITION) if job.run.kind == "import" else None
-    if not position:
+    watermark = job.staging.read_value(extract.WATERMARK) if job.run.kind == "import" else None
+    if not watermark:
         return
     everywhere = set(job.settings.to) <= set(finished.counts)
     if everywhere and not any(_needs_next_run(job, name, counts) for name, counts in finished.counts.items()):
-        job.ledger.watermarks.move(job.run.import_name, position, job.run.run_id)
+        job.ledger.watermarks.move(job.run.import_name, watermark, job.run.run_id)
 
 
 def _needs_next_run(job: Job, name: str, counts: report.Counts) -> bool:

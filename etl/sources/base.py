@@ -80,7 +80,7 @@ class Source:
         """What was filled into addresses of the settings and may be secret, see `Config.secrets_filled_in`."""
         self.warnings: list[RunWarning] = []
         """What was understood without having been declared, a sentence each; filled while the source is read."""
-        self.position: str | None = None
+        self.watermark: str | None = None
         """How far an `incremental` source has been read: set before `frames` to where it was left (None: read all),
         and when `frames` has ended it is where to go on."""
 

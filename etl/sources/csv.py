@@ -85,9 +85,9 @@ class CsvSource(FileSource):
         with opened(place) as raw:
             sample = raw.read(dialect.SAMPLE_BYTES)
             how = dialect.find(sample, place.name, self.settings.encoding, self.settings.delimiter)
-            if how.remark:
-                self.warnings.append(RunWarning("encoding_guessed", "", 0, how.remark))
-                log.warning("%s", how.remark)
+            if how.assumption:
+                self.warnings.append(RunWarning("encoding_guessed", "", 0, how.assumption))
+                log.warning("%s", how.assumption)
             watched = _Watched(sample, raw, place.name)
             with io.TextIOWrapper(
                 io.BufferedReader(watched, 256 * 1024), encoding=how.encoding, errors=how.errors, newline=""

@@ -100,8 +100,8 @@ class SqlSource(Source):
 
     def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:
         """See `Source.frames`; the order is the query's own, or that of the cursor column."""
-        before = Watermark.of(self.position, self.settings.cursor, self._read_from()) if self.position else None
-        with self._sentences(), session.connected(self._engine()) as connection:
+        before = Watermark.of(self.watermark, self.settings.cursor, self._read_from()) if self.watermark else None
+        with self._translating_errors(), session.connected(self._engine()) as connection:
             dialect = connection.dialect.name
             statement, values = self._statement(window, before, dialect)
             result = connection.execute(statement, values)
@@ -122,7 +122,7 @@ class SqlSource(Source):
             first += len(rows)
         if highest:
             reached = highest.watermark()
-            self.position = reached.text() if reached else None
+            self.watermark = reached.text() if reached else None
 
     def _highest_value(self, columns: Sequence[str], before: Watermark | None) -> HighestValue | None:
         cursor = self.settings.cursor
@@ -191,7 +191,7 @@ class SqlSource(Source):
         return engine
 
     @contextmanager
-    def _sentences(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         """Turn what a database says into one sentence, without the statement, its values or the password."""
         try:
             yield

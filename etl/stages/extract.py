@@ -19,7 +19,7 @@ from schemas.conversion import HELPER_COLUMNS
 
 log = logging.getLogger("conversions")
 
-POSITION = "position"
+WATERMARK = "position"
 """Under what name a run stages how far its source was read."""
 
 
@@ -30,7 +30,7 @@ def stage(job: Job, window: Window) -> Iterator[Chunk]:
     """
     source = job.source or sources.import_source(job.config, job.run.import_name)
     if source.incremental:
-        source.position = job.ledger.watermarks.position(job.run.import_name)
+        source.watermark = job.ledger.watermarks.position(job.run.import_name)
     before = _chunks_with_results(job)
     earlier = sum(chunk.rows for chunk in before)
     rows = 0
@@ -49,7 +49,7 @@ def stage(job: Job, window: Window) -> Iterator[Chunk]:
             rows = earlier
             raise SourceChanged(_source_changed(source))
         if source.incremental:
-            job.staging.write_value(POSITION, source.position)
+            job.staging.write_value(WATERMARK, source.watermark)
     finally:
         job.warn("extract", source.warnings)
         job.ledger.runs.record_rows_read(job.run.run_no, dict.fromkeys(job.destinations, rows))

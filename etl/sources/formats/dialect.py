@@ -58,13 +58,13 @@ _MARKS_INSIDE_WORDS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How to read a file: codec and its error handler, delimiter, lines before the header; ``remark`` is for people."""
+    """How to read a file: codec and its error handler, delimiter, lines before the header, and what was assumed."""
 
     encoding: str
     errors: str
     delimiter: str
     lines_before: int = 0
-    remark: str = ""
+    assumption: str = ""
 
 
 _HOST_NAME_CODECS = ("idna", "punycode")  # codecs for the names of hosts, which no file is written in
@@ -87,15 +87,15 @@ def find(sample: bytes, name: str, encoding: str | None, delimiter: str | None) 
     Raises SourceError with a sentence that says which setting is needed.
     """
     _refuse_other_kinds(sample, name)
-    codec, remark = _declared(sample, name, encoding) if encoding else _detected(sample, name)
+    codec, assumption = _declared(sample, name, encoding) if encoding else _detected(sample, name)
     errors = "surrogatepass" if codec.startswith(("utf-16", "utf-32")) else "surrogateescape"
     whole = len(sample) < SAMPLE_BYTES
     text = _text(sample[: 256 * 1024], codec, errors)
     announced = re.match(r'\ufeff?"?sep=(.)"?\r?\n', text)
     if announced:  # Excel's own way to say it
-        return Dialect(codec, errors, delimiter or announced[1], 1, remark)
+        return Dialect(codec, errors, delimiter or announced[1], 1, assumption)
     chosen = delimiter or _delimiter(_lines(text, cut=not whole or len(sample) > 256 * 1024), name)
-    return Dialect(codec, errors, chosen, 0, remark)
+    return Dialect(codec, errors, chosen, 0, assumption)
 
 
 def _refuse_other_kinds(sample: bytes, name: str) -> None:
