@@ -114,6 +114,12 @@ def test_the_signs_of_deciding_what_is_shown_are_those_of_redact() -> None:
     assert len(set(DECIDES.findall(code))) > 2
 
 
+def test_the_decision_about_rooms_draws_the_same_floors() -> None:
+    text = (ROOT / "docs/decisions/0007-rooms.md").read_text()
+    drawn = re.findall(r"^\| \d \| ([^|]*) \|", text, flags=re.MULTILINE)
+    assert tuple(tuple(re.findall(r"`([^`]+)`", rooms)) for rooms in drawn) == FLOORS
+
+
 def test_every_module_has_a_floor() -> None:
     for path in modules():
         assert room(dotted(path)) != "etl" or dotted(path) == "etl", f"{dotted(path)} has no floor"

@@ -179,13 +179,23 @@ def globals_(
         logging.getLogger(NAME).setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
     else:
         logging.getLogger(NAME).addHandler(logging.NullHandler())
-        if logging.lastResort:  # standard error, whatever that is by then
-            logging.getLogger(f"{NAME}.source").addHandler(logging.lastResort)
+        logging.getLogger(f"{NAME}.source").addHandler(_STANDARD_ERROR)
     if version:
         write(f"{NAME} {__version__}\n")
         raise typer.Exit
     if ctx.invoked_subcommand is None:
         write(f"{ctx.get_help()}\n")
+
+
+class _StandardError(logging.Handler):
+    """Writes to standard error, whatever that is when a line is written."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """The message alone, as a command says it."""
+        sys.stderr.write(f"{self.format(record)}\n")
+
+
+_STANDARD_ERROR = _StandardError(logging.WARNING)
 
 
 def write(text: str) -> None:
