@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import statistics
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -184,3 +185,23 @@ def _without_prose(path: Path) -> str:
 def test_plug_ins_are_their_files(room: ModuleType) -> None:
     files = {path.stem for path in (ROOT / room.__name__.replace(".", "/")).glob("*.py")}
     assert room.types() == sorted(files - {"__init__", "__main__", "base"})
+
+
+MOST_LINES, LONGEST_MEDIAN = 400, 10
+
+
+def test_a_long_module_says_why_at_its_head() -> None:
+    for path in modules():
+        text = path.read_text()
+        if len(text.splitlines()) > MOST_LINES:
+            assert re.search(r"\b[Ll]ong\b", ast.get_docstring(ast.parse(text)) or ""), f"{dotted(path)} is long: why?"
+
+
+def test_functions_are_short() -> None:
+    sizes = [
+        (node.end_lineno or node.lineno) - node.lineno + 1
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert statistics.median(sizes) < LONGEST_MEDIAN

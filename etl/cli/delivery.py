@@ -32,12 +32,13 @@ def run(
 ) -> int:
     """Deliver an import: read its source, send what has not been sent yet, say what became of every row."""
     from etl import pipeline, tables
+    from etl.cli.progress import progress_bars
 
     config = ctx.obj.load()
     window = window_of(start, end)
     if dry_run:
         return check_import(config, import_name, window=window, to=listed(to))
-    with tables.progress(tables.console(stderr=True)) as shown, graceful_shutdown(shown) as (progress, code):
+    with progress_bars(tables.console(stderr=True)) as shown, graceful_shutdown(shown) as (progress, code):
         found = pipeline.run(config, import_name, window=window, to=listed(to), progress=progress)
     _print_reports(config, [found])
     return code(found.exit_code)
@@ -62,6 +63,7 @@ def retry(
 ) -> int:
     """Send dead letters again: rows that failed, and unknown ones where the vendor counts a repeat once."""
     from etl import retry, tables
+    from etl.cli.progress import progress_bars
 
     config = ctx.obj.load()
     asked = known_statuses(status)
@@ -72,7 +74,7 @@ def retry(
     force_unknown = asked is not None and Status.UNKNOWN in asked
     left_out = {} if asked is not None else retry.unknown_unsafe(config, **chosen)  # type: ignore[arg-type]
     stays: list[str] = []
-    with tables.progress(tables.console(stderr=True)) as shown, graceful_shutdown(shown) as (progress, code):
+    with progress_bars(tables.console(stderr=True)) as shown, graceful_shutdown(shown) as (progress, code):
         again = retry.retry(
             config,
             **chosen,  # type: ignore[arg-type]

@@ -8,6 +8,8 @@ Odd: 204 means queued, not valid; whatever does not fit is left out without a wo
 against the project's datafile is checked before sending. An event goes by an id that stands only in the datafile, money
 is whole hundredths of a unit, and a repeat is known by entity_id, uuid and timestamp together.
 
+Long because a vendor is one sitting: half of it is what the documents say of each option and each answer.
+
 Options where Optimizely's own interface offers more than the default:
 
 ``region``
