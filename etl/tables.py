@@ -80,13 +80,13 @@ def plural(count: int, thing: str = "row") -> str:
 def check(checked: Mapping[str, Preview], out: Console) -> None:
     """What a run would do: counts, the rows that would not go, and the first request of each destination.
 
-    Rows that no destination would get are told once.
+    Rows that no destination would get are listed once.
     """
     statuses = [Status.SKIPPED.value, Status.REJECTED.value]
     _counts(out, {name: (each.rows, _sums(each.counts)) for name, each in checked.items()}, ["ready", *statuses])
     rows = _shared(checked)
-    told = {(row[3].status.value, row[3].reason) for row in rows}
-    shared = {key: min(each.counts.get(key, 0) for each in checked.values()) for key in told}
+    keys = {(row[3].status.value, row[3].reason) for row in rows}
+    shared = {key: min(each.counts.get(key, 0) for each in checked.values()) for key in keys}
     if shared:
         out.print(f"\nNo destination gets these {plural(sum(shared.values()))}:")
         _print_unsent(out, shared, rows)
@@ -105,13 +105,13 @@ def _shared_warnings(checked: Mapping[str, Preview]) -> list[RunWarning]:
     return [warning for warning in first.warnings if all(warning in each.warnings for each in others)]
 
 
-def _check_one(out: Console, checked: Preview, shared: Mapping[tuple[str, str], int], told: set[int]) -> None:
-    """What one destination adds to what all of them say (``shared`` counts, ``told`` rows)."""
+def _check_one(out: Console, checked: Preview, shared: Mapping[tuple[str, str], int], listed: set[int]) -> None:
+    """What one destination adds to what all of them say (``shared`` counts, ``listed`` rows)."""
     if checked.stopped:
         out.print(Text(f"Stopped: {checked.stopped}", style="red"))
         return
     own = {key: count - shared.get(key, 0) for key, count in checked.counts.items()}
-    _print_unsent(out, own, [row for row in checked.unsent if row[0] not in told])
+    _print_unsent(out, own, [row for row in checked.unsent if row[0] not in listed])
     if checked.request is not None:
         out.print(Text("The first request:", style="dim"))
         request(out, checked.request)
@@ -149,10 +149,10 @@ def _reasons(counts: Mapping[tuple[str, str], int]) -> Iterator[Text]:
     for status, words in (("rejected", "rejected"), ("skipped", "skipped"), ("ready", "ready, with a warning")):
         found = [(reason, count) for (each, reason), count in counts.items() if each == status and reason and count]
         if found:
-            told = ", ".join(
+            named = ", ".join(
                 f"{reason} {count:,}" for reason, count in sorted(found, key=lambda pair: (-pair[1], pair[0]))
             )
-            yield Text.assemble((f"{words}: ", STYLES[status]), told)
+            yield Text.assemble((f"{words}: ", STYLES[status]), named)
 
 
 def _rows(out: Console, rows: Sequence[tuple[int, str, str, Verdict]], total: int) -> None:
@@ -201,8 +201,8 @@ def _indented(body: bytes) -> list[str]:
 def heading(run: RunInfo) -> Text:
     """Which run it is."""
     again = f" · sends again what is left of {run.retry_of}" if run.retry_of else ""
-    told = f" · run {run.run_id} · {printable(run.source)}{again}"
-    return Text.assemble((printable(run.import_name), "bold"), told)
+    details = f" · run {run.run_id} · {printable(run.source)}{again}"
+    return Text.assemble((printable(run.import_name), "bold"), details)
 
 
 def report(found: Report, sentences: Mapping[tuple[str, str, str], str], out: Console) -> None:
@@ -325,8 +325,8 @@ def _results(rows: Sequence[Mapping[str, Any]], *, wide: bool) -> Table:
 
 def _cut(text: object, most: int = 60) -> str:
     """Ids may be 500 characters long; sixty tell them apart."""
-    told = printable(text)
-    return told if len(told) <= most else f"{told[: most - 1]}…"
+    clean = printable(text)
+    return clean if len(clean) <= most else f"{clean[: most - 1]}…"
 
 
 def heading_table(*columns: str | tuple[str, str]) -> Table:

@@ -115,8 +115,12 @@ def _per_row(schema: pa.DataFrameSchema, frame: pd.DataFrame, errors: SchemaErro
         for row, sentence in zip(rows, _sentences(rules[key].description, frame, rows), strict=True):
             found.setdefault(row, []).append((order[key], key[1], sentence))
     row_numbers = sorted(found)
-    told = [sorted(found[row]) for row in row_numbers]
-    return _lines(row_numbers, [t[0][1] for t in told], [" ".join(sentence for _, _, sentence in t) for t in told])
+    ordered = [sorted(found[row]) for row in row_numbers]
+    return _lines(
+        row_numbers,
+        [t[0][1] for t in ordered],
+        [" ".join(sentence for _, _, sentence in t) for t in ordered],
+    )
 
 
 def _sentences(template: str, frame: pd.DataFrame, rows: list[int]) -> Iterable[str]:

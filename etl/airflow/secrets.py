@@ -2,7 +2,7 @@
 
 A connection answers with its password; one to a database, as ``url: ${CRM}`` of a source wants it, with its whole URL.
 
-Every value that is handed out is told to Airflow's masker first, so that no task log shows it; `hide` tells it
+Every value that is handed out is given to Airflow's masker first, so that no task log shows it; `hide` tells it
 those that imports.yaml itself holds.
 """
 

@@ -175,9 +175,9 @@ def window(begin: datetime | None, end: datetime | None) -> Window:
 
 def line(report: Report, destination: str) -> str:
     """One destination of a run in one line."""
-    told = ", ".join(f"{rows} {status}" for status, rows in report.by_status(destination).items()) or "no result"
+    counts = ", ".join(f"{rows} {status}" for status, rows in report.by_status(destination).items()) or "no result"
     stop = report.stops.get(destination)
-    return f"{destination}: {report.rows[destination]} rows read, {told}" + (f". {stop.detail}" if stop else "")
+    return f"{destination}: {report.rows[destination]} rows read, {counts}" + (f". {stop.detail}" if stop else "")
 
 
 def _config(file: Path) -> config.Config:
@@ -193,16 +193,16 @@ def _reason(job: Job, failed: list[str]) -> str:
 
 def _trouble(report: Report, max_bad_share: float) -> list[str]:
     """One sentence for everything that makes a DAG run fail; empty when all is well."""
-    told = [report.run.stop_detail] if report.run.stop_detail else []
-    told += [stop.detail for stop in report.stops.values()]
+    sentences = [report.run.stop_detail] if report.run.stop_detail else []
+    sentences += [stop.detail for stop in report.stops.values()]
     for name in report.rows:
         share = report.bad_share(name)
         if share > max_bad_share and name not in report.stops:
-            told.append(
+            sentences.append(
                 f"{name}: {share:.0%} of {report.rows[name]} rows were not delivered, max_bad_share allows "
                 f"{max_bad_share:.0%}; `conversions results --run {report.run.run_id} --to {name}` lists them."
             )
-    return told
+    return sentences
 
 
 @contextmanager

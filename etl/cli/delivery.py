@@ -142,8 +142,8 @@ def _print_drop(outcome: Outcome) -> None:
     write(f"{outcome.file.name}: {outcome.state}{place}\n")
     if outcome.report is not None and outcome.state != "tried":
         for name in (each for each, rows in outcome.report.rows.items() if rows):
-            told = ", ".join(f"{rows:,} {status}" for status, rows in outcome.report.by_status(name).items())
-            write(f"  {name}: {told or 'no results'}\n")
+            counts = ", ".join(f"{rows:,} {status}" for status, rows in outcome.report.by_status(name).items())
+            write(f"  {name}: {counts or 'no results'}\n")
         for stop in outcome.report.stops.values():
             say(stop.detail)
     if outcome.sentence and outcome.exit_code:

@@ -28,11 +28,11 @@ def graceful_shutdown(progress: Progress) -> Iterator[tuple[Progress, Callable[[
 
     got: list[int] = []
 
-    def tell(name: str, rows: int) -> None:
+    def report(name: str, rows: int) -> None:
         progress(name, rows)
         if got:
-            told = "Interrupted by Ctrl-C" if got[0] == signal.SIGINT else "Ended by SIGTERM"
-            raise Interrupted(f"{told}; the next run sends what is missing.")
+            how = "Interrupted by Ctrl-C" if got[0] == signal.SIGINT else "Ended by SIGTERM"
+            raise Interrupted(f"{how}; the next run sends what is missing.")
 
     def stop(number: int, frame: object) -> None:
         if got:
@@ -45,11 +45,11 @@ def graceful_shutdown(progress: Progress) -> Iterator[tuple[Progress, Callable[[
         return 128 + got[0] if got else otherwise
 
     if threading.current_thread() is not threading.main_thread():
-        yield tell, code
+        yield report, code
         return
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield tell, code
+        yield report, code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

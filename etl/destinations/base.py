@@ -101,7 +101,7 @@ class Facts:
     under the same key once, so an unanswered request may be sent again. ``all_or_nothing``: a refused request counted
     none of its items, so it may be halved. ``hints``: HTTP status -> what a person should do about it. ``expired`` and
     ``stale``: reason code and sentence for an item sent after ``expires_at_ms`` (it is rejected) or ``stale_at_ms`` (it
-    goes, with a remark); ``early``: for one that would be sent before ``ready_at_ms`` (it is failed, to go next time).
+    goes, with a warning); ``early``: for one that would be sent before ``ready_at_ms`` (it is failed, to go next time).
     """
 
     title: str
@@ -215,7 +215,7 @@ class Destination:
         ``conversions`` has the canonical columns and ``occurred_at_ms``; index = row number. The answer keeps the index
         and ``event_id``, ``event_name``. Optional columns that the house reads: ``skip`` (reason code, null = wanted)
         and ``skip_detail``; ``expires_at_ms``, ``stale_at_ms`` and ``ready_at_ms`` (nullable Int64, see `Facts`);
-        ``note`` and ``note_detail`` (reason code and sentence of a remark on a row that is good).
+        ``note`` and ``note_detail`` (reason code and sentence of a warning on a row that is good).
         """
         raise NotImplementedError
 

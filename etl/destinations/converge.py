@@ -54,7 +54,7 @@ class ConvergeSettings(Settings):
     ``events`` renames events; others keep their name. Options, because the vendor's documents go beyond its table of
     parameters: ``allow_no_token`` (old sources have a secret URL, given as ``endpoint``, and no token);
     ``aliases_from`` builds further aliases from these columns, spelled as in the vendor's examples; ``spec_check`` says
-    what follows when the Event Spec is broken, which the vendor itself forgives: a remark, a rejection or nothing;
+    what follows when the Event Spec is broken, which the vendor itself forgives: a warning, a rejection or nothing;
     ``sales_channel`` is sent as ``$sales_channel_type`` (``offline`` suits; left out, Converge assumes ``web``).
     """
 
@@ -158,8 +158,8 @@ class Converge(Destination):
         rows = zip(to_python(out, "name"), to_python(own, "properties"), added, to_python(out, "aliases"), strict=True)
         described = [self._described(*row) for row in rows]
         out["properties"] = [properties for properties, _ in described]
-        codes = texts([told and told[0] for _, told in described], own.index)
-        sentences = texts([told and told[1] for _, told in described], own.index)
+        codes = texts([findings and findings[0] for _, findings in described], own.index)
+        sentences = texts([findings and findings[1] for _, findings in described], own.index)
         nothing = texts([None] * len(own), own.index)
         strict = self.settings.spec_check == "strict"
         out["spec_fault"], out["spec_detail"] = (codes, sentences) if strict else (nothing, nothing)
@@ -169,8 +169,11 @@ class Converge(Destination):
         if self.settings.sales_channel:
             added.setdefault("$sales_channel_type", self.settings.sales_channel)
         text, given = _read(text, added)
-        told = [] if self.settings.spec_check == "off" else list(schema.findings(name, added, given, aliases))
-        return _extended(text, given, added), (told[0][0], " ".join(said for _, said in told)) if told else None
+        findings = [] if self.settings.spec_check == "off" else list(schema.findings(name, added, given, aliases))
+        return _extended(text, given, added), (
+            findings[0][0],
+            " ".join(said for _, said in findings),
+        ) if findings else None
 
     def schema(self) -> pa.DataFrameSchema:
         """The rules, the same for all settings: ``spec_fault`` is empty unless the spec is enforced."""

@@ -248,8 +248,8 @@ class Convert(Destination):
         bare = {"eventType": "conversion", "data": {"goalId": goal, **known}}
         if not goal_data:
             return [bare]
-        told = {"eventType": "conversion", "data": {"goalId": goal, "goalData": goal_data, **known}}
-        return [told] if self.settings.revenue_events == "one" else [bare, told]
+        full = {"eventType": "conversion", "data": {"goalId": goal, "goalData": goal_data, **known}}
+        return [full] if self.settings.revenue_events == "one" else [bare, full]
 
     def request(self, payloads: Sequence[bytes]) -> Request:
         """Visitors in the envelope that Convert's JavaScript kit sends; the agent's name is part of the protocol."""

@@ -53,7 +53,7 @@ class KameleoonSettings(Settings):
     ``domain: eu`` (projects live on .io or .eu, by age); ``nonce_style: hex16`` (16 hex digits are documented, any text
     is shown); ``referrers_field: referrersIndices`` (the name and the whole numbers that the libraries send);
     ``visitor_code_limit`` (100 documented, 255 taken). ``negative_as_refund`` sends an amount below zero as a refund.
-    Conversions older than ``attribution_days`` go with a remark.
+    Conversions older than ``attribution_days`` go with a warning.
     """
 
     site_code: Text
@@ -127,8 +127,8 @@ class Kameleoon(Destination):
         names = conversions["event_name"]
         types = {**EVENT_TYPES, **dict.fromkeys(self.settings.events, CONVERSION)}
         out["event_type"] = names.map(types).astype("str")
-        out["skip"] = _told(schema.NOT_IN_MAPPING.code, out["event_type"].isna())
-        out["skip_detail"] = _told(schema.NOT_IN_MAPPING.detail, out["event_type"].isna())
+        out["skip"] = _where(schema.NOT_IN_MAPPING.code, out["event_type"].isna())
+        out["skip_detail"] = _where(schema.NOT_IN_MAPPING.detail, out["event_type"].isna())
         out["nonce"] = self._nonces(conversions["event_id"])
         self._visitor(out, conversions)
         self._conversion(out, conversions, out["event_type"] == CONVERSION)
@@ -150,8 +150,8 @@ class Kameleoon(Destination):
         fallback = codes.isna() & out["visitor_code"].notna()
         long = (out["visitor_code"].str.len() > DOCUMENTED_VISITOR_CODE).fillna(False).astype(bool)
         too_long, stood_in = schema.LONG_VISITOR_CODE, schema.FALLBACK_VISITOR
-        out["note"] = _told(too_long.code, long).mask(fallback & ~long, stood_in.code)
-        detail = _told(stood_in.sentence, fallback).mask(long & ~fallback, too_long.sentence)
+        out["note"] = _where(too_long.code, long).mask(fallback & ~long, stood_in.code)
+        detail = _where(stood_in.sentence, fallback).mask(long & ~fallback, too_long.sentence)
         out["note_detail"] = detail.mask(long & fallback, f"{too_long.sentence} {stood_in.sentence}")
 
     def _conversion(self, out: pd.DataFrame, own: pd.DataFrame, wanted: pd.Series[bool]) -> None:
@@ -159,7 +159,7 @@ class Kameleoon(Destination):
         fixed = own["event_name"].map(self.settings.events).astype("str")
         goals = own["kameleoon_goal_id"].str.strip().fillna(fixed).where(wanted)
         out["goal_id"] = goals.str.replace("^0+([0-9])", r"\1", regex=True)  # JSON knows no 036151
-        out["missing"] = _told(reasons.MISSING_GOAL_ID.code, wanted & out["goal_id"].isna())
+        out["missing"] = _where(reasons.MISSING_GOAL_ID.code, wanted & out["goal_id"].isna())
         revenue = own["revenue"].where(wanted)
         below = revenue.notna() & is_negative(revenue)
         refund = own["event_name"] == REFUND
@@ -194,7 +194,7 @@ class Kameleoon(Destination):
                 quoted(frame["visitor_code"]),
                 around(',"goalId":', column(frame["goal_id"])),
                 around(',"revenue":', column(_digits(frame["revenue"]))),
-                column(_told(',"negative":true', frame["negative"])),
+                column(_where(',"negative":true', frame["negative"])),
                 around(',"href":', quoted(frame["href"])),
                 around(',"title":', quoted(frame["title"])),
                 around(f',"{self.settings.referrers_field}":', self._referrers(frame["referrers"])),
@@ -229,6 +229,6 @@ def _digits(amounts: pd.Series[str]) -> pd.Series[str]:
     return amounts.mask(odd, amounts[odd].map(digits)) if odd.any() else amounts
 
 
-def _told(text: str, where: pd.Series[bool]) -> pd.Series[str]:
+def _where(text: str, where: pd.Series[bool]) -> pd.Series[str]:
     """``text`` where it applies, else null."""
     return nothing(where.index).mask(where, text)

@@ -257,8 +257,8 @@ class Optimizely(Destination):
         """The registered ones as a JSON array, and where others were left out."""
         if given.isna().all():
             return given, given.notna()
-        told = [self._registered(orjson.loads(text)) for text in given.fillna("{}").tolist()]
-        arrays, fewer = zip(*told, strict=True)
+        registered = [self._registered(orjson.loads(text)) for text in given.fillna("{}").tolist()]
+        arrays, fewer = zip(*registered, strict=True)
         return texts(list(arrays), given.index), pd.Series(fewer, index=given.index)
 
     def _registered(self, attributes: Mapping[str, Any]) -> tuple[str, bool]:
@@ -421,11 +421,11 @@ def _more_tags(own: pd.DataFrame) -> tuple[pd.Series[str], pd.Series[str], pd.Se
         _rows(own, CANONICAL_TAGS),
     )
     # Row by row and only texts kept: a list of dicts would cost more in garbage collection than in work.
-    told = [
-        _told(EXACT.decode(given), dict(zip(names, row, strict=True)), dict(zip(CANONICAL_TAGS, taken, strict=True)))
+    rows = [
+        _tags_of(EXACT.decode(given), dict(zip(names, row, strict=True)), dict(zip(CANONICAL_TAGS, taken, strict=True)))
         for given, row, taken in zip(properties, extra, canonical, strict=True)
     ]
-    inside, values, reserved = zip(*told, strict=True) if told else ((), (), ())
+    inside, values, reserved = zip(*rows, strict=True) if rows else ((), (), ())
     return texts(list(inside), index), texts(list(values), index), pd.Series(reserved, index=index, dtype=bool)
 
 
@@ -433,7 +433,7 @@ def _rows(own: pd.DataFrame, names: Sequence[str]) -> Iterable[tuple[Any, ...]]:
     return zip(*(to_python(own, name) for name in names), strict=True) if names else repeat((), len(own))
 
 
-def _told(
+def _tags_of(
     properties: Mapping[str, Any], extra: Mapping[str, Any], canonical: Mapping[str, Any]
 ) -> tuple[str | None, str | None, bool]:
     properties = {name: value for name, value in properties.items() if value is not None}

@@ -50,7 +50,7 @@ class WebflowOptimizeSettings(Settings):
 
     ``events`` renames events to API names; others keep theirs. Options, because the vendor's pages contradict each
     other: ``event_field: eventName`` (the newer page's name for ``apiName``); ``max_age_days: 2`` (the newer page's
-    limit, a remark otherwise); ``dialect: customer_path_seconds`` (the help page's last example: the account in the
+    limit, a warning otherwise); ``dialect: customer_path_seconds`` (the help page's last example: the account in the
     path, ``eventName``, seconds). Options, because only the on-site call states limits: ``allow_negative_value``,
     ``round_value`` (half up, to cents). ``hash_user_id`` must do what the website did before setUserId;
     ``known_events`` lists the API names that exist, so that a misspelt one is rejected and not lost.
@@ -180,7 +180,7 @@ class WebflowOptimize(Destination):
         return replace(request, url=f"https://log.intellimize.co/customer/{quote(self.settings.customer_id, '')}/event")
 
     def results(self, payloads: Sequence[bytes], response: Response) -> list[Verdict]:
-        """2xx is delivered; the answer repeats the conversion, and another one's actionId there is worth a remark."""
+        """2xx is delivered; the answer repeats the conversion, and another one's actionId there is worth a warning."""
         verdicts = self.same_for_all(payloads, response)
         if verdicts[0].status is Status.DELIVERED and _action(response.body) not in (None, _action(payloads[0])):
             return [Verdict(Status.DELIVERED, schema.OTHER_ACTION_ECHOED.code, schema.OTHER_ACTION_ECHOED.detail)]

@@ -45,7 +45,7 @@ class Claims:
     def record_unsent(self, run_no: int, destinations: Iterable[str], rows: Sequence[RowVerdict]) -> None:
         """Write final entries for rows that are never sent.
 
-        Rows that this run has already noted stay as they are, so a stage can be repeated.
+        Rows that this run has already recorded stay as they are, so a stage can be repeated.
         """
         at = self.clock()
         values = [

@@ -175,7 +175,7 @@ class Runs:
 
     @retry_on_disconnect
     def rows_read(self, run_no: int) -> dict[str, int | None]:
-        """Per destination: rows read, as noted by `record_rows_read`; None when it was not."""
+        """Per destination: rows read, as recorded by `record_rows_read`; None when it was not."""
         return {row.destination: row.rows_read for row in self._destinations(run_no)}
 
     @retry_on_disconnect

@@ -208,8 +208,8 @@ def _show_second(
 ) -> None:
     out.print()
     tables.counts(second.run, dict(second.rows), second.counts, out)
-    told = ", ".join(f"{name} {before[name]['requests']} → {after[name]['requests']}" for name in second.rows)
-    out.print(f"\nDelivery requests that the vendors got, before → after the second run: {told}.", soft_wrap=True)
+    requests = ", ".join(f"{name} {before[name]['requests']} → {after[name]['requests']}" for name in second.rows)
+    out.print(f"\nDelivery requests that the vendors got, before → after the second run: {requests}.", soft_wrap=True)
 
 
 def _judge(

@@ -187,7 +187,7 @@ class Controls:
         if limit is not None and not limit.isdecimal():
             return _shown({"error": "limit must be a number"}, 400)
         if not self._vendors.keep:
-            return _shown({"error": "this sandbox was told to keep counters only"}, 409)
+            return _shown({"error": "this sandbox keeps counters only"}, 409)
         return _shown(choose(book)[: None if limit is None else int(limit)])
 
     async def _faults(self, request: web.Request) -> web.Response:
@@ -258,7 +258,7 @@ async def _serve(vendors: Vendors, host: str, port: int) -> None:
 
 
 def welcome(url: str, vendors: Vendors) -> str:
-    """The lines that tell where every vendor is and what opens its door."""
+    """The lines that tell where every vendor is and with which credentials."""
     lines = {
         name: f"{vendors.endpoint(url, name)}  ({', '.join(f'{key} {value}' for key, value in asdict(vendor).items())})"
         for name, vendor in vendors.vendors.items()

@@ -133,7 +133,7 @@ class Sandbox:
 
     def _must_keep(self) -> None:
         if not self._vendors.keep:
-            raise RuntimeError("this sandbox was told to keep counters only")
+            raise RuntimeError("this sandbox keeps counters only")
 
     def _ask(self, question: Callable[[], T]) -> T:
         """Run in the server's thread while there is one, so that no answer shows half a request."""

@@ -14,8 +14,8 @@ The first fault of the list that matches and is not used up is the one that happ
 - `drop: before` and `mid_body` reset the connection before the vendor has the request; nothing counts.
 - `drop: after` and `mid_answer` let the vendor take the request in, then close without an answer, or within it.
 
-Only `drop: before` stands in the way of a knock (a HEAD request), and is used up by it: the other drops tell what
-happens to a delivery, and a status is the vendor's, who answers every knock alike.
+Only `drop: before` stands in the way of a probe (a HEAD request), and is used up by it: the other drops tell what
+happens to a delivery, and a status is the vendor's, who answers every probe alike.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
