@@ -12,6 +12,8 @@ from collections.abc import Callable
 Clock = Callable[[], int]
 """Epoch milliseconds now."""
 
+DAY_MS = 86_400_000
+
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(?P<number>[0-9]{1,9}(\.[0-9]{1,3})?) ?(?P<unit>ms|s|m|h|d)")
 

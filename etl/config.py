@@ -22,7 +22,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from etl import redact, strict_yaml
-from etl.clock import duration_ms
+from etl.clock import DAY_MS, duration_ms
 from etl.columns import COLUMNS
 from etl.errors import ConfigError
 
@@ -192,7 +192,7 @@ class _File(BaseModel):
     @classmethod
     def _a_length_of_time(cls, given: Any) -> str:
         value = str(given)  # 15 without a unit is a number to YAML
-        if not 100 <= duration_ms(value) <= 7 * 86_400_000:
+        if not 100 <= duration_ms(value) <= 7 * DAY_MS:
             raise ValueError(f"{value} is too short or too long; it may be 100ms to 7d, and 15m suits most")
         return value
 

@@ -181,7 +181,9 @@ def date_formats(value: str) -> list[str]:
 
 def _meaning(order: str, found: re.Match[str]) -> tuple[int, int, int] | None:
     """Year, month and day of three numbers in an order; None where there is no such day."""
-    part = dict(zip(order[1::5].lower(), map(int, re.findall(r"\d+", found[0])), strict=False))
+    letters = [mark.lower() for mark in re.findall("%([dmYy])", order)]
+    numbers = map(int, re.findall(r"\d+", found[0]))  # the clock's come after those of the date
+    part = dict(zip(letters, numbers, strict=False))
     return (part["y"], part["m"], part["d"]) if 1 <= part["m"] <= 12 and 1 <= part["d"] <= 31 else None
 
 

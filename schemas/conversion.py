@@ -151,11 +151,11 @@ def _plain_numbers(out: pd.DataFrame, spelling: SourceFormat) -> pd.DataFrame:
 
 
 def _unclear_numbers(out: pd.DataFrame) -> pd.Series[str]:
-    told = nothing(out.index)
+    names = nothing(out.index)
     for name in NUMBERS:
         if _is_text(out[name]):
-            _name(told, matches(out[name], POINT_OR_GROUPS), name)
-    return told
+            _add_name(names, matches(out[name], POINT_OR_GROUPS), name)
+    return names
 
 
 def _is_text(column: pd.Series[Any]) -> bool:
@@ -170,22 +170,23 @@ def _spreadsheet_damage(out: pd.DataFrame, spelling: SourceFormat) -> tuple[pd.S
         if not isinstance(out[name].dtype, pd.StringDtype) or not (suspect := contains(out[name], _SUSPECT)).any():
             continue
         if name in IDS:
-            _name(ids, suspect & contains(out[name], rounded), name)
-        _name(formulas, suspect & contains(out[name], _FORMULA), name)
+            _add_name(ids, suspect & contains(out[name], rounded), name)
+        _add_name(formulas, suspect & contains(out[name], _FORMULA), name)
     return ids, formulas
 
 
-def _name(told: pd.Series[str], where: pd.Series[bool], name: str) -> None:
-    if where.any():
-        told[where] = (told[where] + ", ").fillna("") + name
+def _add_name(names: pd.Series[str], rows: pd.Series[bool], name: str) -> None:
+    """Add a column's name to the list of names that each of these rows has."""
+    if rows.any():
+        names[rows] = (names[rows] + ", ").fillna("") + name
 
 
 def _date_hints(out: pd.DataFrame) -> pd.Series[str]:
     """The setting to propose for dates that need one."""
     hints = nothing(out.index)
-    unsaid = out["time_problem"].isin([reasons.AMBIGUOUS_DATE.code, reasons.DATE_FORMAT_NEEDED.code])
-    if unsaid.any():
-        hints[unsaid] = out["occurred_at"][unsaid].map(_date_hint)
+    unclear = out["time_problem"].isin([reasons.AMBIGUOUS_DATE.code, reasons.DATE_FORMAT_NEEDED.code])
+    if unclear.any():
+        hints[unclear] = out["occurred_at"][unclear].map(_date_hint)
     return hints
 
 
@@ -198,15 +199,15 @@ def not_conversions(frame: pd.DataFrame) -> pd.Series[str]:
 
     ``frame`` is what `cast` made. Only a row without an id, a name or a time is ever called so.
     """
-    told = nothing(frame.index)
+    sentences = nothing(frame.index)
     short = frame[frame[list(REQUIRED)].isna().any(axis=1)].drop(columns=[*HELPER_COLUMNS, *DERIVED], errors="ignore")
     for row, cells in zip(short.index, short.itertuples(index=False), strict=True):
         given = [str(cell) for cell in cells if pd.notna(cell)]
         if not given:
-            told[row] = "The row is empty: no conversion; nothing to do."
+            sentences[row] = "The row is empty: no conversion; nothing to do."
         elif _TOTAL.fullmatch(given[0]) or (len(given) <= 3 and any(map(_TOTAL.fullmatch, given))):
-            told[row] = "The row is a total under the table, no conversion; nothing to do."
-    return told
+            sentences[row] = "The row is a total under the table, no conversion; nothing to do."
+    return sentences
 
 
 def _is_object(column: pd.Series[Any]) -> pd.Series[bool]:

@@ -107,7 +107,7 @@ def _per_row(schema: pa.DataFrameSchema, frame: pd.DataFrame, errors: SchemaErro
     if not structural.empty:
         raise TypeError(f"frame and schema disagree: {structural[['column', 'check']].to_dict('records')}")
     rules = {(name, check.name): check for name, column in schema.columns.items() for check in column.checks}
-    order = {key: place for place, key in enumerate(rules)}
+    order = {key: number for number, key in enumerate(rules)}
     found: dict[int, list[tuple[int, str, str]]] = {}
     for (column, reason), group in cases.groupby(["column", "check"], sort=False):
         key = (str(column), str(reason))
@@ -115,12 +115,9 @@ def _per_row(schema: pa.DataFrameSchema, frame: pd.DataFrame, errors: SchemaErro
         for row, sentence in zip(rows, _sentences(rules[key].description, frame, rows), strict=True):
             found.setdefault(row, []).append((order[key], key[1], sentence))
     row_numbers = sorted(found)
-    ordered = [sorted(found[row]) for row in row_numbers]
-    return _lines(
-        row_numbers,
-        [t[0][1] for t in ordered],
-        [" ".join(sentence for _, _, sentence in t) for t in ordered],
-    )
+    problems_of = [sorted(found[row]) for row in row_numbers]
+    first = [reason for (_, reason, _), *_ in problems_of]
+    return _lines(row_numbers, first, [" ".join(sentence for _, _, sentence in each) for each in problems_of])
 
 
 def _sentences(template: str, frame: pd.DataFrame, rows: list[int]) -> Iterable[str]:

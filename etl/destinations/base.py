@@ -178,20 +178,14 @@ class Destination:
         return [*secrets_of(self.settings), *self.hidden]
 
     def masked(self, text: str) -> str:
-        """The text with every secret of the settings blotted out."""
+        """The text with every secret of the settings replaced by ***."""
         return mask(text, self.secrets())
 
     def hint(self, status: int) -> str:
         """What a person should do about this answer, in one sentence; empty when the vendor says nothing."""
         return self.facts.hints.get(status, "")
 
-    # -- before a run
-
-    def prepare(self, fetch: Fetch) -> dict[str, Any]:
-        """Look up what the vendor alone knows (JSON-able); runs once per run. Raises `errors.LookupFailed`."""
-        return {}
-
-    # -- the row's way
+    # -- from a row to its verdict
 
     def hash_personal(self, conversions: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[bool]]:
         """The conversions with ``email`` and ``phone`` hashed as ``hash:`` says, and where a phone number cannot be.
@@ -213,9 +207,9 @@ class Destination:
         """The conversions in this vendor's words, still by column: every value the payload needs, resolved.
 
         ``conversions`` has the canonical columns and ``occurred_at_ms``; index = row number. The answer keeps the index
-        and ``event_id``, ``event_name``. Optional columns that the house reads: ``skip`` (reason code, null = wanted)
+        and ``event_id``, ``event_name``. Optional columns that transform reads: ``skip`` (reason code, null = wanted)
         and ``skip_detail``; ``expires_at_ms``, ``stale_at_ms`` and ``ready_at_ms`` (nullable Int64, see `Facts`);
-        ``note`` and ``note_detail`` (reason code and sentence of a warning on a row that is good).
+        ``note`` and ``note_detail`` (reason code and sentence of a warning about a row that is good).
         """
         raise NotImplementedError
 
@@ -234,6 +228,12 @@ class Destination:
     def results(self, payloads: Sequence[bytes], response: Response) -> list[Verdict]:
         """One verdict per payload, for an answer that is neither a stop (401, 403 …) nor transient (408, 429, 5xx)."""
         return self.same_for_all(payloads, response)
+
+    # -- before a run
+
+    def prepare(self, fetch: Fetch) -> dict[str, Any]:
+        """Look up what the vendor alone knows (JSON-able); runs once per run. Raises `errors.LookupFailed`."""
+        return {}
 
     # -- pieces that vendor files share
 

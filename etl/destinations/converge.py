@@ -29,6 +29,8 @@ from schemas.casts import texts
 from schemas.conversion import extras
 from schemas.rules import is_decimal
 
+ENDPOINT = "https://app.runconverge.com/api/webhooks"
+
 SPEC_NAMES = {
     "order_id": "id",
     "revenue": "total_price",
@@ -46,6 +48,28 @@ STATIC_PATH = "/api/webhooks"
 """How the address of every source with a token ends."""
 
 URNS = {"email": "urn:email:", "user_id": "urn:user_id:", "anonymous_id": "urn:cookie:", "phone": "urn:phone:"}
+
+FACTS = Facts(
+    title="Converge",
+    docs=(
+        "docs.runconverge.com/sources/server-integrations/webhook",
+        "docs.runconverge.com/sources/converge-spec",
+    ),
+    # One event per request is all that is documented; neither rate nor size is.
+    limits=Limits(items=1, bytes=1_000_000, connections=4),
+    max_items=1,
+    max_bytes=1_000_000,
+    repeatable=True,
+    repeatable_because="event_id is documented as the key that drops repeats, within one source",
+    all_or_nothing=True,
+    requires=("event_id", "event_name", "occurred_at", "aliases (1 to 10) or a column of `aliases_from`"),
+    hints={
+        400: "Look at the source's Logs tab in Converge, which shows what it made of the event.",
+        401: "Check `webhook_token`: the source's configuration tab in Converge shows it.",
+        403: "Check `webhook_token`: the source's configuration tab in Converge shows it.",
+        404: "Check `endpoint`: the source's configuration tab shows it; old sources have their own.",
+    },
+)
 
 
 class ConvergeSettings(Settings):
@@ -94,29 +118,9 @@ class Converge(Destination):
     """
 
     type = "converge"
-    facts = Facts(
-        title="Converge",
-        docs=(
-            "docs.runconverge.com/sources/server-integrations/webhook",
-            "docs.runconverge.com/sources/converge-spec",
-        ),
-        # One event per request is all that is documented; neither rate nor size is.
-        limits=Limits(items=1, bytes=1_000_000, connections=4),
-        max_items=1,
-        max_bytes=1_000_000,
-        repeatable=True,
-        repeatable_because="event_id is documented as the key that drops repeats, within one source",
-        all_or_nothing=True,
-        requires=("event_id", "event_name", "occurred_at", "aliases (1 to 10) or a column of `aliases_from`"),
-        hints={
-            400: "Look at the source's Logs tab in Converge, which shows what it made of the event.",
-            401: "Check `webhook_token`: the source's configuration tab in Converge shows it.",
-            403: "Check `webhook_token`: the source's configuration tab in Converge shows it.",
-            404: "Check `endpoint`: the source's configuration tab shows it; old sources have their own.",
-        },
-    )
+    facts = FACTS
     settings_model = ConvergeSettings
-    endpoint_template = "https://app.runconverge.com/api/webhooks"
+    endpoint_template = ENDPOINT
     settings: ConvergeSettings
 
     def secrets(self) -> list[str]:
@@ -158,22 +162,22 @@ class Converge(Destination):
         rows = zip(to_python(out, "name"), to_python(own, "properties"), added, to_python(out, "aliases"), strict=True)
         described = [self._described(*row) for row in rows]
         out["properties"] = [properties for properties, _ in described]
-        codes = texts([findings and findings[0] for _, findings in described], own.index)
-        sentences = texts([findings and findings[1] for _, findings in described], own.index)
+        codes = texts([finding and finding[0] for _, finding in described], own.index)
+        sentences = texts([finding and finding[1] for _, finding in described], own.index)
         nothing = texts([None] * len(own), own.index)
         strict = self.settings.spec_check == "strict"
         out["spec_fault"], out["spec_detail"] = (codes, sentences) if strict else (nothing, nothing)
         out["note"], out["note_detail"] = (nothing, nothing) if strict else (codes, sentences)
 
-    def _described(self, name: str, text: str | None, added: dict[str, Any], aliases: list[str]) -> tuple[bytes, Said]:
+    def _described(
+        self, name: str, text: str | None, added: dict[str, Any], aliases: list[str]
+    ) -> tuple[bytes, Finding]:
         if self.settings.sales_channel:
             added.setdefault("$sales_channel_type", self.settings.sales_channel)
         text, given = _read(text, added)
-        findings = [] if self.settings.spec_check == "off" else list(schema.findings(name, added, given, aliases))
-        return _extended(text, given, added), (
-            findings[0][0],
-            " ".join(said for _, said in findings),
-        ) if findings else None
+        found = [] if self.settings.spec_check == "off" else list(schema.findings(name, added, given, aliases))
+        finding = (found[0][0], " ".join(sentence for _, sentence in found)) if found else None
+        return _extended(text, given, added), finding
 
     def schema(self) -> pa.DataFrameSchema:
         """The rules, the same for all settings: ``spec_fault`` is empty unless the spec is enforced."""
@@ -246,8 +250,8 @@ def _listed(text: str) -> list[str] | None:
 
 # -- properties
 
-Said = tuple[str, str] | None
-"""Reason code and sentences, or nothing."""
+Finding = tuple[str, str] | None
+"""Reason code and sentences of what the spec says, or nothing."""
 
 
 def _read(text: str | None, added: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

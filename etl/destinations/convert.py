@@ -47,6 +47,7 @@ import pandera.pandas as pa
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from etl import reasons
+from etl.clock import DAY_MS
 from etl.destinations.base import (
     Destination,
     Facts,
@@ -66,12 +67,39 @@ from etl.model import Fetch, Limits, Request, Response, Status, Verdict
 from schemas import convert as schema
 from schemas.casts import texts
 
+ENDPOINT = "https://api.convert.com/v1/projects/{project_id}/goals"
+
 AGENT = "ConvertAgent/1.0"
 """Whoever calls himself otherwise is answered 200 and forgotten (direct-tracking-endpoint, read 2026-11-21)."""
 
 TRACK = "https://metrics.convertexperiments.com/v1/track"
 CONFIG = "https://cdn-4.convertexperiments.com/api/v1/config"
-DAY_MS = 86_400_000
+
+FACTS = Facts(
+    title="Convert",
+    docs=(
+        "docs.dataflysignal.com/integrations/analytics/convert",
+        "docs.developers.convert.com/docs/direct-tracking-endpoint",
+        "api.convert.com/doc/serving",
+    ),
+    limits=Limits(items=10, bytes=1_000_000, connections=2),
+    max_items=100,
+    max_bytes=1_000_000,
+    repeatable=False,
+    repeatable_because="no field identifies a conversion; the vendor's kits suppress repeats on their own side",
+    all_or_nothing=False,
+    requires=("event_id", "event_name", "occurred_at", "user_id or anonymous_id"),
+    hints={
+        400: "The body was not understood: look at the first request with `conversions check`.",
+        401: "The API key is not valid: make a new one in Account Settings > API Keys.",
+        403: (
+            "This key or host may not take conversions: check `endpoint` (cdn-4.convertexperiments.com serves only "
+            "configuration); a project may also demand its sdk_key."
+        ),
+        404: "The project is not there: compare project_id with the project's address in the Convert dashboard.",
+    },
+    expired=(reasons.TOO_OLD.code, "Older than max_age_days: Convert would count it as if it had happened today."),
+)
 
 
 class ConvertSettings(Settings):
@@ -116,33 +144,9 @@ class Convert(Destination):
     """One Convert project."""
 
     type = "convert"
-    facts = Facts(
-        title="Convert",
-        docs=(
-            "docs.dataflysignal.com/integrations/analytics/convert",
-            "docs.developers.convert.com/docs/direct-tracking-endpoint",
-            "api.convert.com/doc/serving",
-        ),
-        limits=Limits(items=10, bytes=1_000_000, connections=2),
-        max_items=100,
-        max_bytes=1_000_000,
-        repeatable=False,
-        repeatable_because="no field identifies a conversion; the vendor's kits suppress repeats on their own side",
-        all_or_nothing=False,
-        requires=("event_id", "event_name", "occurred_at", "user_id or anonymous_id"),
-        hints={
-            400: "The body was not understood: look at the first request with `conversions check`.",
-            401: "The API key is not valid: make a new one in Account Settings > API Keys.",
-            403: (
-                "This key or host may not take conversions: check `endpoint` (cdn-4.convertexperiments.com serves only "
-                "configuration); a project may also demand its sdk_key."
-            ),
-            404: "The project is not there: compare project_id with the project's address in the Convert dashboard.",
-        },
-        expired=(reasons.TOO_OLD.code, "Older than max_age_days: Convert would count it as if it had happened today."),
-    )
+    facts = FACTS
     settings_model = ConvertSettings
-    endpoint_template = "https://api.convert.com/v1/projects/{project_id}/goals"
+    endpoint_template = ENDPOINT
     settings: ConvertSettings
 
     @cached_property
@@ -156,38 +160,6 @@ class Convert(Destination):
     def _project_path(self) -> str:
         key = self.settings.sdk_key
         return key.get_secret_value() if key else f"{self.settings.account_id}/{self.settings.project_id}"
-
-    @property
-    def _goals_url(self) -> str | None:
-        """Where goals can be looked up; nobody knows that of an endpoint of one's own."""
-        if self.settings.goals_url or self.settings.api == "goals" or self.settings.endpoint:
-            return self.settings.goals_url
-        return f"{CONFIG}/{self._project_path}"
-
-    def prepare(self, fetch: Fetch) -> dict[str, Any]:
-        """``{"goals": {id, key or name: id}}`` of the project, or nothing where no address of the goals is known."""
-        url = self._goals_url
-        if url is None:
-            return {}
-        headers = {"User-Agent": AGENT, **self._tracking_auth()}
-        try:
-            config = _parsed(fetch(url, headers))
-        except LookupFailed as error:
-            sentence = f"Convert's goals could not be read. {self.masked(str(error))}"
-            raise LookupFailed(sentence, schema.GOALS_UNAVAILABLE.code) from None
-        self._check_project(config)
-        return {"goals": _goals(config)}
-
-    def _check_project(self, config: Mapping[str, Any]) -> None:
-        project = config.get("project")
-        found = {
-            "account_id": config.get("account_id"),
-            "project_id": project.get("id") if isinstance(project, dict) else None,
-        }
-        for name, value in found.items():
-            if value is not None and str(value) != getattr(self.settings, name):
-                sentence = f"Convert's list of goals belongs to {name} {value}: correct {name}, or goals_url."
-                raise LookupFailed(sentence, schema.WRONG_PROJECT.code)
 
     def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
         """Resolve visitor (hashed where configured) and goal; the rest is taken as it stands."""
@@ -248,8 +220,8 @@ class Convert(Destination):
         bare = {"eventType": "conversion", "data": {"goalId": goal, **known}}
         if not goal_data:
             return [bare]
-        full = {"eventType": "conversion", "data": {"goalId": goal, "goalData": goal_data, **known}}
-        return [full] if self.settings.revenue_events == "one" else [bare, full]
+        with_data = {"eventType": "conversion", "data": {"goalId": goal, "goalData": goal_data, **known}}
+        return [with_data] if self.settings.revenue_events == "one" else [bare, with_data]
 
     def request(self, payloads: Sequence[bytes]) -> Request:
         """Visitors in the envelope that Convert's JavaScript kit sends; the agent's name is part of the protocol."""
@@ -281,6 +253,38 @@ class Convert(Destination):
         """The answer is for the whole request; a 200 is read, because Convert gives it to what it throws away."""
         doubt = _doubt(response.body) if 200 <= response.status < 300 else None
         return [doubt] * len(payloads) if doubt else self.same_for_all(payloads, response)
+
+    def prepare(self, fetch: Fetch) -> dict[str, Any]:
+        """``{"goals": {id, key or name: id}}`` of the project, or nothing where no address of the goals is known."""
+        url = self._goals_url
+        if url is None:
+            return {}
+        headers = {"User-Agent": AGENT, **self._tracking_auth()}
+        try:
+            config = _parsed(fetch(url, headers))
+        except LookupFailed as error:
+            sentence = f"Convert's goals could not be read. {self.masked(str(error))}"
+            raise LookupFailed(sentence, schema.GOALS_UNAVAILABLE.code) from None
+        self._check_project(config)
+        return {"goals": _goals(config)}
+
+    @property
+    def _goals_url(self) -> str | None:
+        """Where goals can be looked up; nobody knows that of an endpoint of one's own."""
+        if self.settings.goals_url or self.settings.api == "goals" or self.settings.endpoint:
+            return self.settings.goals_url
+        return f"{CONFIG}/{self._project_path}"
+
+    def _check_project(self, config: Mapping[str, Any]) -> None:
+        project = config.get("project")
+        found = {
+            "account_id": config.get("account_id"),
+            "project_id": project.get("id") if isinstance(project, dict) else None,
+        }
+        for name, value in found.items():
+            if value is not None and str(value) != getattr(self.settings, name):
+                sentence = f"Convert's list of goals belongs to {name} {value}: correct {name}, or goals_url."
+                raise LookupFailed(sentence, schema.WRONG_PROJECT.code)
 
 
 def _is_id(text: str) -> bool:
@@ -325,17 +329,17 @@ def _doubt(body: bytes) -> Verdict | None:
     if body.lstrip().startswith(b"<"):
         return _unverified("a web page")
     try:
-        said = orjson.loads(body)
+        answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(said, dict):
+    if not isinstance(answer, dict):
         return None
-    if "BOT" in (said.get("code"), said.get("message")):  # a comment in Convert's Android kit, read 2026-11-21
+    if "BOT" in (answer.get("code"), answer.get("message")):  # a comment in Convert's Android kit, read 2026-11-21
         sentence = f"Convert answered 200 BOT and dropped it: something on the way may change User-Agent {AGENT}."
         return Verdict(Status.FAILED, schema.DROPPED_AS_BOT.code, sentence)
-    if isinstance(said.get("data"), list):
+    if isinstance(answer.get("data"), list):
         return _unverified("a list of goals")
-    code = said.get("code")
+    code = answer.get("code")
     return _unverified(f"code {code}") if isinstance(code, int) and code >= 400 else None
 
 

@@ -22,6 +22,7 @@ import pandera.pandas as pa
 from pydantic import BeforeValidator, Field, field_validator
 
 from etl import json_columns, reasons
+from etl.clock import DAY_MS
 from etl.destinations.base import Destination, Facts, Settings, Text, digits
 from etl.json_columns import around, column, joined, quoted
 from etl.model import Limits, Request, RetryPolicy
@@ -29,12 +30,47 @@ from schemas import kameleoon as schema
 from schemas.casts import WHOLE, matches, nothing, texts
 from schemas.rules import is_negative
 
-DAY_MS = 86_400_000
+ENDPOINT = "https://{data_region}-data.kameleoon.{domain}/visit/events"
+
 DOCUMENTED_VISITOR_CODE = 100
 
 PAGE, CONVERSION = "PAGE", "CONVERSION"
 EVENT_TYPES = {"page": PAGE, "Order Completed": CONVERSION, "Order Refunded": CONVERSION, "Signed Up": CONVERSION}
 REFUND = "Order Refunded"
+
+FACTS = Facts(
+    title="Kameleoon",
+    docs=(
+        "docs.kameleoon.com/api-reference/visit/send-visitor-events",
+        "developers.kameleoon.com/apis/data-api-rest/overview",
+    ),
+    # 3 MB a body is documented, no number of events; the vendor's libraries stop at 2.6 M characters and send once
+    # a second. Rate limits count per IP address, so that more connections win nothing.
+    retry_policy=RetryPolicy(first_wait_s=5.0),
+    limits=Limits(items=5_000, bytes=2_500_000, connections=1, spacing_ms=1000),
+    max_items=30_000,
+    max_bytes=3_000_000,
+    repeatable=True,
+    repeatable_because="events under one nonce count once; the vendor's libraries repeat with the same nonce",
+    all_or_nothing=True,
+    requires=(
+        "event_id",
+        "event_name",
+        "occurred_at",
+        "kameleoon_visitor_code or anonymous_id",
+        "kameleoon_goal_id or a goal under `events` (conversions)",
+        "url (page views)",
+    ),
+    hints={
+        400: "A nonce or eventType is missing, or the body is malformed.",
+        401: "Kameleoon wanted a token, which delivery does not use: ask Kameleoon why this project demands one.",
+        403: "The user agent or the address is refused; Kameleoon turns away whatever is on its list of robots.",
+        404: "The data region is probably wrong: check `data_region` (eu or na) and `domain` (io or eu).",
+        413: "The body is above Kameleoon's 3 MB: lower `limits.bytes`.",
+        429: "Over the rate limit for this IP address: raise `limits.spacing_ms`, or ask Kameleoon for more.",
+    },
+    stale=(schema.OUTSIDE_ATTRIBUTION.code, schema.OUTSIDE_ATTRIBUTION.sentence),
+)
 
 
 def _goal_id(goal: object) -> str:
@@ -81,41 +117,9 @@ class Kameleoon(Destination):
     """
 
     type = "kameleoon"
-    facts = Facts(
-        title="Kameleoon",
-        docs=(
-            "docs.kameleoon.com/api-reference/visit/send-visitor-events",
-            "developers.kameleoon.com/apis/data-api-rest/overview",
-        ),
-        # 3 MB a body is documented, no number of events; the vendor's libraries stop at 2.6 M characters and send once
-        # a second. Rate limits count per IP address, so that more connections win nothing.
-        retry_policy=RetryPolicy(first_wait_s=5.0),
-        limits=Limits(items=5_000, bytes=2_500_000, connections=1, spacing_ms=1000),
-        max_items=30_000,
-        max_bytes=3_000_000,
-        repeatable=True,
-        repeatable_because="events under one nonce count once; the vendor's libraries repeat with the same nonce",
-        all_or_nothing=True,
-        requires=(
-            "event_id",
-            "event_name",
-            "occurred_at",
-            "kameleoon_visitor_code or anonymous_id",
-            "kameleoon_goal_id or a goal under `events` (conversions)",
-            "url (page views)",
-        ),
-        hints={
-            400: "A nonce or eventType is missing, or the body is malformed.",
-            401: "Kameleoon wanted a token, which delivery does not use: ask Kameleoon why this project demands one.",
-            403: "The user agent or the address is refused; Kameleoon turns away whatever is on its list of robots.",
-            404: "The data region is probably wrong: check `data_region` (eu or na) and `domain` (io or eu).",
-            413: "The body is above Kameleoon's 3 MB: lower `limits.bytes`.",
-            429: "Over the rate limit for this IP address: raise `limits.spacing_ms`, or ask Kameleoon for more.",
-        },
-        stale=(schema.OUTSIDE_ATTRIBUTION.code, schema.OUTSIDE_ATTRIBUTION.sentence),
-    )
+    facts = FACTS
     settings_model = KameleoonSettings
-    endpoint_template = "https://{data_region}-data.kameleoon.{domain}/visit/events"
+    endpoint_template = ENDPOINT
     settings: KameleoonSettings
 
     def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
@@ -127,8 +131,8 @@ class Kameleoon(Destination):
         names = conversions["event_name"]
         types = {**EVENT_TYPES, **dict.fromkeys(self.settings.events, CONVERSION)}
         out["event_type"] = names.map(types).astype("str")
-        out["skip"] = _where(schema.NOT_IN_MAPPING.code, out["event_type"].isna())
-        out["skip_detail"] = _where(schema.NOT_IN_MAPPING.detail, out["event_type"].isna())
+        out["skip"] = _text_where(schema.NOT_IN_MAPPING.code, out["event_type"].isna())
+        out["skip_detail"] = _text_where(schema.NOT_IN_MAPPING.detail, out["event_type"].isna())
         out["nonce"] = self._nonces(conversions["event_id"])
         self._visitor(out, conversions)
         self._conversion(out, conversions, out["event_type"] == CONVERSION)
@@ -144,14 +148,14 @@ class Kameleoon(Destination):
         return texts([digest[:16].upper() for digest in digests], event_ids.index)
 
     def _visitor(self, out: pd.DataFrame, own: pd.DataFrame) -> None:
-        """The visitor code, and what is to be said of it."""
+        """The visitor code, and the warning about it."""
         codes = own["kameleoon_visitor_code"]
         out["visitor_code"] = codes.fillna(own["anonymous_id"])
         fallback = codes.isna() & out["visitor_code"].notna()
         long = (out["visitor_code"].str.len() > DOCUMENTED_VISITOR_CODE).fillna(False).astype(bool)
         too_long, stood_in = schema.LONG_VISITOR_CODE, schema.FALLBACK_VISITOR
-        out["note"] = _where(too_long.code, long).mask(fallback & ~long, stood_in.code)
-        detail = _where(stood_in.sentence, fallback).mask(long & ~fallback, too_long.sentence)
+        out["note"] = _text_where(too_long.code, long).mask(fallback & ~long, stood_in.code)
+        detail = _text_where(stood_in.sentence, fallback).mask(long & ~fallback, too_long.sentence)
         out["note_detail"] = detail.mask(long & fallback, f"{too_long.sentence} {stood_in.sentence}")
 
     def _conversion(self, out: pd.DataFrame, own: pd.DataFrame, wanted: pd.Series[bool]) -> None:
@@ -159,7 +163,7 @@ class Kameleoon(Destination):
         fixed = own["event_name"].map(self.settings.events).astype("str")
         goals = own["kameleoon_goal_id"].str.strip().fillna(fixed).where(wanted)
         out["goal_id"] = goals.str.replace("^0+([0-9])", r"\1", regex=True)  # JSON knows no 036151
-        out["missing"] = _where(reasons.MISSING_GOAL_ID.code, wanted & out["goal_id"].isna())
+        out["missing"] = _text_where(reasons.MISSING_GOAL_ID.code, wanted & out["goal_id"].isna())
         revenue = own["revenue"].where(wanted)
         below = revenue.notna() & is_negative(revenue)
         refund = own["event_name"] == REFUND
@@ -194,7 +198,7 @@ class Kameleoon(Destination):
                 quoted(frame["visitor_code"]),
                 around(',"goalId":', column(frame["goal_id"])),
                 around(',"revenue":', column(_digits(frame["revenue"]))),
-                column(_where(',"negative":true', frame["negative"])),
+                column(_text_where(',"negative":true', frame["negative"])),
                 around(',"href":', quoted(frame["href"])),
                 around(',"title":', quoted(frame["title"])),
                 around(f',"{self.settings.referrers_field}":', self._referrers(frame["referrers"])),
@@ -229,6 +233,6 @@ def _digits(amounts: pd.Series[str]) -> pd.Series[str]:
     return amounts.mask(odd, amounts[odd].map(digits)) if odd.any() else amounts
 
 
-def _where(text: str, where: pd.Series[bool]) -> pd.Series[str]:
-    """``text`` where it applies, else null."""
+def _text_where(text: str, where: pd.Series[bool]) -> pd.Series[str]:
+    """The text in the rows where it applies, else null."""
     return nothing(where.index).mask(where, text)

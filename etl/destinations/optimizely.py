@@ -8,7 +8,8 @@ Odd: 204 means queued, not valid; whatever does not fit is left out without a wo
 against the project's datafile is checked before sending. An event goes by an id that stands only in the datafile, money
 is whole hundredths of a unit, and a repeat is known by entity_id, uuid and timestamp together.
 
-Long because a vendor is one sitting: half of it is what the documents say of each option and each answer.
+Long, because all that knows a vendor is one file: the datafile, money in minor units and tags are this one's own, and
+each is a part at the end.
 
 Options where Optimizely's own interface offers more than the default:
 
@@ -53,6 +54,7 @@ import pandera.pandas as pa
 from pydantic import AfterValidator, Field, SecretStr
 
 from etl import __version__, json_columns, reasons
+from etl.clock import DAY_MS
 from etl.destinations.base import (
     Destination,
     Facts,
@@ -73,9 +75,10 @@ from schemas.casts import DECIMAL, texts
 from schemas.conversion import extras
 from schemas.rules import is_decimal
 
+ENDPOINT = "https://logx.optimizely.com/v1/events"
+
 EU = "https://eu.logx.optimizely.com/v1/events"
 DATAFILE = "https://cdn.optimizely.com/datafiles/{sdk_key}.json"
-DAY_MS = 86_400_000
 
 EVENTS = {
     "Order Completed": "purchase",
@@ -103,6 +106,30 @@ NO_DECIMALS = (
 THREE_DECIMALS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
 PLACES = {**dict.fromkeys(NO_DECIMALS, "0"), **dict.fromkeys(THREE_DECIMALS, "3")}
 """Decimals of the currencies that do not have two (ISO 4217). Those with four are units of account, not of payment."""
+
+FACTS = Facts(
+    title="Optimizely",
+    docs=(
+        "docs.dataflysignal.com/integrations/analytics/optimizely",
+        "docs.developers.optimizely.com/experimentation-data/reference/post_events",
+        "docs.developers.optimizely.com/experimentation-data/docs/event-api-troubleshooting",
+    ),
+    limits=Limits(items=5_000, bytes=3_000_000, connections=4),
+    max_items=50_000,
+    max_bytes=3_500_000,
+    repeatable=True,
+    repeatable_because="of events with the same entity_id, uuid and timestamp one is kept (troubleshooting page)",
+    all_or_nothing=True,
+    requires=("event_id", "event_name", "occurred_at", "user_id or anonymous_id"),
+    hints={
+        400: "Compare account_id and project_id with the Optimizely dashboard.",
+        401: "The event endpoint knows no login: check `endpoint`, or a proxy on the way.",
+        403: "The SDK key may be wrong or of another environment: Settings > Environments shows it.",
+        404: "Check `endpoint`: it should be https://logx.optimizely.com/v1/events.",
+        413: "Lower limits.bytes: one body may hold 3.5 MB.",
+    },
+    expired=(reasons.TOO_OLD.code, "Older than max_age_days."),
+)
 
 
 def _secret_address(url: SecretStr) -> SecretStr:
@@ -138,31 +165,9 @@ class Optimizely(Destination):
     """One Optimizely Feature Experimentation project, in one environment."""
 
     type = "optimizely"
-    facts = Facts(
-        title="Optimizely",
-        docs=(
-            "docs.dataflysignal.com/integrations/analytics/optimizely",
-            "docs.developers.optimizely.com/experimentation-data/reference/post_events",
-            "docs.developers.optimizely.com/experimentation-data/docs/event-api-troubleshooting",
-        ),
-        limits=Limits(items=5_000, bytes=3_000_000, connections=4),
-        max_items=50_000,
-        max_bytes=3_500_000,
-        repeatable=True,
-        repeatable_because="of events with the same entity_id, uuid and timestamp one is kept (troubleshooting page)",
-        all_or_nothing=True,
-        requires=("event_id", "event_name", "occurred_at", "user_id or anonymous_id"),
-        hints={
-            400: "Compare account_id and project_id with the Optimizely dashboard.",
-            401: "The event endpoint knows no login: check `endpoint`, or a proxy on the way.",
-            403: "The SDK key may be wrong or of another environment: Settings > Environments shows it.",
-            404: "Check `endpoint`: it should be https://logx.optimizely.com/v1/events.",
-            413: "Lower limits.bytes: one body may hold 3.5 MB.",
-        },
-        expired=(reasons.TOO_OLD.code, "Older than max_age_days."),
-    )
+    facts = FACTS
     settings_model = OptimizelySettings
-    endpoint_template = "https://logx.optimizely.com/v1/events"
+    endpoint_template = ENDPOINT
     settings: OptimizelySettings
 
     @cached_property
@@ -170,38 +175,6 @@ class Optimizely(Destination):
         """`endpoint`, else the host of `region`, else of the region that the datafile names."""
         region = self.settings.region or self.lookup.get("region")
         return EU if region == "eu" and not self.settings.endpoint else super().endpoint
-
-    # -- before a run
-
-    def prepare(self, fetch: Fetch) -> dict[str, Any]:
-        """What is needed of the datafile: ids of events and attributes by key, and whose datafile it is."""
-        settings = self.settings
-        key, token = settings.sdk_key.get_secret_value(), settings.datafile_token
-        url = settings.datafile_url.get_secret_value() if settings.datafile_url else DATAFILE.format(sdk_key=key)
-        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-        try:
-            lookup = _kept(_datafile(fetch(url, headers), self.masked))
-        except LookupFailed as error:
-            raise LookupFailed(self._no_datafile(error), schema.DATAFILE_UNAVAILABLE.code) from None
-        if not settings.allow_account_mismatch:
-            self._check_account(lookup)
-        return lookup
-
-    def _no_datafile(self, error: LookupFailed) -> str:
-        hint = f" {self.hint(403)}" if error.reason == "http_403" else ""
-        return f"Optimizely's datafile could not be had: {self.masked(str(error))}{hint}"
-
-    def _check_account(self, lookup: Mapping[str, Any]) -> None:
-        for name in ("account_id", "project_id"):
-            ours, theirs = getattr(self.settings, name), lookup[name]
-            if ours != theirs:
-                sentence = (
-                    f"The datafile belongs to {name} {theirs}, the settings say {ours}: Optimizely would take the "
-                    f"conversions and count none. Correct {name} or sdk_key; allow_account_mismatch sends all the same."
-                )
-                raise LookupFailed(sentence, schema.DATAFILE_MISMATCH.code)
-
-    # -- the row's way
 
     def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
         """Resolve event, visitor (hashed where configured) and money; tags and attributes become JSON text."""
@@ -216,7 +189,7 @@ class Optimizely(Destination):
         out["quantity_json"] = map_distinct(out["quantity"], _number_or_text)
         out["more_tags"], out["value"], reserved = _more_tags(own)
         out["attributes"], unregistered = self._attributes(own["attributes"])
-        out["note"], out["note_detail"] = _notes(own.index, unregistered, reserved)
+        out["note"], out["note_detail"] = _warnings(own.index, unregistered, reserved)
         if settings.max_age_days:
             out["expires_at_ms"] = own["occurred_at_ms"] + settings.max_age_days * DAY_MS
         return out
@@ -257,8 +230,8 @@ class Optimizely(Destination):
         """The registered ones as a JSON array, and where others were left out."""
         if given.isna().all():
             return given, given.notna()
-        registered = [self._registered(orjson.loads(text)) for text in given.fillna("{}").tolist()]
-        arrays, fewer = zip(*registered, strict=True)
+        found = [self._registered(orjson.loads(text)) for text in given.fillna("{}").tolist()]
+        arrays, fewer = zip(*found, strict=True)
         return texts(list(arrays), given.index), pd.Series(fewer, index=given.index)
 
     def _registered(self, attributes: Mapping[str, Any]) -> tuple[str, bool]:
@@ -324,6 +297,36 @@ class Optimizely(Destination):
         }
         return orjson.dumps(envelope)[:-2]
 
+    # -- before a run
+
+    def prepare(self, fetch: Fetch) -> dict[str, Any]:
+        """What is needed of the datafile: ids of events and attributes by key, and whose datafile it is."""
+        settings = self.settings
+        key, token = settings.sdk_key.get_secret_value(), settings.datafile_token
+        url = settings.datafile_url.get_secret_value() if settings.datafile_url else DATAFILE.format(sdk_key=key)
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+        try:
+            lookup = _lookup(_datafile(fetch(url, headers), self.masked))
+        except LookupFailed as error:
+            raise LookupFailed(self._no_datafile(error), schema.DATAFILE_UNAVAILABLE.code) from None
+        if not settings.allow_account_mismatch:
+            self._check_account(lookup)
+        return lookup
+
+    def _no_datafile(self, error: LookupFailed) -> str:
+        hint = f" {self.hint(403)}" if error.reason == "http_403" else ""
+        return f"Optimizely's datafile could not be had: {self.masked(str(error))}{hint}"
+
+    def _check_account(self, lookup: Mapping[str, Any]) -> None:
+        for name in ("account_id", "project_id"):
+            ours, theirs = getattr(self.settings, name), lookup[name]
+            if ours != theirs:
+                sentence = (
+                    f"The datafile belongs to {name} {theirs}, the settings say {ours}: Optimizely would take the "
+                    f"conversions and count none. Correct {name} or sdk_key; allow_account_mismatch sends all the same."
+                )
+                raise LookupFailed(sentence, schema.DATAFILE_MISMATCH.code)
+
 
 # -- the datafile
 
@@ -345,7 +348,8 @@ def _datafile(body: bytes, masked: Callable[[str], str]) -> Mapping[str, Any]:
     return cast("dict[str, Any]", datafile)
 
 
-def _kept(datafile: Mapping[str, Any]) -> dict[str, Any]:
+def _lookup(datafile: Mapping[str, Any]) -> dict[str, Any]:
+    """What is needed of the datafile."""
     anonymize = datafile.get("anonymizeIP")
     return {
         "account_id": str(datafile["accountId"]),
@@ -393,12 +397,12 @@ def _is_attribute(value: object) -> bool:
     return isinstance(value, int | float) and abs(value) <= LARGEST
 
 
-def _notes(
+def _warnings(
     index: pd.Index[int], unregistered: pd.Series[bool], reserved: pd.Series[bool]
 ) -> tuple[pd.Series[str], pd.Series[str]]:
     note, detail = texts([None] * len(index), index), texts([None] * len(index), index)
-    for where, reason in ((reserved, schema.RESERVED_TAG), (unregistered, schema.UNREGISTERED_ATTRIBUTE)):
-        note, detail = note.mask(where, reason.code), detail.mask(where, reason.sentence)
+    for rows, reason in ((reserved, schema.RESERVED_TAG), (unregistered, schema.UNREGISTERED_ATTRIBUTE)):
+        note, detail = note.mask(rows, reason.code), detail.mask(rows, reason.sentence)
     return note, detail
 
 
@@ -417,23 +421,25 @@ def _more_tags(own: pd.DataFrame) -> tuple[pd.Series[str], pd.Series[str], pd.Se
         return nothing, nothing, nothing.notna()
     properties, extra, canonical = (
         own["properties"].fillna("{}").tolist(),
-        _rows(own, names),
-        _rows(own, CANONICAL_TAGS),
+        _tuples(own, names),
+        _tuples(own, CANONICAL_TAGS),
     )
     # Row by row and only texts kept: a list of dicts would cost more in garbage collection than in work.
     rows = [
-        _tags_of(EXACT.decode(given), dict(zip(names, row, strict=True)), dict(zip(CANONICAL_TAGS, taken, strict=True)))
+        _tags_of_row(
+            EXACT.decode(given), dict(zip(names, row, strict=True)), dict(zip(CANONICAL_TAGS, taken, strict=True))
+        )
         for given, row, taken in zip(properties, extra, canonical, strict=True)
     ]
     inside, values, reserved = zip(*rows, strict=True) if rows else ((), (), ())
     return texts(list(inside), index), texts(list(values), index), pd.Series(reserved, index=index, dtype=bool)
 
 
-def _rows(own: pd.DataFrame, names: Sequence[str]) -> Iterable[tuple[Any, ...]]:
+def _tuples(own: pd.DataFrame, names: Sequence[str]) -> Iterable[tuple[Any, ...]]:
     return zip(*(to_python(own, name) for name in names), strict=True) if names else repeat((), len(own))
 
 
-def _tags_of(
+def _tags_of_row(
     properties: Mapping[str, Any], extra: Mapping[str, Any], canonical: Mapping[str, Any]
 ) -> tuple[str | None, str | None, bool]:
     properties = {name: value for name, value in properties.items() if value is not None}

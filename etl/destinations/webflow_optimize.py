@@ -22,6 +22,7 @@ import pandera.pandas as pa
 from pydantic import Field
 
 from etl import reasons
+from etl.clock import DAY_MS
 from etl.destinations.base import (
     Destination,
     Facts,
@@ -39,10 +40,42 @@ from schemas import webflow_optimize as schema
 from schemas.casts import texts
 from schemas.rules import is_decimal
 
-DAY_MS = 86_400_000
+ENDPOINT = "https://log.intellimize.co/event"
 
 CENTS = Decimal("0.01")
 DECIMALS = "revenue has more than two decimals, which the vendor's on-site events do not take (round_value rounds it)."
+
+FACTS = Facts(
+    title="Webflow Optimize",
+    docs=(
+        "help-optimize.webflow.com/hc/en-us/articles/40810076772243",
+        "developers.webflow.com/browser/custom-goals/off-site-conversions/server-api",
+    ),
+    limits=Limits(items=1, bytes=100_000, connections=4),
+    max_items=1,
+    max_bytes=1_000_000,
+    repeatable=True,
+    repeatable_because="actionId is documented as the conversion's unique id; what a repeat does is not stated",
+    all_or_nothing=True,
+    requires=(
+        "event_id",
+        "event_name",
+        "occurred_at",
+        "user_id or webflow_user_id",
+        "user_domain (row or setting)",
+    ),
+    hints={
+        401: (
+            "Check the token: Account settings > Offline conversions tracking authorization token; "
+            "the feature needs an Enterprise plan."
+        ),
+        403: "Check the token and that the plan includes offline conversions (Enterprise).",
+        404: "Check `endpoint`: it should be https://log.intellimize.co/event.",
+        400: "Check customer_id and the event's apiName.",
+    },
+    expired=(reasons.TOO_OLD.code, "Older than seven days (or max_age_days): Webflow Optimize ignores it."),
+    stale=(schema.OLDER_THAN_2_DAYS.code, schema.OLDER_THAN_2_DAYS.sentence),
+)
 
 
 class WebflowOptimizeSettings(Settings):
@@ -73,39 +106,9 @@ class WebflowOptimize(Destination):
     """One Webflow Optimize account."""
 
     type = "webflow_optimize"
-    facts = Facts(
-        title="Webflow Optimize",
-        docs=(
-            "help-optimize.webflow.com/hc/en-us/articles/40810076772243",
-            "developers.webflow.com/browser/custom-goals/off-site-conversions/server-api",
-        ),
-        limits=Limits(items=1, bytes=100_000, connections=4),
-        max_items=1,
-        max_bytes=1_000_000,
-        repeatable=True,
-        repeatable_because="actionId is documented as the conversion's unique id; what a repeat does is not stated",
-        all_or_nothing=True,
-        requires=(
-            "event_id",
-            "event_name",
-            "occurred_at",
-            "user_id or webflow_user_id",
-            "user_domain (row or setting)",
-        ),
-        hints={
-            401: (
-                "Check the token: Account settings > Offline conversions tracking authorization token; "
-                "the feature needs an Enterprise plan."
-            ),
-            403: "Check the token and that the plan includes offline conversions (Enterprise).",
-            404: "Check `endpoint`: it should be https://log.intellimize.co/event.",
-            400: "Check customer_id and the event's apiName.",
-        },
-        expired=(reasons.TOO_OLD.code, "Older than seven days (or max_age_days): Webflow Optimize ignores it."),
-        stale=(schema.OLDER_THAN_2_DAYS.code, schema.OLDER_THAN_2_DAYS.sentence),
-    )
+    facts = FACTS
     settings_model = WebflowOptimizeSettings
-    endpoint_template = "https://log.intellimize.co/event"
+    endpoint_template = ENDPOINT
     settings: WebflowOptimizeSettings
 
     def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
@@ -133,17 +136,19 @@ class WebflowOptimize(Destination):
         return fault.mask(user.notna() & ~good.fillna(False).astype(bool), reasons.PHONE_NOT_INTERNATIONAL.code)
 
     def _value(self, out: pd.DataFrame, revenue: pd.Series[str]) -> None:
-        """The value, rounded where configured, and what is to be said of it and of the event's name."""
-        fine = revenue.notna() & revenue.str.contains(r"\.[0-9]{2,}[1-9]", regex=True).fillna(False).astype(bool)
-        fine &= is_decimal(revenue)
+        """The value, rounded where configured, and the warning about it and about the event's name."""
+        too_fine = revenue.notna() & revenue.str.contains(r"\.[0-9]{2,}[1-9]", regex=True).fillna(False).astype(bool)
+        too_fine &= is_decimal(revenue)
         out["revenue"] = revenue
         if self.settings.round_value:
-            out["revenue"] = revenue.mask(fine, revenue.where(fine).map(_rounded, na_action="ignore").astype("str"))
-            fine &= False
-        odd = ~out["api_name"].str.fullmatch("[!-~]{1,40}").astype(bool)
+            rounded = revenue.where(too_fine).map(_rounded, na_action="ignore").astype("str")
+            out["revenue"] = revenue.mask(too_fine, rounded)
+            too_fine = pd.Series(False, index=out.index)
+        unusual = ~out["api_name"].str.fullmatch("[!-~]{1,40}").astype(bool)
         nothing, name = texts([None] * len(out), out.index), schema.UNUSUAL_EVENT_NAME.sentence
-        out["note"] = nothing.mask(odd, schema.UNUSUAL_EVENT_NAME.code).mask(fine, reasons.TOO_MANY_DECIMALS.code)
-        out["note_detail"] = nothing.mask(odd, name).mask(fine, DECIMALS).mask(odd & fine, f"{DECIMALS} {name}")
+        codes = nothing.mask(unusual, schema.UNUSUAL_EVENT_NAME.code).mask(too_fine, reasons.TOO_MANY_DECIMALS.code)
+        sentences = nothing.mask(unusual, name).mask(too_fine, DECIMALS)
+        out["note"], out["note_detail"] = codes, sentences.mask(unusual & too_fine, f"{DECIMALS} {name}")
 
     def schema(self) -> pa.DataFrameSchema:
         """The rules, with or without negative values and unlisted events."""
@@ -194,7 +199,7 @@ def _rounded(value: str) -> str:
 def _action(body: bytes) -> object:
     """The actionId of a JSON object; None where there is none. The format of the answer is not documented."""
     try:
-        said = orjson.loads(body)
+        answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
-    return said.get("actionId") if isinstance(said, dict) else None
+    return answer.get("actionId") if isinstance(answer, dict) else None

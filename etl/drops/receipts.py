@@ -21,6 +21,7 @@ import pandas as pd
 from croniter import CroniterBadCronError, croniter
 
 from etl import filesystem
+from etl.clock import DAY_MS
 from etl.destinations import make_destination
 from etl.drops import summary_page
 from etl.drops.fix_file import PROBLEM, escape_formula, file_source, quote_for_spreadsheet
@@ -31,8 +32,6 @@ from etl.errors import ConfigError, SourceError
 from etl.ledger import RowResult, RunInfo
 from etl.sources.base import Source, Window
 from etl.stages.plan import Job
-
-DAY_MS = 86_400_000
 
 
 def write(transit: FileInTransit, job: Job, verdict: FileVerdict, *, written_at_ms: int | None = None) -> None:

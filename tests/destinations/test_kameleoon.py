@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from etl.clock import DAY_MS
 from etl.columns import COLUMNS
-from etl.destinations.kameleoon import DAY_MS, Kameleoon, KameleoonSettings
+from etl.destinations.kameleoon import Kameleoon, KameleoonSettings
 
 AT_MS = 1_795_000_000_000
 

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from etl.clock import DAY_MS
 from etl.columns import COLUMNS
-from etl.destinations.webflow_optimize import DAY_MS, WebflowOptimize, WebflowOptimizeSettings
+from etl.destinations.webflow_optimize import WebflowOptimize, WebflowOptimizeSettings
 
 AT_MS = 1_795_000_000_000
 
