@@ -38,7 +38,6 @@ def stage(job: Job, window: Window) -> Iterator[Chunk]:
         read = frames(source, window, job.settings.columns, job.settings.chunk_rows)
         for index, frame in enumerate(read):
             if index < len(before) and not job.staging.is_same(before[index], frame):
-                rows = earlier
                 raise SourceChanged(_source_changed(source))
             chunk = job.staging.write("extracted", index, frame)
             rows += chunk.rows
@@ -46,10 +45,12 @@ def stage(job: Job, window: Window) -> Iterator[Chunk]:
             log.info("%s: chunk %d, %d rows read", job.run.import_name, index, chunk.rows)
             yield chunk
         if rows < earlier:
-            rows = earlier
             raise SourceChanged(_source_changed(source))
         if source.incremental:
             job.staging.write_value(WATERMARK, source.watermark)
+    except SourceChanged:
+        rows = earlier  # those have results, and the sum must stay true
+        raise
     finally:
         job.warn("extract", source.warnings)
         job.ledger.runs.record_rows_read(job.run.run_no, dict.fromkeys(job.destinations, rows))

@@ -12,6 +12,7 @@ from etl.sandbox import Sandbox
 from tests.conftest import House
 from tests.faults.harness import Victims, World
 from tests.sources.test_sql import Crm, Database
+from tests.vendors import EVERYBODY
 
 STEPS = [
     *("stage:after", "claim:after", "send:after", "record:inside", "read:before"),
@@ -50,6 +51,7 @@ def nights(tmp_path: Path, victims: Victims) -> Iterator[Nights]:
         house = House(tmp_path, sandbox)
         (tmp_path / "crm.db").touch()
         crm = Crm(house, Database("sqlite", f"sqlite:///{tmp_path}/crm.db"))
+        house.to = list(EVERYBODY)
         crm.follow("changed", "12m")
         house.import_settings["chunk_rows"] = 6
         nights = Nights(house, victims, rows_per_night=8)
