@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -141,6 +142,16 @@ def only_listed_reasons() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Verdict, "__init__", checked)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A command with -v turns the log on for its process; the next test shall find it as it was."""
+    log = logging.getLogger("conversions")
+    level, handlers, propagate = log.level, list(log.handlers), log.propagate
+    yield
+    log.setLevel(level)
+    log.handlers, log.propagate = handlers, propagate
 
 
 @pytest.fixture
