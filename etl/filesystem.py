@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -134,8 +135,8 @@ def find(
     shown = redact_url(display_path or pattern)
     with translating_errors(shown):
         kind = _kind(fs, path)
-        if kind == "file" and not _is_folder_object(fs, path):  # a name such as "orders [1].csv" means itself
-            return Found([Place(fs, path, PurePosixPath(redact_url(display_path or path)).name)])
+        if kind == "file" and not is_folder_object(fs, path):  # a name such as "orders [1].csv" means itself
+            return Found([Place(fs, path, readable(PurePosixPath(redact_url(display_path or path)).name))])
         if kind:
             return _in_folder(fs, path, fs.find(path, detail=True), endings, shown)
         if _magic(path):
@@ -207,7 +208,16 @@ def _literal(fs: Any, path: str) -> tuple[str, str]:
 
 def _names(paths: Sequence[str], shown: str) -> list[str]:
     """What people call these files; only the last part where the pattern may hold a secret."""
-    return [PurePosixPath(path).name if "${" in shown else path for path in paths]
+    return [readable(PurePosixPath(path).name if "${" in shown else path) for path in paths]
+
+
+def readable(name: str) -> str:
+    """A name of a disk, which may be any bytes, as text that can be written."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("cp1252", "replace")
+    return name
 
 
 def _is_wanted(path: str, endings: Sequence[str]) -> bool:
@@ -223,7 +233,7 @@ def _markers(sizes: Mapping[str, int]) -> set[str]:
     return {path for path, size in sizes.items() if not size and path in folders}
 
 
-def _is_folder_object(fs: Any, path: str) -> bool:
+def is_folder_object(fs: Any, path: str) -> bool:
     """True for an empty object of a bucket below whose name others lie: the name means the folder."""
     if "file" in fs.protocol or fs.info(path).get("size"):
         return False

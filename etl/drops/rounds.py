@@ -84,6 +84,7 @@ def scan(config: Config, import_name: str, clock: Clock = wall_clock) -> Scan:
         this = Round(config, folders, ledger, clock)
         finish_left(this)
         updated = refresh_receipts(this)
+        moving.give_readable_names(folders)
         found = inbox.list_files(folders)
         ready = inbox.settled(folders, ledger, found, clock())
     return Scan(ready, [file for file in found if file not in ready], updated)

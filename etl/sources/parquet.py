@@ -7,6 +7,7 @@ Files are read by the names of their columns; one that lacks some of the others'
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
@@ -52,6 +53,8 @@ class ParquetSource(FileSource):
         super().__init__(*settings)
         self._types: dict[str, _Types] = {}
         self._used: Collection[str] = ()
+        self._lacking: dict[str, dict[str, int]] = {}
+        self._int96: Counter[str] = Counter()
 
     def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:
         """See `Source.frames`; files in order of their names, row numbers run on through all of them."""
@@ -64,7 +67,7 @@ class ParquetSource(FileSource):
                 yield exact_text.of_table(table, first, self._used, self.unreadable)
                 first += len(table)
         finally:
-            self.warn_of_unreadable()
+            self._warn()
 
     def header(self, place: Place) -> Header | None:
         """See `FileSource.header`."""
@@ -102,7 +105,7 @@ class ParquetSource(FileSource):
             columns = all_columns or self._types[place.path]
             lacking = [name for name in columns if name not in header.names]
             self._used = self.judge(header._replace(empty=lacking))
-            self._warn(header, lacking, file.metadata.num_rows)
+            self._note(header, lacking, file.metadata.num_rows)
             partition = self._partition(place, file.schema_arrow.names)
             for batch in _batches(file, chunk_rows):
                 own = dict(
@@ -111,17 +114,26 @@ class ParquetSource(FileSource):
                 filled = {name: own[name] if name in own else pa.nulls(len(batch), columns[name]) for name in columns}
                 yield pa.table({name: _in_utc(column, header.kinds.get(name)) for name, column in filled.items()})
 
-    def _warn(self, header: Header, lacking: Sequence[str], rows: int) -> None:
-        if lacking:
-            sentence = f"{header.file}: lacks {listed(lacking)}, which other files have; empty there."
-            self.warnings.append(RunWarning("columns_lacking", ", ".join(lacking), rows, sentence))
-        moments = [name for name in self._used if header.kinds.get(name) is ColumnKind.INT96]
-        if self.timezone not in (None, "UTC"):
-            for name in moments:
-                sentence = (
-                    f"{name}: read as UTC, because INT96 is, as Spark writes it; `timezone` does not apply to it."
-                )
-                self.warnings.append(RunWarning("int96_is_utc", name, rows, sentence))
+    def _note(self, header: Header, lacking: Sequence[str], rows: int) -> None:
+        """Count the rows in which a column is empty because the file has none, or that are moments of INT96."""
+        for name in lacking:
+            self._lacking.setdefault(name, {})[header.file] = rows
+        for name in self._used:
+            if header.kinds.get(name) is ColumnKind.INT96:
+                self._int96[name] += rows
+
+    def _warn(self) -> None:
+        self.warn_of_unreadable()
+        for name, files in self._lacking.items():
+            sentence = f"{name}: empty in what is read of {listed([*files])}, which has no such column."
+            self.warnings.append(RunWarning("column_lacking", name, sum(files.values()), sentence))
+        for name, rows in self._int96.items() if self.timezone not in (None, "UTC") else ():
+            sentence = (
+                f"{name}: read as UTC, because it is of type INT96, as Spark writes it; `timezone` is not applied."
+            )
+            self.warnings.append(RunWarning("int96_is_utc", name, rows, sentence))
+        self._lacking.clear()
+        self._int96.clear()
 
     def _partition(self, place: Place, own: Sequence[str]) -> dict[str, str | None]:
         """The columns that a file's folders name; those that the file has itself stay as they are there."""

@@ -146,7 +146,8 @@ def single_precision(result: sa.CursorResult[Any], dialect: str) -> list[int]:
 
 
 def _description(result: sa.CursorResult[Any]) -> Sequence[Sequence[Any]]:
-    return [] if result.cursor is None else result.cursor.description or []
+    description: Sequence[Sequence[Any]] | None = getattr(result.cursor, "description", None)
+    return description or []
 
 
 def _with_zone(value: Any) -> Any:

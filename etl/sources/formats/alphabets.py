@@ -78,7 +78,7 @@ def _score(lines: Iterable[bytes], codec: str, languages: tuple[frozenset[str], 
     except UnicodeDecodeError:
         return 0.0
     beyond = [character for character in text if character > "\x7f"]
-    right = max(sum(map(letters.__contains__, beyond)) for letters in languages)
+    right: float = max(sum(map(letters.__contains__, beyond)) for letters in languages)
     right = max(right, _SEVERAL * sum(map(frozenset().union(*languages).__contains__, beyond)))
     capitals = sum(
         (before > "\x7f" or here > "\x7f") and here.isupper() and (before.islower() or after.islower())
