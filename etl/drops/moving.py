@@ -31,7 +31,7 @@ def target_path(folders: DropFolders, file: Dropped, *, good: bool, unique: str)
 
 
 def give_readable_names(folders: DropFolders) -> None:
-    """Rename what lies in an inbox on a disk under bytes that are no text: neither ledger nor receipts could name it."""
+    """Rename what lies in an inbox on a disk under bytes that are no text: no ledger and no receipt could name it."""
     if "file" not in folders.fs.protocol:
         return
     for folder in (Path(folders.inbox), Path(folders.inbox) / DRY_RUN):

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from etl import filesystem
 from etl.clock import Clock, wall_clock
 from etl.config import Config
-from etl.drops import copies, inbox, intake, receipts
+from etl.drops import copies, inbox, intake, moving, receipts
 from etl.drops.fix_file import file_source
 from etl.drops.folders import DropFolders, drop_folders
 from etl.drops.values import (
