@@ -183,9 +183,7 @@ def _in_glob(fs: Any, path: str, shown: str) -> Found:
     base, pattern = _literal(fs, path)
     escaped = re.sub(r"[*?[]", r"[\g<0>]", base)
     listed = fs.glob(escaped + pattern, detail=True)
-    sizes = {
-        one.removeprefix(base): int(info.get("size") or 0) for one, info in listed.items() if one.startswith(base)
-    }
+    sizes = {one.removeprefix(base): int(info.get("size") or 0) for one, info in listed.items() if one.startswith(base)}
     markers = _markers(sizes)
     taken = [
         one

@@ -178,6 +178,8 @@ class FileSource(Source):
     settings: FileSettings
     endings: ClassVar[tuple[str, ...]] = ()
     """How the names of this kind of files end (lower case); others in a folder are left out. Empty: all are taken."""
+    fills_columns: ClassVar[bool] = False
+    """True where a file that lacks columns of others has nothing in them."""
     file_name: str = ""
     """What people call the one file that is read, where its path is that of a copy."""
     skip_bad_files: bool = False
@@ -276,16 +278,16 @@ class FileSource(Source):
             after = f" Its first {rows:,} rows were read." if rows else ""
             errors.append(SourceError(f"{error}{after}"))
 
-    def look_ahead(self, places: Sequence[Place]) -> list[Header]:
-        """The headers of all files that show one; where there are several, each is judged before any row is given.
+    def look_ahead(self, places: Sequence[Place]) -> None:
+        """Judge the headers of several files before any row of them is given.
 
         What else may be wrong with a file is said when it is read.
         """
         found = [header for place in places if (header := self._peeked(place)) is not None] if len(places) > 1 else []
+        names = {name for header in found for name in header.names} if self.fills_columns else set()
         if not self.skip_bad_files:
             for header in found:
-                self.judge(header)
-        return found
+                self.judge(header._replace(empty=sorted(names.difference(header.names))))
 
     def _peeked(self, place: Place) -> Header | None:
         try:

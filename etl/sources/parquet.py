@@ -47,6 +47,7 @@ class ParquetSource(FileSource):
     type = "parquet"
     settings_model = ParquetSettings
     endings = (".parquet", ".parq", ".pq")
+    fills_columns = True
     settings: ParquetSettings
 
     def __init__(self, *settings: Any) -> None:
