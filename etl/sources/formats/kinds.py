@@ -55,7 +55,7 @@ _TEXT: tuple[tuple[str, str], ...] = (
     (r"version https://git-lfs", "a pointer of Git LFS, not the file itself"),
     (r"BEGIN:VC", "a calendar or address file"),
     (
-        r"(?:--\s*\n)*--[^\n]*(?:dump|phpmyadmin|adminer|heidisql)|/\*!\d{5} |"
+        r"(?:--\s*\n)*--[^\n]*(?:dump|phpmyadmin|adminer|heidisql)|/\*M?!\d{5,6}|"
         r"(?:insert into|create table|drop table|lock tables|set names|set session|begin transaction) ",
         "a dump of a database (SQL)",
     ),
@@ -83,7 +83,7 @@ def kind_of(head: bytes) -> str | None:
         return "a tar archive"
     if re.match(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", head):
         return "compressed with bzip2"
-    if re.match(rb"ORC[\x00-\x08\x0b\x0c\x0e-\x1f\x80-\xff]", head):
+    if head.startswith(b"ORC") and re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", head[3:64]):
         return "an ORC file"
     return _kind_of_text(_text(head))
 
