@@ -586,7 +586,7 @@ def test_the_name_of_a_file_is_no_formula_either(folder: Inbox) -> None:
     folder.settings = {"settle_seconds": 0}
     folder.drop("=1+1.csv", "")
     folder.round()
-    (told,) = folder.table("quarantine/=1+1.result.csv")
+    (told,) = folder.table("processed/=1+1.result.csv")
     assert told["file"] == "'=1+1.csv"
     assert not told["detail"].startswith("=")
 

@@ -10,14 +10,15 @@ byte for byte.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from etl import sources
 from etl.config import Config
-from etl.sources.base import Source, Window
+from etl.sources.base import FileSource, Header, Source, Window
 
 PROBLEM = "problem"
 """The column of fix.csv that says what to correct; it is never part of a conversion."""
@@ -49,11 +50,18 @@ def unquote(cell: str) -> str:
 def file_source(config: Config, import_name: str, path: Path, name: str) -> FixFileSource:
     """How an import reads one file on this machine, which people call ``name``. Raises ConfigError.
 
-    A fix.csv is CSV as some spreadsheet wrote it, whatever the import declares.
+    A fix.csv is CSV as some spreadsheet wrote it, whatever the import declares; we write it in UTF-8, and a spreadsheet
+    may save it in what the import's own files are in.
     """
     declared = config.import_settings(import_name).source
-    instead = dict.fromkeys(declared) | {"type": "csv"} if is_fix_file(path) else {}
+    instead = dict.fromkeys(declared) | {"type": "csv", **_encoding(declared)} if is_fix_file(path) else {}
     return FixFileSource(sources.file_source(config, import_name, str(path), **instead), name)
+
+
+def _encoding(declared: Mapping[str, Any]) -> dict[str, Any]:
+    given = declared.get("encoding") or []
+    others = [given] if isinstance(given, str) else [*given]
+    return {"encoding": ["utf-8", *(each for each in others if each != "utf-8")]} if others else {}
 
 
 def is_fix_file(path: Path) -> bool:
@@ -71,6 +79,9 @@ class FixFileSource(Source):
         self.inner = inner
         self.name = name
         self.warnings = inner.warnings
+        inner.judge = self._judge_as_dropped
+        if isinstance(inner, FileSource):
+            inner.file_name = name
 
     def describe(self) -> str:
         """The file's name."""
@@ -82,6 +93,12 @@ class FixFileSource(Source):
             columns = list(frame.columns)
             kept = frame[[name for name in columns if not _is_problem(name)]]
             yield _unquoted(kept) if columns and _is_problem(columns[0]) else kept
+
+    def _judge_as_dropped(self, header: Header) -> Collection[str]:
+        """Judge a file's header by the names that its columns will have."""
+        quoted = bool(header.names) and _is_problem(header.names[0])
+        names = {unquote(name) if quoted else name: name for name in header.names if not _is_problem(name)}
+        return [names[name] for name in self.judge(header._replace(names=[*names])) if name in names]
 
 
 def _is_problem(name: object) -> bool:

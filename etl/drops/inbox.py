@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import Any
 
 from etl import filesystem
@@ -14,12 +13,9 @@ from etl.drops.values import DRY_RUN, Dropped, FileState
 from etl.errors import SourceError
 from etl.ledger import FileInfo, Ledger
 
-_UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")
-_HIDDEN = (".", "~$")
-
 
 def list_files(folders: DropFolders) -> list[Dropped]:
-    """The files to be tried and those to be imported, each by name; hidden and half-written ones are left out."""
+    """The files to be tried and those to be imported, each by name; what is no data is left out, see `filesystem`."""
     return _listed(folders, f"{folders.inbox}/{DRY_RUN}", dry_run=True) + _listed(folders, folders.inbox, dry_run=False)
 
 
@@ -58,11 +54,15 @@ def is_unchanged(folders: DropFolders, file: Dropped) -> bool:
 def _listed(folders: DropFolders, folder: str, *, dry_run: bool) -> list[Dropped]:
     with filesystem.translating_errors(folder):
         entries = _entries(folders, folder, required=not dry_run)
+    # A bucket may hold an empty object where it has a folder of that name, too.
+    beside = {_path(entry) for entry in entries if entry["type"] != "file"}
     files = {_path(entry): entry for entry in entries if entry["type"] == "file"}
     return [
         _dropped(folders, path, entry, dry_run=dry_run)
         for path, entry in sorted(files.items())
-        if path != folder and not PurePosixPath(path).name.startswith(_HIDDEN) and not path.endswith(_UNFINISHED)
+        if path != folder
+        and filesystem.is_data(path.removeprefix(f"{folder}/"))
+        and (path not in beside or entry["size"])
     ]
 
 
@@ -74,7 +74,7 @@ def _entries(folders: DropFolders, folder: str, *, required: bool) -> list[dict[
         if required and "file" in folders.fs.protocol:
             raise SourceError(f"{key}: there is no folder {folder}.")
         return []
-    if required and folders.fs.isfile(folder):
+    if required and folders.fs.isfile(folder) and not filesystem.is_folder_object(folders.fs, folder):
         raise SourceError(f"{key}: {folder} is a file; name the folder that files are dropped into.")
     return list(folders.fs.ls(folder, detail=True))
 

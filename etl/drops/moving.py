@@ -10,6 +10,7 @@ import errno
 import shutil
 from pathlib import Path
 
+from etl import filesystem
 from etl.drops.copies import content_hash
 from etl.drops.folders import DropFolders
 from etl.drops.values import DRY_RUN, RECEIPTS, Dropped, LocalCopy, stem_and_suffix
@@ -27,6 +28,17 @@ def target_path(folders: DropFolders, file: Dropped, *, good: bool, unique: str)
     if any(folders.fs.exists(f"{folder}/{name}") for name in names):
         return f"{folder}/{stem}.{unique}{suffix}"
     return f"{folder}/{file.name}"
+
+
+def give_readable_names(folders: DropFolders) -> None:
+    """Rename what lies in an inbox on a disk under bytes that are no text: no ledger and no receipt could name it."""
+    if "file" not in folders.fs.protocol:
+        return
+    for folder in (Path(folders.inbox), Path(folders.inbox) / DRY_RUN):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            target = path.with_name(filesystem.readable(path.name))
+            if target != path and path.is_file() and not target.exists():
+                path.rename(target)
 
 
 def move_verified(folders: DropFolders, origin: str, target: str, copy: LocalCopy) -> None:

@@ -80,7 +80,7 @@ def next_run(schedule: str | None, at_ms: int, import_name: str) -> int:
 def delimiter(path: Path) -> str:
     """What stands between the columns of a file on this machine, so that its receipts open in the same program."""
     try:
-        with filesystem.opened(filesystem.find(str(path))[0]) as file:
+        with filesystem.opened(filesystem.local_file(path)) as file:
             line = file.readline(1 << 16).decode("utf-8", errors="replace").replace("\r", " ")
     except SourceError:
         return ","

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from etl import filesystem
 from etl.clock import Clock, wall_clock
 from etl.config import Config
-from etl.drops import copies, inbox, intake, receipts
+from etl.drops import copies, inbox, intake, moving, receipts
 from etl.drops.fix_file import file_source
 from etl.drops.folders import DropFolders, drop_folders
 from etl.drops.values import (
@@ -84,6 +84,7 @@ def scan(config: Config, import_name: str, clock: Clock = wall_clock) -> Scan:
         this = Round(config, folders, ledger, clock)
         finish_left(this)
         updated = refresh_receipts(this)
+        moving.give_readable_names(folders)
         found = inbox.list_files(folders)
         ready = inbox.settled(folders, ledger, found, clock())
     return Scan(ready, [file for file in found if file not in ready], updated)

@@ -9,7 +9,7 @@ from etl import plugins
 from etl.config import Config, validated
 from etl.errors import ConfigError
 from etl.redact import redact_url
-from etl.sources.base import Source, StorageSettings
+from etl.sources.base import FileSource, Source, StorageSettings
 
 __all__ = [
     "Source",
@@ -47,14 +47,20 @@ def import_source(config: Config, import_name: str) -> Source:
         raise ConfigError(
             f"imports.{import_name}.source.path: is missing; `conversions drops {import_name}` reads dropped files."
         )
-    return make_source(config, settings.source, f"imports.{import_name}.source")
+    source = make_source(config, settings.source, f"imports.{import_name}.source")
+    source.timezone = settings.timezone
+    if isinstance(source, FileSource):
+        source.skip_bad_files = settings.on_bad_file == "skip"
+    return source
 
 
 def file_source(config: Config, import_name: str, path: str, **instead: Any) -> Source:
     """The source that reads one local file as an import's settings say; ``instead`` replaces some (None: drops)."""
     settings = {**config.import_settings(import_name).source, **instead, "path": path}
     kept = {key: value for key, value in settings.items() if value is not None and key != "storage"}
-    return make_source(config, kept, f"imports.{import_name}.source")
+    source = make_source(config, kept, f"imports.{import_name}.source")
+    source.timezone = config.import_settings(import_name).timezone
+    return source
 
 
 def make_source(config: Config, settings: Mapping[str, Any], key: str) -> Source:

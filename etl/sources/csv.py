@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
@@ -20,14 +19,15 @@ import pyarrow.compute as pc
 from pydantic import field_validator
 
 from etl import reasons
-from etl.columns import PARSE_ERROR, reserved_name
+from etl.columns import COLUMNS, PARSE_ERROR, normalize, reserved_name
 from etl.errors import SourceError
 from etl.filesystem import Place, opened
-from etl.model import RunWarning
-from etl.sources.base import FileSettings, FileSource, Window
-from etl.sources.formats import dialect
+from etl.sources.base import FileSettings, FileSource, Header, Window
+from etl.sources.formats import dialect, encodings
 
-log = logging.getLogger("conversions.source")  # its warnings are shown without -v, too
+_LOOK_BYTES = 256 * 1024
+"""How much of a file is read to see its header, when there are others to be seen before its rows are read."""
+_BLANK = b"\x00 \t\r\n"
 
 LARGEST_CELL = 16 * 1024 * 1024
 LONGEST_LINE = 64 * 1024 * 1024
@@ -45,11 +45,12 @@ _NUL = f"{reasons.NUL_BYTE.code}: {reasons.NUL_BYTE.detail}"
 class CsvSettings(FileSettings):
     """``{type: csv, path: …}``: a path, glob or folder, with ``{start:%Y-%m-%d}`` and ``{end:…}`` for the window.
 
-    ``delimiter`` and ``encoding`` are needed only where the file does not show them.
+    ``delimiter`` is needed only where the file does not show it. ``encoding`` is one, or a list of which the first
+    that fits is taken; UTF-8 and UTF-16 need none.
     """
 
     delimiter: str | None = None
-    encoding: str | None = None
+    encoding: tuple[str, ...] = ()
 
     @field_validator("delimiter")
     @classmethod
@@ -59,10 +60,11 @@ class CsvSettings(FileSettings):
             raise ValueError("must be one character, or one of comma, semicolon, tab, pipe")
         return mark
 
-    @field_validator("encoding")
+    @field_validator("encoding", mode="before")
     @classmethod
-    def _a_codec(cls, value: str | None) -> str | None:
-        return None if value is None else dialect.known_codec(value)
+    def _codecs(cls, value: Any) -> Any:
+        given = (value,) if isinstance(value, str) else value or ()
+        return tuple(encodings.known_codec(name) if isinstance(name, str) else name for name in given)
 
 
 class CsvSource(FileSource):
@@ -71,23 +73,50 @@ class CsvSource(FileSource):
     type = "csv"
     settings_model = CsvSettings
     spreadsheet = True
+    endings = tuple(f"{kind}{packed}" for packed in ("", ".gz", ".zst") for kind in (".csv", ".tsv", ".txt"))
     settings: CsvSettings
 
     def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:
         """See `Source.frames`; files in order of their names, row numbers run on through all of them."""
-        first = 1
-        for place in self.files(window):
-            for frame in self._read(place, first, chunk_rows):
-                first += len(frame)
-                yield frame
+        found = self.found(window)
+        places = [place for place in found.places if not (found.is_folder and self._is_other_text(place))]
+        others = [place.name for place in found.places if place not in places]
+        self.leave_out(others, "because they are texts whose first line names no column of ours")
+        if not places:
+            raise SourceError(f"source: no file at {self.describe()} has a header; check imports.….source.path.")
+        self.look_ahead(places)
+        yield from self.each_file(places, lambda place, first: self._read(place, first, chunk_rows))
+
+    def _is_other_text(self, place: Place) -> bool:
+        """True for a README.txt among the files of a folder."""
+        name = place.path.lower()
+        if not name.endswith(tuple(end for end in self.endings if ".txt" in end)):
+            return False
+        try:
+            with opened(place, _LOOK_BYTES) as raw:
+                start = raw.read(_LOOK_BYTES)
+        except SourceError:
+            return False
+        ours = {normalize(column) for column in (*COLUMNS, *self.expected)}
+        return bool(start.strip()) and not dialect.first_names(start) & ours
+
+    def header(self, place: Place) -> Header | None:
+        """See `FileSource.header`."""
+        with opened(place, _LOOK_BYTES) as raw:
+            sample = raw.read(_LOOK_BYTES)
+        if _is_empty(sample):
+            return None
+        how = dialect.find(sample, place.name, self.settings.encoding, self.settings.delimiter)
+        with io.TextIOWrapper(io.BytesIO(sample), encoding=how.encoding, errors=how.errors, newline="") as text:
+            return Header(_names(place.name, _Rows(text, how, place.name).header()), place.name)
 
     def _read(self, place: Place, first: int, chunk_rows: int) -> Iterator[pd.DataFrame]:
         with opened(place) as raw:
             sample = raw.read(dialect.SAMPLE_BYTES)
+            if _is_empty(sample):
+                self.empty_files.append(place.name)
+                return
             how = dialect.find(sample, place.name, self.settings.encoding, self.settings.delimiter)
-            if how.assumption:
-                self.warnings.append(RunWarning("encoding_guessed", "", 0, how.assumption))
-                log.warning("%s", how.assumption)
             watched = _Watched(sample, raw, place.name)
             with io.TextIOWrapper(
                 io.BufferedReader(watched, 256 * 1024), encoding=how.encoding, errors=how.errors, newline=""
@@ -95,6 +124,7 @@ class CsvSource(FileSource):
                 del sample
                 rows = _Rows(text, how, place.name)
                 table = _Table(place.name, rows.header(), watched)
+                self.judge(Header(table.names, place.name))
                 began = first
                 while (part := rows.take(chunk_rows)) is not None:
                     if part:
@@ -102,6 +132,12 @@ class CsvSource(FileSource):
                         first += len(part)
                 if first == began:
                     yield table.frame([], first)
+
+
+def _is_empty(sample: bytes) -> bool:
+    """True for a file of nothing, or of nothing but blanks and the marks of an encoding."""
+    mark = next((mark for mark, _ in encodings.BYTE_ORDER_MARKS if sample.startswith(mark)), b"")
+    return len(sample) < dialect.SAMPLE_BYTES and not sample[len(mark) :].strip(_BLANK)
 
 
 class _Watched(io.RawIOBase):

@@ -1,28 +1,37 @@
 """Parquet files: one, a glob, or a partitioned folder (``day=2026-11-20/…``), local or in a bucket, read by batch.
 
 Every value becomes exact text (see `exact_text`); a partition's folders become text columns after those of the file.
+Files are read by the names of their columns; one that lacks some of the others' has nothing in them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from etl.errors import SourceError
 from etl.filesystem import Place, translating_errors
-from etl.sources.base import FileSettings, FileSource, Window
+from etl.model import RunWarning
+from etl.sources.base import ColumnKind, FileSettings, FileSource, Header, Window, listed
 from etl.sources.formats import exact_text
+from etl.sources.formats.kinds import HEAD_BYTES, kind_of
 
 BUFFER = 1024 * 1024
 """How much of a column is read at once, so that memory does not grow with a file's row groups."""
+
+_DAMAGED = "this is no whole Parquet file; it may be cut off or damaged."
+_Types: TypeAlias = Mapping[str, Any]
+"""Columns and their Arrow types."""
 
 _PARTITION = re.compile(r"(?P<name>[^=/]+)=(?P<value>[^/]*)")
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -33,32 +42,99 @@ class ParquetSettings(FileSettings):
 
 
 class ParquetSource(FileSource):
-    """Parquet files that all have the same columns."""
+    """Parquet files; what one of them lacks is empty."""
 
     type = "parquet"
     settings_model = ParquetSettings
+    endings = (".parquet", ".parq", ".pq")
+    fills_columns = True
     settings: ParquetSettings
+
+    def __init__(self, *settings: Any) -> None:
+        super().__init__(*settings)
+        self._types: dict[str, _Types] = {}
+        self._used: Collection[str] = ()
+        self._lacking: dict[str, dict[str, int]] = {}
+        self._int96: Counter[str] = Counter()
 
     def frames(self, window: Window, chunk_rows: int) -> Iterator[pd.DataFrame]:
         """See `Source.frames`; files in order of their names, row numbers run on through all of them."""
+        places = self.files(window)
+        all_columns = self._all_columns(places)
+        tables = self.each_file(places, lambda place, _: self._tables(place, all_columns, chunk_rows))
         first = 1
-        for table in _rechunked(self._tables(window, chunk_rows), chunk_rows):
-            yield exact_text.of_table(table, first)
-            first += table.num_rows
+        try:
+            for table in _rechunked(tables, chunk_rows):
+                yield exact_text.of_table(table, first, self._used, self.unreadable)
+                first += len(table)
+        finally:
+            self._warn()
 
-    def _tables(self, window: Window, chunk_rows: int) -> Iterator[pa.Table]:
-        """The batches of all files, with the columns of the first file in their order."""
-        columns: list[str] | None = None
-        for place in self.files(window):
-            with _opened(place) as file:
-                partition = self._partition(place, file.schema_arrow.names)
-                own = exact_text.names([*file.schema_arrow.names, *partition], place.name)
-                columns = columns or own
-                _check_same_columns(columns, own, place.name)
-                for table in _batches(file, chunk_rows):
-                    for name, value in partition.items():
-                        table = table.append_column(name, pa.repeat(pa.scalar(value, pa.large_string()), len(table)))
-                    yield table.rename_columns(own).select(columns)
+    def header(self, place: Place) -> Header | None:
+        """See `FileSource.header`."""
+        with _opened(place) as file:
+            return None if file is None else self._header(file, place)
+
+    def _header(self, file: Any, place: Place) -> Header:
+        partition = self._partition(place, file.schema_arrow.names)
+        names = exact_text.names([*file.schema_arrow.names, *partition], place.name)
+        types = [*file.schema_arrow.types, *[pa.large_string()] * len(partition)]
+        self._types[place.path] = dict(zip(names, types, strict=True))
+        return Header(names, place.name, _kinds(file, names))
+
+    def _all_columns(self, places: Sequence[Place]) -> _Types:
+        """The columns of all files, by name, each with its type in the first file that has it."""
+        self._types.clear()
+        self.look_ahead(places)
+        found: dict[str, Any] = {}
+        for place in places:
+            for name, kind in self._types.get(place.path, {}).items():
+                found.setdefault(name, kind)
+        if not self.skip_bad_files:
+            for place in places:
+                _check_types(found, self._types.get(place.path, {}), place.name)
+        return found
+
+    def _tables(self, place: Place, all_columns: _Types, chunk_rows: int) -> Iterator[pa.Table]:
+        """The batches of one file, with the columns of all."""
+        with _opened(place) as file:
+            if file is None:
+                self.empty_files.append(place.name)
+                return
+            header = self._header(file, place)
+            _check_types(all_columns, self._types[place.path], place.name)
+            columns = all_columns or self._types[place.path]
+            lacking = [name for name in columns if name not in header.names]
+            self._used = self.judge(header._replace(empty=lacking))
+            self._note(header, lacking, file.metadata.num_rows)
+            partition = self._partition(place, file.schema_arrow.names)
+            for batch in _batches(file, chunk_rows):
+                own = dict(
+                    zip(header.names, [*batch.columns, *map(_repeated(len(batch)), partition.values())], strict=True)
+                )
+                filled = {name: own[name] if name in own else pa.nulls(len(batch), columns[name]) for name in columns}
+                yield pa.table({name: _in_utc(column, header.kinds.get(name)) for name, column in filled.items()})
+
+    def _note(self, header: Header, lacking: Sequence[str], rows: int) -> None:
+        """Count the rows in which a column is empty because the file has none, or that are moments of INT96."""
+        for name in lacking:
+            self._lacking.setdefault(name, {})[header.file] = rows
+        for name in self._used:
+            if header.kinds.get(name) is ColumnKind.INT96:
+                self._int96[name] += rows
+
+    def _warn(self) -> None:
+        self.warn_of_unreadable()
+        for name, files in self._lacking.items():
+            sentence = f"{name}: empty in what is read of {listed([*files])}, which has no such column."
+            self.warnings.append(RunWarning("column_lacking", name, sum(files.values()), sentence))
+        for name, rows in self._int96.items() if self.timezone not in (None, "UTC") else ():
+            sentence = (
+                f"{name}: read as UTC, because it is of type INT96, as Spark writes it; `timezone` is not applied."
+            )
+            self.warnings.append(RunWarning("int96_is_utc", name, rows, sentence))
+        self._lacking.clear()
+        self._int96.clear()
 
     def _partition(self, place: Place, own: Sequence[str]) -> dict[str, str | None]:
         """The columns that a file's folders name; those that the file has itself stay as they are there."""
@@ -70,6 +146,24 @@ class ParquetSource(FileSource):
         return {name: None if value == _HIVE_NULL else value for name, value in values.items() if name not in own}
 
 
+def _repeated(count: int) -> Callable[[str | None], Any]:
+    return lambda value: pa.repeat(pa.scalar(value, pa.large_string()), count)
+
+
+def _kinds(file: Any, names: Sequence[str]) -> dict[str, ColumnKind]:
+    leaves = [file.schema.column(at) for at in range(len(file.schema))]
+    int96 = {leaf.path for leaf in leaves if leaf.physical_type == "INT96"}
+    kinds = {name: ColumnKind.INT96 for name in names if name in int96}
+    for name, kind in zip(names, file.schema_arrow.types, strict=False):  # the folders' names come after
+        if pa.types.is_float32(kind) or pa.types.is_float16(kind):
+            kinds[name] = ColumnKind.SINGLE
+    return kinds
+
+
+def _in_utc(column: Any, kind: ColumnKind | None) -> Any:
+    return pc.cast(column, pa.timestamp("us", "UTC")) if kind is ColumnKind.INT96 else column
+
+
 def _batches(file: Any, chunk_rows: int) -> Iterator[pa.Table]:
     if not file.metadata.num_rows:
         yield file.schema_arrow.empty_table()
@@ -79,26 +173,34 @@ def _batches(file: Any, chunk_rows: int) -> Iterator[pa.Table]:
 
 @contextmanager
 def _opened(place: Place) -> Iterator[Any]:
+    """The file, its footer read; None where it is empty."""
     # Each part of a column is asked for by itself: a bucket's read-ahead would fetch 50 MB for every one of them.
     with translating_errors(place.name), place.fs.open(place.path, "rb", cache_type="none") as raw:
-        try:
-            yield pq.ParquetFile(raw, buffer_size=BUFFER, pre_buffer=False)  # else a whole row group is held
+        start = raw.read(HEAD_BYTES)
+        raw.seek(0)
+        try:  # buffered, else a whole row group is held; moments of INT96 may lie beyond what nanoseconds reach
+            yield (
+                pq.ParquetFile(raw, buffer_size=BUFFER, pre_buffer=False, coerce_int96_timestamp_unit="us")
+                if start
+                else None
+            )
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise SourceError(f"{place.name}: this is no whole Parquet file; it may be cut off or damaged.") from None
+            kind = None if start.startswith(b"PAR1") else kind_of(start)
+            what = f"this is {kind}, not a Parquet file." if kind else _DAMAGED
+            raise SourceError(f"{place.name}: {what}") from None
 
 
-def _check_same_columns(columns: Sequence[str], own: Sequence[str], name: str) -> None:
-    missing = [column for column in columns if column not in own]
-    more = [column for column in own if column not in columns]
-    if missing or more:
-        differences = [f"lacks {', '.join(missing)}"] if missing else []
-        differences += [f"also has {', '.join(more)}"] if more else []
-        raise SourceError(
-            f"{name}: its columns differ from those of the files before it (it {' and '.join(differences)}); "
-            "nothing of it was read."
-        )
+def _check_types(all_columns: _Types, own: _Types, name: str) -> None:
+    """Text of one type is read beside text of another; what has parts is not, beside what has none."""
+    for column, kind in own.items():
+        other = all_columns.get(column, kind)
+        if pa.types.is_nested(kind) != pa.types.is_nested(other) and not {pa.null()} & {kind, other}:
+            raise SourceError(
+                f"{name}: {column} is {kind} there and {other} in the files before it, which cannot be read as one "
+                "column: write it alike, or read the files by themselves."
+            )
 
 
 def _rechunked(tables: Iterator[pa.Table], chunk_rows: int) -> Iterator[pa.Table]:
@@ -106,7 +208,7 @@ def _rechunked(tables: Iterator[pa.Table], chunk_rows: int) -> Iterator[pa.Table
     held: list[pa.Table] = []
     try:
         for table in tables:
-            if held and held[0].schema.types != table.schema.types:
+            if held and held[0].schema != table.schema:
                 yield pa.concat_tables(held)
                 held = []
             held.append(table)

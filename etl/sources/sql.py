@@ -21,7 +21,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from etl.errors import SourceError
 from etl.redact import database_error, redact_database_url
-from etl.sources.base import Source, SourceSettings, Window
+from etl.sources.base import ColumnKind, Header, Source, SourceSettings, Window
 from etl.sources.database import session
 from etl.sources.database.watermark import CursorSettings, HighestValue, Watermark
 from etl.sources.formats import exact_text
@@ -106,20 +106,28 @@ class SqlSource(Source):
             statement, values = self._statement(window, before, dialect)
             result = connection.execute(statement, values)
             with session.closing(result):
-                yield from self._read(result, chunk_rows, before, session.zoneless_moments(result, dialect))
+                yield from self._read(result, chunk_rows, before, dialect)
 
     def _read(
-        self, result: sa.CursorResult[Any], chunk_rows: int, before: Watermark | None, moments: Sequence[int]
+        self, result: sa.CursorResult[Any], chunk_rows: int, before: Watermark | None, dialect: str
     ) -> Iterator[pd.DataFrame]:
         columns = exact_text.names(list(result.keys()), self.describe())
+        single = [columns[at] for at in session.single_precision(result, dialect)]
+        used = self.judge(Header(columns, kinds=dict.fromkeys(single, ColumnKind.SINGLE)))
+        corrections = session.corrections(result, dialect)
         highest = self._highest_value(columns, before)
         first = 1
         for part in result.partitions(chunk_rows):
-            rows: Sequence[Sequence[Any]] = [session.with_zone(row, moments) for row in part] if moments else part
+            rows: Sequence[Sequence[Any]] = part
+            if corrections:
+                rows = [session.corrected(row, corrections) for row in part]
             if highest:
                 highest.observe(rows)
-            yield exact_text.of_rows(columns, rows, first)
+            yield exact_text.of_rows(columns, rows, first, used, self.unreadable)
             first += len(rows)
+        if first == 1:  # columns without rows are judged like any other
+            yield exact_text.of_rows(columns, [], first, used, self.unreadable)
+        self.warn_of_unreadable()
         if highest:
             reached = highest.watermark()
             self.watermark = reached.text() if reached else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 import yaml
@@ -13,11 +14,16 @@ from etl.columns import COLUMNS, DERIVED, PARSE_ERROR, REQUIRED, normalize, rese
 from etl.errors import SourceChanged, SourceError
 from etl.model import Chunk
 from etl.redact import masked_errors
-from etl.sources.base import Source, Window
+from etl.sources.base import ColumnKind, FileRows, FileSource, Header, Source, Window
 from etl.stages.plan import Job
 from schemas.conversion import HELPER_COLUMNS
 
 log = logging.getLogger("conversions")
+
+_MAY_BE_ROUGH = ("quantity",)
+
+FILES = "files"
+"""Under what folder of names a run stages which files its chunks are from, see `_files_of`."""
 
 WATERMARK = "position"
 """Under what name a run stages how far its source was read."""
@@ -40,6 +46,8 @@ def stage(job: Job, window: Window) -> Iterator[Chunk]:
             if index < len(before) and not job.staging.is_same(before[index], frame):
                 raise SourceChanged(_source_changed(source))
             chunk = job.staging.write("extracted", index, frame)
+            if isinstance(source, FileSource):
+                job.staging.write_value(f"{FILES}/{index:05d}", _files_of(source.files_read, rows, chunk.rows))
             rows += chunk.rows
             job.progress("read", chunk.rows)
             log.info("%s: chunk %d, %d rows read", job.run.import_name, index, chunk.rows)
@@ -75,11 +83,39 @@ def frames(source: Source, window: Window, columns: Mapping[str, str], chunk_row
     Names match as they are, else whatever their case, spaces, underscores and dashes. Raises SourceError when a
     required column is missing, with a ``columns:`` block to start from.
     """
+    source.judge = partial(_judge, columns=columns, source=source)
+    if isinstance(source, FileSource):
+        source.expected = [*columns.values()]
     with masked_errors(source.secrets()):
         for frame in source.frames(window, chunk_rows):
             renamed = _renamed(frame, columns, source.describe())
             if len(renamed):
                 yield renamed
+
+
+def _files_of(files: Sequence[FileRows], before: int, rows: int) -> list[tuple[str, int, int]]:
+    """Which files the rows of a chunk are from, in order: name, number of the first row, and its number in the file."""
+    within = [each for each in files if each.first <= before + rows and each.first + each.rows > before + 1]
+    return [(each.file, first := max(each.first, before + 1), first - each.first + 1) for each in within]
+
+
+def _judge(header: Header, columns: Mapping[str, str], source: Source) -> list[str]:
+    """The columns of a header that feed ours. Raises SourceError, which names the file, where it cannot be used."""
+    there = [*header.names, *header.empty]
+    called = header.file or source.describe()
+    found = _find_columns(there, columns, called)
+    absent = [name for name in REQUIRED if found.get(name) not in header.names]
+    if absent:
+        raise SourceError(
+            f"{called}: no column for {', '.join(absent)}. Add to the import:\n{_proposal(there, columns, found)}"
+        )
+    for canonical, name in found.items():
+        if header.kinds.get(name) is ColumnKind.SINGLE and canonical not in _MAY_BE_ROUGH:
+            raise SourceError(
+                f"{called}: {name}, which is {canonical}, is of a floating-point type of 32 bits (FLOAT, REAL), which "
+                "holds seven digits and rounds the others: CAST it to DECIMAL or text where it is exact."
+            )
+    return [*found.values()]
 
 
 def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> pd.DataFrame:

@@ -5,10 +5,10 @@ Moments that a driver cannot hold come as text and JSON as written, to be judged
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -17,6 +17,9 @@ FETCH = 5_000
 
 _MYSQL = ("mysql", "mariadb")
 _MYSQL_TIMESTAMP = 7  # the protocol's type for a moment; DATETIME, which has no zone, is 12
+_MYSQL_BIT = 16
+_SINGLE = {"mysql": 4, "mariadb": 4, "postgresql": 700}
+"""The protocols' types for floating-point numbers of 32 bits."""
 
 
 @contextmanager
@@ -108,20 +111,55 @@ _ON_CONNECT = {"postgresql": _on_postgresql, **dict.fromkeys(_MYSQL, _on_mysql),
 # -- values
 
 
-def zoneless_moments(result: sa.CursorResult[Any], dialect: str) -> list[int]:
-    """Positions of columns that hold moments but come without a zone: TIMESTAMP of MySQL, in the session's UTC."""
-    if dialect not in _MYSQL or result.cursor is None:
-        return []
-    return [at for at, description in enumerate(result.cursor.description) if description[1] == _MYSQL_TIMESTAMP]
+Correction: TypeAlias = Callable[[Any], Any]
 
 
-def with_zone(row: Sequence[Any], moments: Sequence[int]) -> list[Any]:
-    """The row with UTC as the zone of the moments at these positions."""
+def corrections(result: sa.CursorResult[Any], dialect: str) -> dict[int, Correction]:
+    """Positions of columns whose values a driver gives otherwise than they are meant, and how they are put right.
+
+    TIMESTAMP of MySQL is in the session's UTC, and comes without it; its BIT is bytes, where one bit is true or false
+    and several are a number.
+    """
+    if dialect not in _MYSQL:
+        return {}
+    found: dict[int, Correction] = {}
+    for at, (_, kind, _, length, *_) in enumerate(_description(result)):
+        if kind == _MYSQL_TIMESTAMP:
+            found[at] = _with_zone
+        elif kind == _MYSQL_BIT:
+            found[at] = _truth if length == 1 else _number
+    return found
+
+
+def corrected(row: Sequence[Any], corrections: Mapping[int, Correction]) -> list[Any]:
+    """The row with its values put right."""
     values = list(row)
-    for at in moments:
-        if isinstance(values[at], datetime):
-            values[at] = values[at].replace(tzinfo=UTC)
+    for at, correction in corrections.items():
+        values[at] = correction(values[at])
     return values
+
+
+def single_precision(result: sa.CursorResult[Any], dialect: str) -> list[int]:
+    """Positions of columns of floating-point numbers of 32 bits: FLOAT of MySQL, REAL of PostgreSQL."""
+    kinds = _SINGLE.get(dialect)
+    return [at for at, description in enumerate(_description(result)) if kinds is not None and description[1] == kinds]
+
+
+def _description(result: sa.CursorResult[Any]) -> Sequence[Sequence[Any]]:
+    description: Sequence[Sequence[Any]] | None = getattr(result.cursor, "description", None)
+    return description or []
+
+
+def _with_zone(value: Any) -> Any:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+
+
+def _truth(value: Any) -> Any:
+    return value != b"\x00" if isinstance(value, bytes) else value
+
+
+def _number(value: Any) -> Any:
+    return int.from_bytes(value, "big") if isinstance(value, bytes) else value
 
 
 def bind_value(value: Any, dialect: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -31,16 +31,21 @@ class NotText(ValueError):
 # -- frames
 
 
-def of_table(table: pa.Table, first: int) -> pd.DataFrame:
-    """An Arrow table as a frame of text; index = row number from ``first``, `PARSE_ERROR` as `Source.frames` says."""
+def of_table(table: pa.Table, first: int, used: Collection[str], unreadable: Counter[str]) -> pd.DataFrame:
+    """An Arrow table as a frame of text; index = row number from ``first``, `PARSE_ERROR` as `Source.frames` says.
+
+    A column that is not ``used`` is left out where it holds bytes that are no text, counted in ``unreadable``.
+    """
     columns = [_arrow_column(column) for column in table.columns]
-    return _frame(table.column_names, columns, first, table.num_rows)
+    return _frame(dict(zip(table.column_names, columns, strict=True)), first, table.num_rows, used, unreadable)
 
 
-def of_rows(names: Sequence[str], rows: Sequence[Sequence[Any]], first: int) -> pd.DataFrame:
+def of_rows(
+    names: Sequence[str], rows: Sequence[Sequence[Any]], first: int, used: Collection[str], unreadable: Counter[str]
+) -> pd.DataFrame:
     """Rows of Python values as a frame of text; see `of_table`."""
-    columns = [_values(column) for column in zip(*rows, strict=True)]
-    return _frame(names, columns, first, len(rows))
+    columns = [_values(column) for column in zip(*rows, strict=True)] if rows else [_values([]) for _ in names]
+    return _frame(dict(zip(names, columns, strict=True)), first, len(rows), used, unreadable)
 
 
 def names(given: Sequence[str], what: str) -> list[str]:
@@ -55,12 +60,18 @@ _TextColumn = tuple[Any, list[int]]
 """A column's texts, and the positions of the rows whose value is no text."""
 
 
-def _frame(names: Sequence[str], columns: Sequence[_TextColumn], first: int, rows: int) -> pd.DataFrame:
+def _frame(
+    columns: Mapping[str, _TextColumn], first: int, rows: int, used: Collection[str], unreadable: Counter[str]
+) -> pd.DataFrame:
     errors: list[str | None] = [None] * rows
-    for name, (_, broken) in zip(names, columns, strict=True):
+    texts = {}
+    for name, (text, broken) in columns.items():
+        if broken and name not in used:
+            unreadable[name] += len(broken)
+            continue
+        texts[name] = _text(text)
         for row in broken:
             errors[row] = errors[row] or f"{reasons.NOT_TEXT.code}: {name} holds bytes that are no text (UTF-8)."
-    texts = {name: _text(text) for name, (text, _) in zip(names, columns, strict=True)}
     index = pd.RangeIndex(first, first + rows, name="row_number")
     return pd.DataFrame(texts | {PARSE_ERROR: _text(pa.array(errors, _TEXT))}, index=index)
 
