@@ -77,7 +77,8 @@ def test_the_same_rows_whatever_the_file_looks_like(
 ) -> None:
     file = tmp_path / "orders.csv"
     file.write_bytes(mark + text_of([HEADER, *ROWS], delimiter, end).encode(encoding))
-    frame = read(file, **({"encoding": encoding} if encoding == "cp1252" else {}))
+    declared: dict[str, Any] = {"encoding": encoding} if encoding == "cp1252" else {}
+    frame = read(file, **declared)
     assert list(frame.columns) == [*HEADER, "damage"]
     assert to_python(frame) == ROWS
     assert list(frame.index) == [1, 2, 3]
