@@ -99,7 +99,7 @@ def _previews(
                 if name not in stopped:
                     _build(destinations[name], draft, good, rules.now_ms)
     return {
-        name: Preview(rows, dict(draft.counts), draft.unsent, draft.request, stopped.get(name, ""))
+        name: Preview(rows, dict(draft.counts), draft.unsent, draft.request, stopped.get(name, ""), validator.warnings)
         for name, draft in drafts.items()
     }
 
