@@ -198,8 +198,8 @@ def _number_hint(value: str) -> str:
     found = number_formats(value)
     if _ZONE_LETTERS.search(value):
         return (
-            " Letters for a zone, such as CET or PST, mean several zones each: write +01:00, UTC or Europe/Berlin behind "
-            "the time."
+            " Letters for a zone, such as CET or PST, mean several zones each: write +01:00, UTC or Europe/Berlin "
+            "behind the time."
         )
     if not found:
         return " Write it as 2026-11-20T09:30:00+01:00, or have `date_format` say how it is written."

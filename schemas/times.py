@@ -37,9 +37,9 @@ _BASIC = (
 _OTHER_SPACES = "[\u00a0\u2000-\u200a\u202f\u3000]"
 _OFFSET = r"(?:\s*(?:[Zz]|[+-]\d{2}(?::?\d{2})?))"
 _ZONE_NAME = re.compile(
-    rf"(?P<time>.*\d:\d\d(?::\d\d(?:[.,]\d{{1,9}})?)?(?:\s*[AP]M)?{_OFFSET}?)\s*"
+    rf"(?P<time>.*\d:\d\d(?::\d\d(?:[.,]\d{{1,9}})?)?(?:\s*[AP]M(?![A-Z]))?(?:{_OFFSET}(?![A-Z]))?)\s*"
     r"(?:(?:UTC|GMT)(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?"
-    r"|(?P<utc>UTC|GMT|Z|\[(?:UTC|GMT|Z)\])|(?P<box>\[)?(?P<name>[A-Z][A-Z_]*/[A-Z0-9_+/-]+)(?(box)\]))",
+    r"|(?P<name>UTC|GMT|Z|[A-Z][A-Z_]*/[A-Z0-9_+/-]+)|\[(?P<boxed>UTC|GMT|Z|[A-Z][A-Z_]*/[A-Z0-9_+/-]+)\])",
     re.ASCII | re.IGNORECASE,
 )
 _MAYBE_NAMED = r"(?:[A-Za-z\]]|(?:UTC|GMT|utc|gmt)[+-][\d:]+|/[A-Za-z0-9_+-]+)$"
@@ -134,9 +134,10 @@ def _named(
     found = {row: parts for row, value in maybe.items() if (parts := split_zone(value))}
     for zone in dict.fromkeys(zone for _, zone in found.values()):
         time = pd.Series({row: time for row, (time, its_zone) in found.items() if its_zone == zone}, dtype="str")
-        rows = text.index.isin(time.index)
-        ms[rows], reason[rows] = _in_zone(time, zone, timezone, formats)
-        left[rows] = False
+        rows = pd.Series(text.index.isin(time.index), index=text.index)
+        known, why = _in_zone(time, zone, timezone, formats)
+        ms, reason = ms.mask(rows, known.reindex(text.index)), reason.mask(rows, why.reindex(text.index))
+        left &= ~rows
     if left.any():
         reason[left] = text[left].map(_unread)
     return ms, reason
@@ -164,7 +165,8 @@ def split_zone(value: str) -> tuple[str, str] | None:
         return None
     if found["sign"]:
         return f"{found['time']}{found['sign']}{found['hours'].zfill(2)}:{found['minutes'] or '00'}", ""
-    name = "UTC" if found["utc"] else found["name"]
+    name = found["name"] or found["boxed"]
+    name = name if "/" in name else "UTC"
     return (found["time"], name) if _is_zone(name) else None
 
 

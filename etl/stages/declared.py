@@ -24,9 +24,13 @@ Cell = tuple[int, str]
 
 
 class Declared:
-    """Looks through a source, chunk by chunk, for what disproves the import's ``date_format`` or ``locale``."""
+    """Looks through a source, chunk by chunk, for what disproves the import's ``date_format`` or ``locale``.
 
-    def __init__(self) -> None:
+    ``source`` is its name for people.
+    """
+
+    def __init__(self, source: str) -> None:
+        self._source = source
         self._doubtful: dict[str, Cell] = {}
         self._other: dict[str, Cell] = {}
         self._chunks = 0
@@ -74,15 +78,15 @@ class Declared:
     def _other_order(self, date_format: str, doubtful: Cell | None, other: Cell) -> str:
         read = f"reads row {doubtful[0]:,} ({doubtful[1]}), but" if doubtful else "is declared, but"
         return (
-            f"occurred_at: `date_format: {date_format}` {read} row {other[0]:,} ({other[1]}) can only be read with day "
-            f"and month the other way round ({swapped(date_format)}), so that nobody knows which days the others mean: "
+            f"{self._source}: occurred_at: `date_format: {date_format}` {read} row {other[0]:,} ({other[1]}) can only be "
+            f"read with day and month the other way round ({swapped(date_format)}), so that nobody knows which days the others mean: "
             f"correct `date_format`, or the rows that were written otherwise. {self._what_was_sent}"
         )
 
     def _other_mark(self, name: str, how: numbers.NumberFormat, doubtful: int, other: int) -> str:
         return (
-            f"{name}: the import's `locale` says that {how.decimal} marks the decimals, but in row {other:,} only the "
-            f"other mark can, and by that row {doubtful:,} would be a thousand times more or less: correct `locale`, "
+            f"{self._source}: {name}: the import's `locale` says that {how.decimal} marks the decimals, but in row "
+            f"{other:,} only the other mark can, and by that row {doubtful:,} would be a thousand times more or less: correct `locale`, "
             f"or the rows that were written otherwise. {self._what_was_sent}"
         )
 

@@ -24,11 +24,11 @@ from schemas.rules import problems
 
 def stage(job: Job, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     """Judge every row, in order: conversions are staged, the others recorded for every destination."""
-    spreadsheet = sources.import_kind(job.config, job.run.import_name).spreadsheet
-    with Validator() as validator:
+    source = job.source or sources.import_source(job.config, job.run.import_name)
+    with Validator(source.describe()) as validator:
         try:
             for chunk in chunks:
-                rules = Rules.of(job.settings, job.clock(), spreadsheet=spreadsheet)
+                rules = Rules.of(job.settings, job.clock(), spreadsheet=source.spreadsheet)
                 good, rejected = validator.judge(job.staging.frame(chunk), rules)
                 job.record_unsent(job.destinations, rejected)
                 yield job.staging.write("conversions", chunk.index, good)
@@ -60,12 +60,13 @@ class Rules:
 class Validator:
     """Judges one source, chunk by chunk, and remembers what the chunks before have shown.
 
-    That is the event_ids of good rows, and what might disprove a declared format. ``warnings``: what was left out.
+    That is the event_ids of good rows, and what might disprove a declared format. ``source`` is its name for people,
+    ``warnings`` what was left out of its rows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, source: str = "the source") -> None:
         self._seen = SeenEventIds()
-        self._declared = Declared()
+        self._declared = Declared(source)
         self.warnings: list[RunWarning] = []
 
     def __enter__(self) -> Self:

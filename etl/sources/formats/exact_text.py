@@ -119,7 +119,7 @@ def _is_number(kind: Any) -> bool:
 def _floats(column: Any) -> Any:
     """Digits as Arrow writes them, the shortest that are this number and no other; exponents only past `_EXACT_TO`."""
     exact_to = _EXACT_TO.get(column.type, 2**24)
-    past = pc.greater(pc.abs(column), pa.scalar(exact_to, column.type)).fill_null(False)
+    past = pc.greater(pc.abs(pc.cast(column, pa.float64())), float(exact_to)).fill_null(False)
     text = pc.cast(column, _TEXT)
     spelled = pc.match_substring(text, "e").fill_null(False)
     if not pc.any(pc.or_(past, spelled)).as_py():
