@@ -78,16 +78,16 @@ class Declared:
     def _other_order(self, date_format: str, doubtful: Cell | None, other: Cell) -> str:
         read = f"reads row {doubtful[0]:,} ({doubtful[1]}), but" if doubtful else "is declared, but"
         return (
-            f"{self._source}: occurred_at: `date_format: {date_format}` {read} row {other[0]:,} ({other[1]}) can only be "
-            f"read with day and month the other way round ({swapped(date_format)}), so that nobody knows which days the others mean: "
-            f"correct `date_format`, or the rows that were written otherwise. {self._what_was_sent}"
+            f"{self._source}: occurred_at: `date_format: {date_format}` {read} row {other[0]:,} ({other[1]}) can only "
+            f"be read with day and month the other way round ({swapped(date_format)}), so that nobody knows which days "
+            "the others mean: correct `date_format`, or the rows that were written otherwise. " + self._what_was_sent
         )
 
     def _other_mark(self, name: str, how: numbers.NumberFormat, doubtful: int, other: int) -> str:
         return (
             f"{self._source}: {name}: the import's `locale` says that {how.decimal} marks the decimals, but in row "
-            f"{other:,} only the other mark can, and by that row {doubtful:,} would be a thousand times more or less: correct `locale`, "
-            f"or the rows that were written otherwise. {self._what_was_sent}"
+            f"{other:,} only the other mark can, and by that row {doubtful:,} would be a thousand times more or less: "
+            "correct `locale`, or the rows that were written otherwise. " + self._what_was_sent
         )
 
     @property
