@@ -39,6 +39,11 @@ PARSE_ERROR = "damage"
 """A column beside the source's own: why a row could not be read as a row (``reason: sentence``), else null."""
 
 
+TYPED_NUMBERS = "typed_numbers"
+"""Key of a frame's ``attrs``: the names of its columns whose texts were numbers by type, as databases and Parquet files
+have them."""
+
+
 def normalize(name: str) -> str:
     """A column's name without case, spaces, underscores and dashes: names that share it mean the same."""
     return re.sub(r"[\s_\-\ufeff]+", "", name).casefold()

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -21,7 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from etl import redact, strict_yaml
+from etl import date_formats, redact, strict_yaml
 from etl.clock import DAY_MS, duration_ms
 from etl.columns import COLUMNS
 from etl.errors import ConfigError
@@ -67,17 +66,26 @@ class DropSettings(BaseModel):
 
 
 class LocaleSettings(BaseModel):
-    """How a source writes its numbers: ``1.234,50`` is ``{decimal: ",", thousands: "."}``."""
+    """How a source writes its numbers: ``1.234,50`` is ``{decimal: ",", thousands: "."}``.
+
+    ``grouping: indian`` groups by lakh and crore (``1,23,456.50``). ``currency_sign: true`` takes a sign or code of the
+    row's own currency at either end of a number, ``accounting_negatives: true`` takes ``(12.50)`` and ``12.50-``.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     decimal: Literal[",", "."]
     thousands: Literal["", ".", ",", " ", "'"] = ""
+    grouping: Literal["thousands", "indian"] = "thousands"
+    currency_sign: bool = False
+    accounting_negatives: bool = False
 
     @model_validator(mode="after")
     def _apart(self) -> LocaleSettings:
         if self.decimal == self.thousands:
             raise ValueError("decimal and thousands must be two marks")
+        if self.grouping == "indian" and not self.thousands:
+            raise ValueError('grouping: indian needs the mark of the groups, such as thousands: ","')
         return self
 
 
@@ -91,8 +99,9 @@ class ImportSettings(BaseModel):
     to: list[str] = Field(min_length=1)
     columns: dict[str, str] = {}
     timezone: str | None = None
-    date_format: str | None = None
-    """How the source writes occurred_at, as for ``strptime``; absent: ISO 8601 or epoch milliseconds."""
+    date_format: str | list[str] | None = None
+    """How the source writes occurred_at, as for ``strptime``, or a word of `date_formats.NUMBERS`; several are tried in
+    order. Absent: ISO 8601 or epoch milliseconds."""
     locale: LocaleSettings | None = None
     """How the source writes numbers; absent: plain decimals such as 1234.50."""
     spreadsheet: bool | None = None
@@ -153,21 +162,9 @@ class ImportSettings(BaseModel):
 
     @field_validator("date_format")
     @classmethod
-    def _a_whole_date(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        moment = datetime(2026, 11, 25, 21, 30, tzinfo=UTC)
-        try:
-            read = datetime.strptime(moment.strftime(value), value)  # noqa: DTZ007 (only its day is looked at)
-        except ValueError:
-            raise ValueError(f"{value} is not a format such as %d.%m.%Y %H:%M") from None
-        if read.date() != moment.date():
-            raise ValueError(f"{value} leaves out the day, the month or the year; an example is %d.%m.%Y %H:%M")
-        marks = set(re.findall("%.", value))
-        if ("%I" in marks) != ("%p" in marks) or {"%H", "%p"} <= marks:
-            raise ValueError(f"{value} is wrong by half a day: %I and %p belong together, %H stands without them")
-        if "%Z" in marks:
-            raise ValueError(f"{value}: names of zones (%Z) mean several zones each; set `timezone`, or use %z (+0100)")
+    def _whole_dates(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if value is not None:
+            date_formats.check([value] if isinstance(value, str) else value)
         return value
 
     @field_validator("source")

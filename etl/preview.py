@@ -64,7 +64,7 @@ def check(
     frames = extract.frames(source, window or Window(), settings.columns, settings.chunk_rows)
     return {
         name: replace(each, warnings=summed([*source.warnings, *each.warnings]))
-        for name, each in _previews(frames, rules, ready, stopped).items()
+        for name, each in _previews(source.describe(), frames, rules, ready, stopped).items()
     }
 
 
@@ -82,6 +82,7 @@ def _prepared(config: Config, names: Sequence[str]) -> tuple[dict[str, Destinati
 
 
 def _previews(
+    source: str,
     frames: Iterable[pd.DataFrame],
     rules: validate.Rules,
     destinations: Mapping[str, Destination],
@@ -90,7 +91,7 @@ def _previews(
     """Judge and build every row for every destination; ``stopped`` ones (name -> sentence) get no requests."""
     drafts = {name: _Draft() for name in destinations}
     rows = 0
-    with validate.Validator() as validator:
+    with validate.Validator(source) as validator:
         for frame in frames:
             rows += len(frame)
             good, rejected = validator.judge(frame, rules)
@@ -99,7 +100,7 @@ def _previews(
                 if name not in stopped:
                     _build(destinations[name], draft, good, rules.now_ms)
     return {
-        name: Preview(rows, dict(draft.counts), draft.unsent, draft.request, stopped.get(name, ""))
+        name: Preview(rows, dict(draft.counts), draft.unsent, draft.request, stopped.get(name, ""), validator.warnings)
         for name, draft in drafts.items()
     }
 

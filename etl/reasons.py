@@ -182,8 +182,9 @@ NONEXISTENT_LOCAL_TIME = Reason(
 TIMESTAMP_NOT_MILLISECONDS = Reason(
     "timestamp_not_milliseconds",
     REJECTED,
-    "occurred_at is a number but not epoch milliseconds (13 digits); seconds, micro- and nanoseconds are not guessed.",
-    "Export milliseconds, or ISO 8601.",
+    "occurred_at is a number but not epoch milliseconds, which have 13 digits; what other digits mean is not guessed.",
+    "Export milliseconds, or ISO 8601; or have `date_format` say what they are (unix_seconds, unix_micros, unix_nanos, "
+    "excel_serial, or a format such as %Y%m%d%H%M).",
     "demo-timestamp-in-seconds",
 )
 AMBIGUOUS_DATE = Reason(
@@ -211,7 +212,8 @@ TIMESTAMP_UNPARSABLE = Reason(
     "timestamp_unparsable",
     REJECTED,
     "occurred_at is neither ISO 8601 (2026-11-20T09:30:00+01:00) nor epoch milliseconds.",
-    "A spreadsheet's day numbers (46346.44) are not read: format the column as date or text, and export again.",
+    "Write it so; or have `date_format` say how it is written, also of a spreadsheet's day numbers (46346.44, "
+    "`excel_serial`).",
     "demo-timestamp-unparsable",
 )
 NOT_A_CURRENCY = Reason(
@@ -246,11 +248,19 @@ NOT_IN_LOCALE = Reason(
 AMBIGUOUS_NUMBER = Reason(
     "ambiguous_number",
     REJECTED,
-    "Nobody can tell whether a number's point marks the decimals or groups the thousands, because other rows have "
-    "decimal commas.",
-    'Have the import\'s `locale` say which (decimal "," and thousands "." where 1.299 is more than a thousand), or '
-    "write every number as 1234.50.",
-    "demo-too-many-decimals",
+    "Nobody can tell whether a number's point marks the decimals or groups the thousands: one to three digits, a point "
+    "and three digits, in a currency that has not three decimals.",
+    'Have the import\'s `locale` say which (decimal "," and thousands "." where 1.299 is more than a thousand, decimal '
+    '"." where it is not), or write it as 1299.00.',
+    "demo-ambiguous-number",
+)
+INEXACT_NUMBER = Reason(
+    "inexact_number",
+    REJECTED,
+    "It is a floating-point number past the whole numbers that such a number holds exactly (2^53, and 2^24 for a FLOAT "
+    "of 32 bits): its last digits may not be those that were meant.",
+    "Have the query or the export CAST the column to text or to DECIMAL.",
+    "a double of 1.2345678901234568e+18 as order_id",
 )
 NEGATIVE_AMOUNT = Reason(
     "negative_amount",

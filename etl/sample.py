@@ -144,6 +144,7 @@ def _wrong_times(now: datetime) -> list[Changed]:
         "demo-ambiguous-local-time": "2026-10-25T02:30:00",
         "demo-nonexistent-local-time": "2026-03-29T02:30:00",
         "demo-timestamp-in-seconds": _epoch_ms(now - timedelta(hours=4))[:10],
+        "demo-date-as-digits": f"{now - timedelta(hours=4):%Y%m%d%H%M}",
         "demo-timestamp-unparsable": "yesterday, after lunch",
         "demo-ambiguous-date": "03/04/2026 10:00",
         "demo-date-format-needed": "19.11.2026 14:05",
@@ -174,7 +175,8 @@ def _wrong_values() -> list[Changed]:
     no_number, below_zero = json.dumps({**spec, "total_tax": "some"}), json.dumps({**spec, "total_discount": -5})
     return [
         ("demo-revenue-not-a-decimal", ORDER, {"revenue": "1,299.00"}),
-        ("demo-too-many-decimals", ORDER, {"revenue": "19.999"}),
+        ("demo-too-many-decimals", ORDER, {"revenue": "1299.999"}),
+        ("demo-ambiguous-number", ORDER, {"quantity": "1.000"}),
         ("demo-negative-revenue", ORDER, {"revenue": "-19.99"}),
         ("demo-other-currency", ORDER, {"currency": "EUR"}),
         ("demo-decimal-comma", ORDER, {"revenue": "1.299,00"}),

@@ -39,6 +39,9 @@ ITEMS: Any = pa.schema(_KINDS)
 """Staged items, in the order of the fields of `model.Item`."""
 
 
+_ATTRS = b"attrs"
+"""Under what key of a file's metadata the ``attrs`` of a frame are kept (JSON)."""
+
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{6}")
 
 
@@ -168,12 +171,15 @@ def _values(column: Any) -> Any:
 
 def _table(frame: pd.DataFrame) -> pa.Table:
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    return table.append_column("row_number", pa.array(frame.index, pa.int64())).replace_schema_metadata(None)
+    numbered = table.append_column("row_number", pa.array(frame.index, pa.int64()))
+    return numbered.replace_schema_metadata({_ATTRS: orjson.dumps(frame.attrs)} if frame.attrs else None)
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas(types_mapper=_text_type)
-    return frame.set_index("row_number")
+    frame = frame.set_index("row_number")
+    frame.attrs = orjson.loads((table.schema.metadata or {}).get(_ATTRS, b"{}"))
+    return frame
 
 
 def _text_type(kind: pa.DataType) -> Any:

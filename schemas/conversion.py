@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -17,9 +17,12 @@ import pandera.pandas as pa
 
 from etl import reasons
 from etl.columns import COLUMNS, DERIVED, REQUIRED
+from etl.date_formats import date_formats, number_formats
 from etl.reasons import Reason
-from schemas.casts import DECIMAL_COMMA, POINT_OR_GROUPS, contains, date_formats, decimals, matches, nothing, times
+from schemas.casts import contains, matches, nothing
+from schemas.numbers import NumberFormat, ambiguous, decimals, inexact, trimmed
 from schemas.rules import optional, required, rule
+from schemas.times import split_zone, times
 
 IDS = (
     "event_id",
@@ -40,18 +43,18 @@ MOST_LEVELS = 100
 """How deep JSON of a cell may be nested: readers and writers of JSON, the vendors' too, give up at some depth."""
 
 _JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
-_COMMA = rf"\s*{DECIMAL_COMMA}\s*"
 _DATE_ACTION = "Write it as 2026-11-20T09:30:00+01:00, or have {date_hint}, and `timezone`, added to the import."
+_ZONE_LETTERS = re.compile(r"\d:\d\d[^A-Za-z]*[A-Z]{2,5}\s*$", re.ASCII)
 _OBJECTS = ("properties", "profile_properties", "attributes")
 _TIMES: Mapping[Reason, str] = {
     reasons.NO_TIMEZONE: "",
     reasons.AMBIGUOUS_LOCAL_TIME: "",
     reasons.NONEXISTENT_LOCAL_TIME: "",
-    reasons.TIMESTAMP_NOT_MILLISECONDS: "",
+    reasons.TIMESTAMP_NOT_MILLISECONDS: f"{reasons.TIMESTAMP_NOT_MILLISECONDS.sentence}{{date_hint}}",
     reasons.AMBIGUOUS_DATE: f"{reasons.AMBIGUOUS_DATE.sentence} {_DATE_ACTION}",
     reasons.DATE_FORMAT_NEEDED: f"{reasons.DATE_FORMAT_NEEDED.sentence} {_DATE_ACTION}",
     reasons.NOT_IN_DATE_FORMAT: "",
-    reasons.TIMESTAMP_UNPARSABLE: "",
+    reasons.TIMESTAMP_UNPARSABLE: f"{reasons.TIMESTAMP_UNPARSABLE.sentence}{{date_hint}}",
 }
 """What may be wrong with a time, and what is said where the row itself says more."""
 
@@ -75,14 +78,13 @@ _TOTAL = re.compile(
 class SourceFormat:
     """How a source writes what has no one form, as its import declares it; nothing here is ever guessed.
 
-    ``decimal`` and ``thousands`` are the marks of its numbers (both empty: plain decimals), ``date_format`` a
-    ``strptime`` format. ``spreadsheet``: its ids may have been through a spreadsheet, so that round ones are damage.
+    ``date_format`` is one of `schemas.times`, or several that are tried in order; without ``numbers`` a number is a
+    plain decimal. ``spreadsheet``: its ids may have been through a spreadsheet, so that round ones are damage.
     """
 
     timezone: str | None = None
-    date_format: str | None = None
-    decimal: str = ""
-    thousands: str = ""
+    date_format: str | Sequence[str] | None = None
+    numbers: NumberFormat | None = None
     spreadsheet: bool = True
 
 
@@ -92,21 +94,14 @@ def extras(frame: pd.DataFrame) -> list[str]:
     return [str(name) for name in frame.columns if name not in known]
 
 
-def writes_commas(frame: pd.DataFrame) -> bool:
-    """True when some number of the source has a comma for its decimals, or may have: ``19,99``, ``1.234,50``."""
-    return any(
-        matches(frame[name], _COMMA).any() for name in NUMBERS if name in frame.columns and _is_text(frame[name])
-    )
-
-
 def cast(
-    frame: pd.DataFrame, spelling: SourceFormat, *, now_ms: int, skew_ms: int, commas: bool = False
+    frame: pd.DataFrame, spelling: SourceFormat, *, now_ms: int, skew_ms: int, typed: Collection[str] = ()
 ) -> pd.DataFrame:
     """A frame of source columns (index = row number) made ready for `SCHEMA`.
 
     Blank text becomes null; missing canonical columns are added as null; ids keep their bytes. Adds ``occurred_at_ms``
-    (nullable Int64) and the columns of `HELPER_COLUMNS`, what the casts found. ``commas``: the source has been seen
-    to write decimal commas, so that without a declared locale nobody can tell what ``1.299`` means.
+    (nullable Int64) and the columns of `HELPER_COLUMNS`, what the casts found. ``typed``: the columns whose texts were
+    numbers by type, which are what they are however the import's numbers are written.
     """
     out = frame.copy(deep=False)
     for name in COLUMNS:
@@ -116,14 +111,10 @@ def cast(
         if isinstance(out[name].dtype, pd.StringDtype):
             blank = ~contains(out[name], r"[^\s]") & out[name].notna()
             out[name] = out[name].mask(blank) if blank.any() else out[name]
-    if spelling.decimal:
-        out = _plain_numbers(out, spelling)
-    else:
-        out["not_in_locale"] = nothing(out.index)
-    out["unclear_numbers"] = _unclear_numbers(out) if commas and not spelling.decimal else nothing(out.index)
+    out = _with_numbers(out, spelling.numbers, typed)
     out["occurred_at_ms"], out["time_problem"] = times(out["occurred_at"], spelling.timezone, spelling.date_format)
     out["date_hint"] = _date_hints(out)
-    out["damaged_ids"], out["formulas"] = _spreadsheet_damage(out, spelling)
+    out["damaged_ids"], out["formulas"] = _spreadsheet_damage(out, spelling, typed)
     out["ahead"] = (out["occurred_at_ms"] > now_ms + skew_ms).fillna(False).astype(bool)
     out["currency"] = out["currency"].str.upper()
     return out
@@ -135,6 +126,7 @@ HELPER_COLUMNS = (
     "ahead",
     "not_in_locale",
     "unclear_numbers",
+    "inexact_numbers",
     "damaged_ids",
     "formulas",
 )
@@ -142,32 +134,37 @@ HELPER_COLUMNS = (
 ``date_hint`` a setting to propose, the others names of columns or null."""
 
 
-def _plain_numbers(out: pd.DataFrame, spelling: SourceFormat) -> pd.DataFrame:
-    wrong = nothing(out.index)
+def _with_numbers(out: pd.DataFrame, how: NumberFormat | None, typed: Collection[str]) -> pd.DataFrame:
+    """Plain numbers, and for each row the columns in which a number is not as declared, in doubt, or not exact."""
+    wrong, unclear, rounded = (nothing(out.index) for _ in range(3))
     for name in NUMBERS:
-        out[name], odd = decimals(out[name], spelling.decimal, spelling.thousands)
-        wrong[odd] = name
-    return out.assign(not_in_locale=wrong)
-
-
-def _unclear_numbers(out: pd.DataFrame) -> pd.Series[str]:
-    names = nothing(out.index)
-    for name in NUMBERS:
-        if _is_text(out[name]):
-            _add_name(names, matches(out[name], POINT_OR_GROUPS), name)
-    return names
+        if name in typed:
+            continue
+        money = out["currency"].str.strip().str.upper() if name == "revenue" else None
+        out[name] = trimmed(out[name])
+        if how is not None:
+            out[name], odd = decimals(out[name], how, money)
+            wrong[odd] = name
+        else:
+            _add_name(unclear, ambiguous(out[name], money), name)
+    for name in (*IDS, "phone", *NUMBERS):
+        if name in typed:
+            _add_name(rounded, inexact(out[name]), name)
+    return out.assign(not_in_locale=wrong, unclear_numbers=unclear, inexact_numbers=rounded)
 
 
 def _is_text(column: pd.Series[Any]) -> bool:
     return isinstance(column.dtype, pd.StringDtype)
 
 
-def _spreadsheet_damage(out: pd.DataFrame, spelling: SourceFormat) -> tuple[pd.Series[str], pd.Series[str]]:
+def _spreadsheet_damage(
+    out: pd.DataFrame, spelling: SourceFormat, typed: Collection[str]
+) -> tuple[pd.Series[str], pd.Series[str]]:
     """For each row the names of its rounded ids, and of its columns that hold formulas; null where there are none."""
     rounded = f"{_SCIENTIFIC}|{_ROUNDED}" if spelling.spreadsheet else _SCIENTIFIC
     ids, formulas = nothing(out.index), nothing(out.index)
     for name in (*IDS, "event_name", "revenue"):
-        if not isinstance(out[name].dtype, pd.StringDtype) or not (suspect := contains(out[name], _SUSPECT)).any():
+        if name in typed or not _is_text(out[name]) or not (suspect := contains(out[name], _SUSPECT)).any():
             continue
         if name in IDS:
             _add_name(ids, suspect & contains(out[name], rounded), name)
@@ -184,14 +181,34 @@ def _add_name(names: pd.Series[str], rows: pd.Series[bool], name: str) -> None:
 def _date_hints(out: pd.DataFrame) -> pd.Series[str]:
     """The setting to propose for dates that need one."""
     hints = nothing(out.index)
-    unclear = out["time_problem"].isin([reasons.AMBIGUOUS_DATE.code, reasons.DATE_FORMAT_NEEDED.code])
-    if unclear.any():
-        hints[unclear] = out["occurred_at"][unclear].map(_date_hint)
+    unsaid = out["time_problem"].isin([reasons.AMBIGUOUS_DATE.code, reasons.DATE_FORMAT_NEEDED.code])
+    digits = out["time_problem"].isin([reasons.TIMESTAMP_NOT_MILLISECONDS.code, reasons.TIMESTAMP_UNPARSABLE.code])
+    if unsaid.any():
+        hints[unsaid] = out["occurred_at"][unsaid].map(_date_hint)
+    if digits.any():
+        hints[digits] = out["occurred_at"][digits].map(_number_hint)
     return hints
 
 
 def _date_hint(value: str) -> str:
-    return " or ".join(f'`date_format: "{one}"`' for one in date_formats(value))
+    time, _ = split_zone(value.strip()) or (value.strip(), "")
+    return _either(date_formats(time))
+
+
+def _number_hint(value: str) -> str:
+    found = number_formats(value)
+    if _ZONE_LETTERS.search(value):
+        return (
+            " Letters for a zone, such as CET or PST, mean several zones each: write +01:00, UTC or Europe/Berlin "
+            "behind the time."
+        )
+    if not found:
+        return " Write it as 2026-11-20T09:30:00+01:00, or have `date_format` say how it is written."
+    return f" It may be meant as {_either(found)}: if so, have that added to the import; else write it as ISO 8601."
+
+
+def _either(formats: list[str]) -> str:
+    return " or ".join(f'`date_format: "{one}"`' for one in formats)
 
 
 def not_conversions(frame: pd.DataFrame) -> pd.Series[str]:
@@ -254,6 +271,13 @@ SCHEMA = pa.DataFrameSchema(
             rule(reasons.CONTROL_CHARACTER, _printable, "event_name holds a control character (NUL, tab, line break)."),
             rule(reasons.EVENT_NAME_TOO_LONG, _short),
         ),
+        "inexact_numbers": optional(
+            rule(
+                reasons.INEXACT_NUMBER,
+                lambda column: column.isna(),
+                f"{{inexact_numbers}}: {reasons.INEXACT_NUMBER.detail[0].lower()}{reasons.INEXACT_NUMBER.detail[1:]}",
+            ),
+        ),
         "damaged_ids": optional(
             rule(
                 reasons.ID_DAMAGED_BY_SPREADSHEET,
@@ -282,8 +306,8 @@ SCHEMA = pa.DataFrameSchema(
             rule(
                 reasons.AMBIGUOUS_NUMBER,
                 lambda column: column.isna(),
-                "{unclear_numbers}: nobody can tell whether its point marks the decimals or groups the thousands, "
-                f"because other rows have decimal commas. {reasons.AMBIGUOUS_NUMBER.action}",
+                "{unclear_numbers}: nobody can tell whether its point marks the decimals or groups the thousands. "
+                f"{reasons.AMBIGUOUS_NUMBER.action}",
             ),
         ),
         "occurred_at": required(reasons.MISSING_OCCURRED_AT),

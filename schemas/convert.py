@@ -11,7 +11,7 @@ import pandera.pandas as pa
 
 from etl import reasons
 from etl.reasons import FAILED, REJECTED, UNKNOWN, Reason
-from schemas.casts import WHOLE
+from schemas.numbers import WHOLE
 from schemas.rules import is_negative, looks_personal, money, optional, required, rule
 
 OTHER_CURRENCY = Reason(

@@ -6,7 +6,7 @@ import pandera.pandas as pa
 
 from etl import reasons
 from etl.reasons import DELIVERED, REJECTED, SKIPPED, Reason
-from schemas.casts import WHOLE
+from schemas.numbers import WHOLE
 from schemas.rules import is_negative, money, optional, required, rule
 
 MISSING_VISITOR_CODE = Reason(

@@ -16,7 +16,8 @@ from pandera.errors import SchemaErrors
 
 from etl import reasons
 from etl.reasons import Reason
-from schemas.casts import DECIMAL, DECIMAL_COMMA, contains, matches
+from schemas.casts import contains, matches
+from schemas.numbers import DECIMAL, DECIMAL_COMMA
 
 _EMAIL = r"[^@\s<>|,;:]+(?:@|%40)[^@\s<>|,;:]+\.[^@\s<>|,;:.0-9]{2,}"
 # Bare digits are no phone number, ids look the same: zero-padded (0012345678) and dated (2026-11-0012345) ones too.
@@ -56,7 +57,7 @@ def optional(*tests: pa.Check, dtype: object = None) -> pa.Column:
 
 
 def is_decimal(column: pd.Series[Any]) -> pd.Series[bool]:
-    """True where the text is a plain decimal (`schemas.casts.DECIMAL`)."""
+    """True where the text is a plain decimal (`schemas.numbers.DECIMAL`)."""
     return matches(column, DECIMAL)
 
 

@@ -23,6 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "etl.model",
         "etl.errors",
         "etl.columns",
+        "etl.date_formats",
         "etl.json_columns",
         "etl.plugins",
     ),

@@ -42,6 +42,7 @@ PRODUCERS = {
     "file_unusable": "tests/test_drops.py::test_of_a_file_that_breaks_off_nothing_is_sent_however_good_its_beginning",
     "in_flight": "tests/test_ledger.py::test_a_claim_stands_as_unknown_before_anything_is_sent",
     "in_flight_elsewhere": "tests/test_ledger.py::test_what_another_living_run_has_on_the_wire_is_left_to_it",
+    "inexact_number": "tests/cases/test_h_doubles.py::test_a_double_is_an_id_as_far_as_it_is_exact",
     "interrupted": f"{HERE}::test_a_run_that_is_ended_before_it_sends",
     "lookup_failed": f"{HERE}::test_a_lookup_that_fails_without_a_reason_of_its_own",
     "no_answer": "tests/test_ledger.py::test_an_unanswered_row",

@@ -27,7 +27,8 @@ from etl.destinations.base import Destination, Facts, Settings, Text, digits
 from etl.json_columns import around, column, joined, quoted
 from etl.model import Limits, Request, RetryPolicy
 from schemas import kameleoon as schema
-from schemas.casts import WHOLE, matches, nothing, texts
+from schemas.casts import matches, nothing, texts
+from schemas.numbers import WHOLE
 from schemas.rules import is_negative
 
 ENDPOINT = "https://{data_region}-data.kameleoon.{domain}/visit/events"

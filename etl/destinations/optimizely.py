@@ -71,8 +71,10 @@ from etl.errors import LookupFailed
 from etl.json_columns import around, column, joined, listed, quoted
 from etl.model import Fetch, Limits, Request
 from schemas import optimizely as schema
-from schemas.casts import DECIMAL, texts
+from schemas.casts import texts
 from schemas.conversion import extras
+from schemas.currencies import THREE_DECIMALS
+from schemas.numbers import DECIMAL
 from schemas.rules import is_decimal
 
 ENDPOINT = "https://logx.optimizely.com/v1/events"
@@ -103,7 +105,6 @@ NO_DECIMALS = (
     *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW"),
     *("PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"),
 )
-THREE_DECIMALS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
 PLACES = {**dict.fromkeys(NO_DECIMALS, "0"), **dict.fromkeys(THREE_DECIMALS, "3")}
 """Decimals of the currencies that do not have two (ISO 4217). Those with four are units of account, not of payment."""
 

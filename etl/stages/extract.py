@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from etl import sources
-from etl.columns import COLUMNS, DERIVED, PARSE_ERROR, REQUIRED, normalize, reserved_name
+from etl.columns import COLUMNS, DERIVED, PARSE_ERROR, REQUIRED, TYPED_NUMBERS, normalize, reserved_name
 from etl.errors import SourceChanged, SourceError
 from etl.model import Chunk
 from etl.redact import masked_errors
@@ -131,7 +131,11 @@ def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> pd
     shadowed = {name: reserved_name(name, available) for name in available if name in ours and found.get(name) != name}
     renamed = frame.rename(columns=shadowed | first)
     more = [canonical for canonical in sorted(found) if first[found[canonical]] != canonical]
-    return renamed.assign(**{canonical: renamed[first[found[canonical]]] for canonical in more})
+    assigned = renamed.assign(**{canonical: renamed[first[found[canonical]]] for canonical in more})
+    numbers = frame.attrs.get(TYPED_NUMBERS, ())
+    own = found | {new: old for old, new in shadowed.items()}
+    assigned.attrs = {TYPED_NUMBERS: [name for name in map(str, assigned.columns) if own.get(name, name) in numbers]}
+    return assigned
 
 
 def _find_columns(available: Sequence[str], columns: Mapping[str, str], source: str) -> dict[str, str]:

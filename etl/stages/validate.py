@@ -10,24 +10,30 @@ import numpy as np
 import pandas as pd
 
 from etl import reasons, sources
-from etl.columns import PARSE_ERROR
+from etl.columns import PARSE_ERROR, TYPED_NUMBERS
 from etl.config import ImportSettings
-from etl.model import Chunk, RowVerdict, Status, Verdict
+from etl.model import Chunk, RowVerdict, RunWarning, Status, Verdict, summed
+from etl.stages.declared import Declared
 from etl.stages.plan import Job
 from etl.stages.seen_ids import SeenEventIds
 from schemas import conversion
+from schemas.amounts import one_amount
+from schemas.numbers import NumberFormat
 from schemas.rules import problems
 
 
 def stage(job: Job, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     """Judge every row, in order: conversions are staged, the others recorded for every destination."""
-    spreadsheet = sources.import_kind(job.config, job.run.import_name).spreadsheet
-    with Validator() as validator:
-        for chunk in chunks:
-            rules = Rules.of(job.settings, job.clock(), spreadsheet=spreadsheet)
-            good, rejected = validator.judge(job.staging.frame(chunk), rules)
-            job.record_unsent(job.destinations, rejected)
-            yield job.staging.write("conversions", chunk.index, good)
+    source = job.source or sources.import_source(job.config, job.run.import_name)
+    with Validator(source.describe()) as validator:
+        try:
+            for chunk in chunks:
+                rules = Rules.of(job.settings, job.clock(), spreadsheet=source.spreadsheet)
+                good, rejected = validator.judge(job.staging.frame(chunk), rules)
+                job.record_unsent(job.destinations, rejected)
+                yield job.staging.write("conversions", chunk.index, good)
+        finally:
+            job.warn("validate", validator.warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Rules:
         source_format = conversion.SourceFormat(
             settings.timezone,
             settings.date_format,
-            *((locale.decimal, locale.thousands) if locale else ("", "")),
+            NumberFormat(**locale.model_dump()) if locale else None,
             spreadsheet=spreadsheet if settings.spreadsheet is None else settings.spreadsheet,
         )
         return cls(source_format, now_ms, settings.max_skew_minutes * 60_000)
@@ -54,13 +60,14 @@ class Rules:
 class Validator:
     """Judges one source, chunk by chunk, and remembers what the chunks before have shown.
 
-    That is the event_ids of good rows, and whether a number had a decimal comma; chunks before that number were judged
-    without knowing.
+    That is the event_ids of good rows, and what might disprove a declared format. ``source`` is its name for people,
+    ``warnings`` what was left out of its rows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, source: str = "the source") -> None:
         self._seen = SeenEventIds()
-        self._decimal_commas = False
+        self._declared = Declared(source)
+        self.warnings: list[RunWarning] = []
 
     def __enter__(self) -> Self:
         return self
@@ -71,20 +78,22 @@ class Validator:
     def judge(self, frame: pd.DataFrame, rules: Rules) -> tuple[pd.DataFrame, list[RowVerdict]]:
         """One chunk (index = row number, canonical names): the good rows, typed, and what is said of the others.
 
-        Good rows have the canonical columns, extras, ``occurred_at_ms`` and ``fingerprint``.
+        Good rows have the canonical columns, extras, ``occurred_at_ms`` and ``fingerprint``. Raises SourceError where
+        the chunk disproves a format that the import declares.
         """
         source = frame.drop(columns=PARSE_ERROR, errors="ignore")
         parse_errors = frame[PARSE_ERROR].dropna() if PARSE_ERROR in frame.columns else pd.Series(dtype="str")
-        self._decimal_commas = self._decimal_commas or conversion.writes_commas(source)
-        typed = conversion.cast(
-            source, rules.source_format, now_ms=rules.now_ms, skew_ms=rules.skew_ms, commas=self._decimal_commas
-        )
+        numbers = frame.attrs.get(TYPED_NUMBERS, ())
+        typed = conversion.cast(source, rules.source_format, now_ms=rules.now_ms, skew_ms=rules.skew_ms, typed=numbers)
+        self._declared.check(source, typed, rules.source_format, numbers)
         verdicts = _rejected(problems(conversion.SCHEMA, typed))
         verdicts |= {row: _unread(text) for row, text in zip(parse_errors.index, parse_errors, strict=True)}
         verdicts |= _not_conversions(typed, parse_errors)
         sound = typed[~typed.index.isin(list(verdicts))] if verdicts else typed
         repeated = self._repeated(sound)
         good = sound[~sound.index.isin(list(repeated))] if repeated else sound
+        good, left_out = one_amount(good)
+        self.warnings = summed([*self.warnings, *left_out])
         return _finished(good, source), _row_verdicts(typed, verdicts | repeated)
 
     def _repeated(self, sound: pd.DataFrame) -> dict[int, Verdict]:

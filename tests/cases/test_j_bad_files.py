@@ -133,8 +133,8 @@ def test_each_chunk_says_which_files_its_rows_are_from(
     staged = Staging(house.config.staging_url, report.run.run_id)
     found: dict[int, tuple[str, int]] = {}
     for chunk, spans in zip(staged.chunks("extracted"), staged.read_values("files"), strict=True):
-        numbers = [int(number) for number in staged.frame(chunk).index]
-        for (file, first, within), following in zip(spans, [*spans[1:], ["", numbers[-1] + 1, 0]], strict=True):
+        row_numbers = [int(number) for number in staged.frame(chunk).index]
+        for (file, first, within), following in zip(spans, [*spans[1:], ["", row_numbers[-1] + 1, 0]], strict=True):
             found |= {number: (file, number - first + within) for number in range(first, following[1])}
     assert found == {
         1 + number: (f"{name}.{kind}", 1 + number - numbers.start)

@@ -8,10 +8,12 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
+from etl.date_formats import date_formats
 from schemas import conversion
-from schemas.casts import date_formats, decimals, times
 from schemas.conversion import SourceFormat
+from schemas.numbers import NumberFormat, decimals
 from schemas.rules import problems
+from schemas.times import times
 
 NOW_MS = int(datetime(2026, 11, 20, 20, tzinfo=UTC).timestamp() * 1000)
 GOOD = {"event_id": "A-1", "event_name": "Order Completed", "occurred_at": "2026-11-20T10:00:00Z"}
@@ -58,13 +60,13 @@ def judged(row: dict[str, str], spelling: SourceFormat | None = None) -> tuple[s
     ],
 )
 def test_numbers_are_read_as_the_locale_writes_them_or_not_at_all(locale: str, text: str, number: str | None) -> None:
-    plain, wrong = decimals(texts(text, None), locale[0], locale[1:])
+    written = NumberFormat(locale[0], locale[1:])
+    plain, wrong = decimals(texts(text, None), written)
     assert wrong.tolist() == [number is None, False]
     assert plain.isna().tolist() == [False, True]
     if number is None:
         assert plain[1] == text
-        spelling = SourceFormat(decimal=locale[0], thousands=locale[1:])
-        assert judged({"revenue": text}, spelling)[0] == "not_in_locale"
+        assert judged({"revenue": text}, SourceFormat(numbers=written))[0] == "not_in_locale"
     else:
         assert plain[1] == number
         assert Decimal(plain[1]) == Decimal(number)

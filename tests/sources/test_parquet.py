@@ -19,7 +19,7 @@ from etl.errors import SourceError
 from etl.sources.base import Source, StorageSettings, Window
 from etl.sources.parquet import ParquetSettings, ParquetSource
 from etl.stages import extract
-from schemas.casts import times
+from schemas.times import times
 from tests.conftest import House, order
 
 DAY = Window(datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC))

@@ -1,6 +1,8 @@
 """Typed values, as Parquet files and databases hold them, as exact text: what they are, never what a float makes of it.
 
-Moments become ISO 8601 (with a zone only if they had one), decimals plain digits, lists and objects compact JSON.
+Moments become ISO 8601 (with a zone only if they had one), decimals plain digits, lists and objects compact JSON, and
+floating-point numbers digits as far as such a number holds every whole one; past that they keep an exponent, by which
+`schemas.numbers.inexact` knows them. A frame's ``attrs`` say which columns were numbers, see `etl.columns`.
 Nulls stay null.
 """
 
@@ -18,10 +20,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from etl import reasons
-from etl.columns import PARSE_ERROR, reserved_name
+from etl.columns import PARSE_ERROR, TYPED_NUMBERS, reserved_name
 from etl.errors import SourceError
 
 _TEXT = pa.large_string()
+
+
+_EXACT_TO = {pa.float64(): 2**53, pa.float32(): 2**24, pa.float16(): 2**11}
+"""Up to where a type of floating-point number holds every whole number."""
+
+_NUMBERS = {int, float, Decimal, type(None)}
 
 
 class NotText(ValueError):
@@ -37,15 +45,19 @@ def of_table(table: pa.Table, first: int, used: Collection[str], unreadable: Cou
     A column that is not ``used`` is left out where it holds bytes that are no text, counted in ``unreadable``.
     """
     columns = [_arrow_column(column) for column in table.columns]
-    return _frame(dict(zip(table.column_names, columns, strict=True)), first, table.num_rows, used, unreadable)
+    numbers = [name for name, column in zip(table.column_names, table.columns, strict=True) if _is_number(column.type)]
+    texts = dict(zip(table.column_names, columns, strict=True))
+    return _frame(texts, first, table.num_rows, numbers, used, unreadable)
 
 
 def of_rows(
     names: Sequence[str], rows: Sequence[Sequence[Any]], first: int, used: Collection[str], unreadable: Counter[str]
 ) -> pd.DataFrame:
     """Rows of Python values as a frame of text; see `of_table`."""
-    columns = [_values(column) for column in zip(*rows, strict=True)] if rows else [_values([]) for _ in names]
-    return _frame(dict(zip(names, columns, strict=True)), first, len(rows), used, unreadable)
+    cells: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [() for _ in names]
+    numbers = [name for name, column in zip(names, cells, strict=True) if column and {*map(type, column)} <= _NUMBERS]
+    texts = {name: _values(column) for name, column in zip(names, cells, strict=True)}
+    return _frame(texts, first, len(rows), numbers, used, unreadable)
 
 
 def names(given: Sequence[str], what: str) -> list[str]:
@@ -61,7 +73,12 @@ _TextColumn = tuple[Any, list[int]]
 
 
 def _frame(
-    columns: Mapping[str, _TextColumn], first: int, rows: int, used: Collection[str], unreadable: Counter[str]
+    columns: Mapping[str, _TextColumn],
+    first: int,
+    rows: int,
+    numbers: Sequence[str],
+    used: Collection[str],
+    unreadable: Counter[str],
 ) -> pd.DataFrame:
     errors: list[str | None] = [None] * rows
     texts = {}
@@ -73,7 +90,9 @@ def _frame(
         for row in broken:
             errors[row] = errors[row] or f"{reasons.NOT_TEXT.code}: {name} holds bytes that are no text (UTF-8)."
     index = pd.RangeIndex(first, first + rows, name="row_number")
-    return pd.DataFrame(texts | {PARSE_ERROR: _text(pa.array(errors, _TEXT))}, index=index)
+    frame = pd.DataFrame(texts | {PARSE_ERROR: _text(pa.array(errors, _TEXT))}, index=index)
+    frame.attrs[TYPED_NUMBERS] = list(numbers)
+    return frame
 
 
 def _text(arrow: Any) -> Any:
@@ -92,6 +111,8 @@ def _arrow_column(column: Any) -> _TextColumn:
         return _arrow_column(pc.cast(column, kind.value_type))
     if pa.types.is_timestamp(kind) or pa.types.is_time(kind):
         return _moments(column), []
+    if pa.types.is_floating(kind):
+        return _floats(column), []
     if pa.types.is_date64(kind):
         column = pc.cast(column, pa.date32())
     if _is_plain(kind):
@@ -101,8 +122,39 @@ def _arrow_column(column: Any) -> _TextColumn:
 
 def _is_plain(kind: Any) -> bool:
     """Types that Arrow itself writes exactly; it gives small decimals an exponent, and bytes may be no text."""
-    tests = ("is_string", "is_large_string", "is_string_view", "is_integer", "is_boolean", "is_floating", "is_date")
+    tests = ("is_string", "is_large_string", "is_string_view", "is_integer", "is_boolean", "is_date")
     return any(getattr(pa.types, test)(kind) for test in (*tests, "is_null"))
+
+
+def _is_number(kind: Any) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_number(kind.value_type)
+    return any(test(kind) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal))
+
+
+def _floats(column: Any) -> Any:
+    """Digits as Arrow writes them, the shortest that are this number and no other; exponents only past `_EXACT_TO`."""
+    exact_to = _EXACT_TO.get(column.type, 2**24)
+    past = pc.greater(pc.abs(pc.cast(column, pa.float64())), float(exact_to)).fill_null(False)
+    text = pc.cast(column, _TEXT)
+    spelled = pc.match_substring(text, "e").fill_null(False)
+    if not pc.any(pc.or_(past, spelled)).as_py():
+        return text
+    return pa.array(
+        [
+            value if value is None else _with_exponent(value) if is_past else _without_exponent(value)
+            for value, is_past in zip(text.to_pylist(), past.to_pylist(), strict=True)
+        ],
+        _TEXT,
+    )
+
+
+def _with_exponent(text: str) -> str:
+    return text if "e" in text or text.endswith("inf") else f"{Decimal(text):e}"
+
+
+def _without_exponent(text: str) -> str:
+    return format(Decimal(text), "f") if "e" in text else text
 
 
 def _has_maps(kind: Any) -> bool:
@@ -125,7 +177,7 @@ def _values(values: Sequence[Any]) -> _TextColumn:
     if kinds <= {str}:
         return pa.array(values, _TEXT), []
     if kinds == {float}:
-        return pc.cast(pa.array(values, pa.float64()), _TEXT), []
+        return _floats(pa.array(values, pa.float64())), []
     texts: list[str | None] = []
     broken = []
     for at, value in enumerate(values):
@@ -146,7 +198,7 @@ def exact(value: Any) -> str:
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, float):
-        return str(pc.cast(pa.scalar(value), _TEXT).as_py())
+        return str(_floats(pa.array([value], pa.float64()))[0].as_py())
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
         return value.isoformat().removesuffix("+00:00") + "Z" if _is_utc(value) else value.isoformat()
     if isinstance(value, bytes | bytearray | memoryview):
