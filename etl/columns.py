@@ -29,7 +29,13 @@ COLUMNS = (
     "webflow_user_id",
     "webflow_user_domain",
 )
-"""Canonical columns of a source. Any other is an extra, and travels into ``properties`` where a vendor has them."""
+"""Canonical columns of a source. Any other travels only where a vendor or the import names it."""
+
+NUMBERS = ("quantity", "revenue")
+"""Canonical columns that hold numbers as a locale writes them."""
+
+ALSO_CALLED = {"total": "revenue"}
+"""Names that a vendor's page uses for a canonical column, which such a column is taken for, with a warning."""
 
 DERIVED = ("occurred_at_ms", "fingerprint")
 """Columns that validation adds: epoch milliseconds (int64) and a 63-bit fingerprint of the row's content (int64)."""

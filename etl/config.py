@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from etl import date_formats, redact, strict_yaml
 from etl.clock import DAY_MS, duration_ms
-from etl.columns import COLUMNS
+from etl.column_settings import MappingSettings
 from etl.errors import ConfigError
 
 FILE_VARIABLE = "CONVERSIONS_CONFIG"
@@ -89,15 +89,12 @@ class LocaleSettings(BaseModel):
         return self
 
 
-class ImportSettings(BaseModel):
-    """One entry of ``imports:``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ImportSettings(MappingSettings):
+    """One entry of ``imports:``; what it says of columns is in `MappingSettings`."""
 
     source: dict[str, Any]
     drop: DropSettings | None = None
     to: list[str] = Field(min_length=1)
-    columns: dict[str, str] = {}
     timezone: str | None = None
     date_format: str | list[str] | None = None
     """How the source writes occurred_at, as for ``strptime``, or a word of `date_formats.NUMBERS`; several are tried in
@@ -137,17 +134,6 @@ class ImportSettings(BaseModel):
         twice = [name for place, name in enumerate(value) if name in value[:place]]
         if twice:
             raise ValueError(f"names {twice[0]} more than once; once is enough")
-        return value
-
-    @field_validator("columns")
-    @classmethod
-    def _canonical(cls, value: dict[str, str]) -> dict[str, str]:
-        for name, column in value.items():
-            if name not in COLUMNS:
-                if column in COLUMNS:
-                    raise ValueError(f"{name} is not a canonical column (did you mean {column}: {name}?)")
-                near = difflib.get_close_matches(name.lower(), COLUMNS, n=1)
-                raise ValueError(f"{name} is not a canonical column{f' (did you mean {near[0]}?)' if near else ''}")
         return value
 
     @field_validator("timezone")

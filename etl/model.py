@@ -153,13 +153,26 @@ class Chunk:
     rows: int
 
 
+class MappedColumn(NamedTuple):
+    """What becomes of a column at one destination, with the redacted example of one row.
+
+    ``source``: the source's name of it, or names; ``canonical``: ours, empty for what travels beside ours; ``field``:
+    the vendor's, empty where it has none.
+    """
+
+    source: str
+    canonical: str
+    field: str
+    example: str
+
+
 @dataclass(frozen=True, slots=True)
 class Preview:
     """What a check of one destination found: nothing was sent and nothing written down.
 
     ``counts``: (status or ``ready``, reason) -> rows. ``unsent``: the first of the rows that would not be sent.
     ``request``: the first request as it would be sent, secrets masked. ``stopped``: why the destination would stop.
-    ``warnings``: those of the whole source, and this destination's own.
+    ``warnings``: those of the whole source, and this destination's own. ``columns``: what feeds what.
     """
 
     rows: int
@@ -168,3 +181,4 @@ class Preview:
     request: Request | None
     stopped: str = ""
     warnings: Sequence[RunWarning] = ()
+    columns: Sequence[MappedColumn] = ()

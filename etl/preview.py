@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from etl import sources
+from etl import redact, sources
 from etl.clock import Clock, wall_clock
 from etl.config import Config, ImportSettings
 from etl.delivery import lookups
@@ -16,10 +16,11 @@ from etl.delivery.batches import partition_by_age
 from etl.destinations import make_destination
 from etl.destinations.base import USER_AGENT, Destination
 from etl.errors import ImporterError, LookupFailed
-from etl.model import Item, Preview, Request, RowVerdict, Status, Verdict, summed
+from etl.model import Item, MappedColumn, Preview, Request, RowVerdict, Status, Verdict, summed
 from etl.redact import host_of, mask_request
 from etl.sources.base import Window
 from etl.stages import extract, plan, transform, validate
+from etl.stages.mapping import ColumnRules
 from etl.staging import cache, items_of
 
 MOST_UNSENT = 10_000
@@ -61,11 +62,38 @@ def check(
         plan.check_window(config, import_name or "", window)
     ready, stopped = _prepared(config, plan.select_destinations(config, settings.to, to))
     rules = validate.Rules.of(settings, clock(), spreadsheet=source.spreadsheet)
-    frames = extract.frames(source, window or Window(), settings.columns, settings.chunk_rows)
+    reading = extract.Extraction(source, ColumnRules.of(config, settings))
+    previews = _previews(
+        source.describe(), reading.frames(window or Window(), settings.chunk_rows), rules, ready, stopped, settings
+    )
     return {
-        name: replace(each, warnings=summed([*source.warnings, *each.warnings]))
-        for name, each in _previews(source.describe(), frames, rules, ready, stopped).items()
+        name: replace(
+            each,
+            warnings=summed([*reading.warnings, *each.warnings]),
+            columns=_mapped_columns(reading, ready[name], settings),
+        )
+        for name, each in previews.items()
     }
+
+
+def _mapped_columns(
+    reading: extract.Extraction, destination: Destination, settings: ImportSettings
+) -> list[MappedColumn]:
+    """Every column that this destination gets something of, with one example, of all headers of the source."""
+    found = {}
+    own = type(destination).own_columns_of(dict(destination.settings))
+    for mapping, example in reading.examples.items():
+        for canonical, feed in mapping.feeds.items():
+            cells = mapping.made(example, canonical).dropna().tolist()
+            shown = redact.example(canonical, str(cells[0])) if cells else ""
+            made_of = " + ".join(feed.sources) or "(constant)"
+            found[made_of, canonical] = MappedColumn(made_of, canonical, destination.fields.get(canonical, ""), shown)
+        for name, travels_as in {**mapping.own, **mapping.extras}.items():
+            if name in mapping.extras or travels_as in own:
+                cells = example[name].dropna().tolist()
+                shown = redact.example(name, str(cells[0])) if cells else ""
+                found[name, travels_as] = MappedColumn(name, "", destination.extra_field(travels_as), shown)
+    return list(found.values())
 
 
 def _prepared(config: Config, names: Sequence[str]) -> tuple[dict[str, Destination], dict[str, str]]:
@@ -87,6 +115,7 @@ def _previews(
     rules: validate.Rules,
     destinations: Mapping[str, Destination],
     stopped: Mapping[str, str],
+    settings: ImportSettings,
 ) -> dict[str, Preview]:
     """Judge and build every row for every destination; ``stopped`` ones (name -> sentence) get no requests."""
     drafts = {name: _Draft() for name in destinations}
@@ -98,15 +127,15 @@ def _previews(
             for name, draft in drafts.items():
                 draft.add_unsent(rejected)
                 if name not in stopped:
-                    _build(destinations[name], draft, good, rules.now_ms)
+                    _build(destinations[name], draft, good, settings, rules.now_ms)
     return {
         name: Preview(rows, dict(draft.counts), draft.unsent, draft.request, stopped.get(name, ""), validator.warnings)
         for name, draft in drafts.items()
     }
 
 
-def _build(destination: Destination, draft: _Draft, good: pd.DataFrame, now_ms: int) -> None:
-    table, not_taken = transform.items(good, destination)
+def _build(destination: Destination, draft: _Draft, good: pd.DataFrame, settings: ImportSettings, now_ms: int) -> None:
+    table, not_taken = transform.items(good, destination, settings)
     draft.add_unsent(not_taken)
     ready, late, early = partition_by_age(items_of(table), now_ms)
     facts = destination.facts

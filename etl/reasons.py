@@ -100,6 +100,14 @@ NOT_A_CONVERSION = Reason(
     "a last row that says Total and 1299.00",
 )
 
+NOT_WANTED = Reason(
+    "not_wanted",
+    SKIPPED,
+    "The import's `where` does not want the row as it stands now.",
+    "Nothing to do: it is judged anew whenever its source is read again, and goes once it is wanted.",
+    "an open deal, where the import wants those that are won",
+)
+
 # -- what every conversion must be
 
 MISSING_EVENT_ID = Reason(

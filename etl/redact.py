@@ -104,6 +104,19 @@ def _exists(path: Path) -> bool:
         return False
 
 
+_IN_CLEAR = ("event_name", "occurred_at", "revenue", "currency", "quantity")
+LONGEST_EXAMPLE = 40
+
+
+def example(column: str, cell: str) -> str:
+    """A cell of somebody's row as an example of its column: its shape alone, unless it says nothing of a person.
+
+    Letters become x, digits 9; what stands between them stays, and long ones are cut off.
+    """
+    shape = cell if column in _IN_CLEAR else re.sub(r"[^\W\d_]", "x", re.sub(r"\d", "9", cell))
+    return shape if len(shape) <= LONGEST_EXAMPLE else f"{shape[: LONGEST_EXAMPLE - 1]}…"
+
+
 # -- which values are secret
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from etl import reasons
 from etl.errors import SumMismatch
 from etl.ledger import Ledger, RunInfo, Stop
 from etl.model import GOOD, RunWarning, Status
@@ -40,9 +41,14 @@ class Report:
         return 1 if statuses - {status.value for status in GOOD} else 0
 
     def bad_share(self, destination: str) -> float:
-        """The share of a destination's rows that are neither delivered, duplicate nor skipped."""
-        bad = sum(count for (status, _), count in self.counts[destination].items() if Status(status) not in GOOD)
-        return bad / self.rows[destination] if self.rows[destination] else 0.0
+        """The share of a destination's rows that are neither delivered, duplicate nor skipped.
+
+        Rows that the import does not want count for nothing here.
+        """
+        counts = self.counts[destination]
+        bad = sum(count for (status, _), count in counts.items() if Status(status) not in GOOD)
+        wanted = self.rows[destination] - counts.get((Status.SKIPPED.value, reasons.NOT_WANTED.code), 0)
+        return bad / wanted if wanted else 0.0
 
 
 def of(ledger: Ledger, run: RunInfo) -> Report:

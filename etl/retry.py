@@ -129,7 +129,7 @@ def _send_again(job: Job, name: str, letters: DeadLetterRows, *, force_unknown: 
         if name in job.ledger.runs.stops(job.run.run_no):
             table = transform.without_payloads(frame)
         else:
-            table, not_taken = transform.items(frame, job.destination(name))
+            table, not_taken = transform.items(frame, job.destination(name), job.settings)
             job.record_unsent([name], not_taken)
         pipeline.deliver_items(job, name, items_of(table), force_unknown)
     if missing := letters.runs[job.staging.run_id][name] - found:

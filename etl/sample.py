@@ -173,6 +173,7 @@ def _wrong_people() -> list[Changed]:
 def _wrong_values() -> list[Changed]:
     spec = {"total_tax": 3.33, "total_shipping": 0, "$is_new_customer": False}
     no_number, below_zero = json.dumps({**spec, "total_tax": "some"}), json.dumps({**spec, "total_discount": -5})
+    no_list = json.dumps({**spec, "items": 3})
     return [
         ("demo-revenue-not-a-decimal", ORDER, {"revenue": "1,299.00"}),
         ("demo-too-many-decimals", ORDER, {"revenue": "1299.999"}),
@@ -186,6 +187,7 @@ def _wrong_values() -> list[Changed]:
         ("demo-quantity-not-a-number", ORDER, {"quantity": "two"}),
         ("demo-text-for-a-number", "Placed Order", {**_PLACED, "properties": no_number}),
         ("demo-negative-discount", "Placed Order", {**_PLACED, "properties": below_zero}),
+        ("demo-items-not-a-list", "Placed Order", {**_PLACED, "properties": no_list}),
         ("demo-missing-spec-property", SIGNUP, {"email": ""}),
         ("demo-bucketing-not-text-to-text", ORDER, {"attributes": '{"100001": 200002}'}),
     ]

@@ -84,6 +84,7 @@ def check(checked: Mapping[str, Preview], out: Console) -> None:
     """
     statuses = [Status.SKIPPED.value, Status.REJECTED.value]
     _counts(out, {name: (each.rows, _sums(each.counts)) for name, each in checked.items()}, ["ready", *statuses])
+    _print_columns(out, checked)
     rows = _shared(checked)
     keys = {(row[3].status.value, row[3].reason) for row in rows}
     shared = {key: min(each.counts.get(key, 0) for each in checked.values()) for key in keys}
@@ -97,6 +98,22 @@ def check(checked: Mapping[str, Preview], out: Console) -> None:
         out.rule(Text(name, style="bold"), align="left", characters="─", style="dim")
         _check_one(out, each, shared, {row[0] for row in rows})
         _print_warnings(out, [warning for warning in each.warnings if warning not in shared_warnings])
+
+
+def _print_columns(out: Console, checked: Mapping[str, Preview]) -> None:
+    """Which column of the source feeds which of ours, and which field of each vendor; examples as shapes."""
+    goes: dict[tuple[str, str, str], list[str]] = {}
+    for name, each in checked.items():
+        for column in each.columns:
+            found = goes.setdefault((column.source, column.canonical, column.example), [])
+            found += [f"{name} {column.field}"] if column.field else []
+    if not goes:
+        return
+    out.print()
+    table = heading_table("column of the source", "taken for", "example", "goes to")
+    for (source, canonical, example), fields in goes.items():
+        table.add_row(_cut(source), canonical, printable(example), Text(printable(", ".join(fields))))
+    out.print(table)
 
 
 def _shared_warnings(checked: Mapping[str, Preview]) -> list[RunWarning]:

@@ -32,6 +32,12 @@ REQUIRED_PROPERTIES: Mapping[str, tuple[str, ...]] = {
 NUMBERS = ("total_price", "total_tax", "total_shipping", "total_discount")
 """Properties of these events that the spec wants as JSON numbers."""
 
+LISTS = ("items", "coupon")
+"""Properties that may be lists."""
+
+YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+"""How a column says whether the customer is new; the spec wants true or false."""
+
 _NAMES = (
     *REQUIRED_PROPERTIES,
     *("Viewed Product", "Viewed Collection", "Added To Cart", "Started Checkout", "Added Payment Info", "Viewed Cart"),
@@ -103,7 +109,17 @@ NEGATIVE_DISCOUNT = Reason(
     "Leave out the sign.",
     "demo-negative-discount",
 )
-FINDINGS = (NEAR_SPEC_NAME, ALIAS_WITHOUT_URN, MISSING_SPEC_PROPERTY, PROPERTY_NOT_A_NUMBER, NEGATIVE_DISCOUNT)
+ITEMS_NOT_A_LIST = Reason(
+    "items_not_a_list",
+    _FOUND,
+    "items is no list of items, as the Event Spec has it.",
+    'Write it as JSON such as [{"product_id": "7", "quantity": 1}]; a number of items belongs into quantity.',
+    "demo-items-not-a-list",
+)
+FINDINGS = (
+    *(NEAR_SPEC_NAME, ALIAS_WITHOUT_URN, MISSING_SPEC_PROPERTY, PROPERTY_NOT_A_NUMBER, NEGATIVE_DISCOUNT),
+    ITEMS_NOT_A_LIST,
+)
 """What `findings` may say: warnings with ``spec_check: warn``, rejections with ``strict``."""
 
 
@@ -135,6 +151,8 @@ def findings(
         yield PROPERTY_NOT_A_NUMBER.code, f"The Event Spec wants a number in {', '.join(texts)}."
     if orjson.dumps(properties.get("total_discount"), default=str).startswith(b"-"):
         yield NEGATIVE_DISCOUNT.code, NEGATIVE_DISCOUNT.sentence
+    if not orjson.dumps(properties.get("items"), default=str).startswith((b"[", b"null")):
+        yield ITEMS_NOT_A_LIST.code, ITEMS_NOT_A_LIST.sentence
 
 
 _ALIAS_RULES = (

@@ -16,7 +16,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from etl import reasons
-from etl.columns import COLUMNS, DERIVED, REQUIRED
+from etl.columns import COLUMNS, DERIVED, NUMBERS, REQUIRED
 from etl.date_formats import date_formats, number_formats
 from etl.reasons import Reason
 from schemas.casts import contains, matches, nothing
@@ -35,9 +35,6 @@ IDS = (
     "webflow_user_id",
 )
 """Columns that hold ids: text, byte for byte, and the first to suffer in a spreadsheet."""
-
-NUMBERS = ("quantity", "revenue")
-"""Columns that hold numbers as a locale writes them."""
 
 MOST_LEVELS = 100
 """How deep JSON of a cell may be nested: readers and writers of JSON, the vendors' too, give up at some depth."""
@@ -219,12 +216,19 @@ def not_conversions(frame: pd.DataFrame) -> pd.Series[str]:
     sentences = nothing(frame.index)
     short = frame[frame[list(REQUIRED)].isna().any(axis=1)].drop(columns=[*HELPER_COLUMNS, *DERIVED], errors="ignore")
     for row, cells in zip(short.index, short.itertuples(index=False), strict=True):
-        given = [str(cell) for cell in cells if pd.notna(cell)]
-        if not given:
-            sentences[row] = "The row is empty: no conversion; nothing to do."
-        elif _TOTAL.fullmatch(given[0]) or (len(given) <= 3 and any(map(_TOTAL.fullmatch, given))):
-            sentences[row] = "The row is a total under the table, no conversion; nothing to do."
+        sentence = not_a_conversion([str(cell) for cell in cells if pd.notna(cell)])
+        if sentence:
+            sentences[row] = sentence
     return sentences
+
+
+def not_a_conversion(given: Sequence[str]) -> str:
+    """A sentence for the cells of a row, without empty ones, when these are none or a total; else nothing."""
+    if not given:
+        return "The row is empty: no conversion; nothing to do."
+    if _TOTAL.fullmatch(given[0]) or (len(given) <= 3 and any(map(_TOTAL.fullmatch, given))):
+        return "The row is a total under the table, no conversion; nothing to do."
+    return ""
 
 
 def _is_object(column: pd.Series[Any]) -> pd.Series[bool]:

@@ -10,7 +10,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from etl import reasons
-from etl.reasons import FAILED, REJECTED, UNKNOWN, Reason
+from etl.reasons import DELIVERED, FAILED, REJECTED, UNKNOWN, Reason
 from schemas.numbers import WHOLE
 from schemas.rules import is_negative, looks_personal, money, optional, required, rule
 
@@ -63,6 +63,15 @@ UNVERIFIED_ANSWER = Reason(
     "Convert answered 200 with something that proves no conversion.",
     "Look into the goal's report before a repeat; `api: tracking` uses Convert's own endpoint for conversions.",
     "a list of goals for an answer",
+)
+
+
+DIMENSION_LEFT_OUT = Reason(
+    "dimension_left_out",
+    DELIVERED,
+    "A custom dimension was left out: it has more than the 32 characters that Convert documents.",
+    "Shorten it in the source.",
+    "a customDimension1 of 33 characters",
 )
 
 

@@ -52,6 +52,13 @@ REFERRERS_NOT_WHOLE_NUMBERS = Reason(
     "Write the indices of the referrers, or use `referrers_field: referrers`.",
     "demo-good-05",
 )
+METADATA_LEFT_OUT = Reason(
+    "metadata_left_out",
+    DELIVERED,
+    "metadata was left out: it is no JSON object of custom data, index to list of texts.",
+    'Write it as {"3": ["ORD-1"]}.',
+    "a metadata that says ORD-1",
+)
 NOT_IN_MAPPING = Reason(
     "not_in_mapping",
     SKIPPED,

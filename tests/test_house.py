@@ -27,7 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "etl.json_columns",
         "etl.plugins",
     ),
-    ("etl.reasons", "etl.redact"),
+    ("etl.reasons", "etl.redact", "etl.column_settings"),
     ("schemas", "etl.filesystem", "etl.config", "etl.sample"),
     ("etl.sources", "etl.destinations", "etl.ledger", "etl.staging"),
     ("etl.stages", "etl.delivery", "etl.report"),

@@ -17,7 +17,7 @@ from etl.reasons import Reason
 if TYPE_CHECKING:
     from etl.destinations.base import Destination
 
-__all__ = ["EVERYBODY", "all_reasons", "find", "find_reason", "make_destination", "types"]
+__all__ = ["EVERYBODY", "all_reasons", "find", "find_reason", "kind_of", "make_destination", "types"]
 
 EVERYBODY = "everybody"
 """Whose the reasons of `etl.reasons` are."""
@@ -42,12 +42,26 @@ def make_destination(config: Config, name: str, lookup: Mapping[str, Any] | None
     """
     key = f"destinations.{name}"
     raw = config.raw_destination(name)
-    try:
-        kind = find(raw["type"])
-    except KeyError:
-        raise ConfigError(f"{key}.type: must be one of {', '.join(types())}.") from None
+    kind = _kind(raw["type"], key)
     hidden = config.secrets_filled_in(config.file.destinations[name])
     return kind(name, validated(kind.settings_model, raw, key), lookup, hidden)
+
+
+def kind_of(config: Config, name: str) -> tuple[type[Destination], Mapping[str, Any]]:
+    """The class of a destination of imports.yaml and its entry as written: nothing is filled in, no secret is needed.
+
+    Raises ConfigError when there is no such type.
+    """
+    raw = {"type": name, **config.file.destinations[name]}
+    key = f"destinations.{name}"
+    return _kind(str(config.filled(raw["type"], f"{key}.type")), key), raw
+
+
+def _kind(type_: str, key: str) -> type[Destination]:
+    try:
+        return find(type_)
+    except KeyError:
+        raise ConfigError(f"{key}.type: must be one of {', '.join(types())}.") from None
 
 
 def all_reasons() -> dict[str, list[Reason]]:

@@ -132,6 +132,21 @@ class Destination:
     settings_model: ClassVar[SettingsModel]
     endpoint_template: ClassVar[str]
     """The vendor's URL with settings in braces; ``endpoint`` in imports.yaml replaces it whole."""
+    fields: ClassVar[Mapping[str, str]] = {}
+    """Canonical column -> the vendor's field that it fills, as its documents write it; for people."""
+    property_names: ClassVar[Mapping[str, str]] = {}
+    """Canonical column -> its name among the properties, where a stray column of that name would take its place."""
+    own_columns: ClassVar[tuple[str, ...]] = ()
+    """Further columns that the vendor's documents name: they travel to it, and to it alone, without being asked for."""
+
+    @classmethod
+    def own_columns_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """`own_columns` and those that the settings name, as written in imports.yaml."""
+        return cls.own_columns
+
+    def extra_field(self, column: str) -> str:
+        """Where a column beside ours goes, for people; empty where the vendor has no place for it."""
+        return ""
 
     def __init__(
         self, name: str, settings: Settings, lookup: Mapping[str, Any] | None = None, hidden: Sequence[str] = ()

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -40,6 +40,14 @@ SPEC_NAMES = {
     "phone": "$phone_number",
 }
 """Canonical column -> property of Converge's Event Spec."""
+
+OWN_NAMES = {
+    **{name: name for name in ("total_tax", "total_shipping", "total_discount", "items", "coupon")},
+    "is_new_customer": "$is_new_customer",
+    **{name: name for name in ("$is_new_customer", "$city", "$state", "$zip_code", "$country_code")},
+    "$sales_channel_type": "$sales_channel_type",
+}
+"""Further column -> property of the Event Spec (read 2026-11-21); some of them without its sign."""
 
 PROFILE_NAMES = {"email": "$email", "phone": "$phone_number"}
 NUMBERS = ("revenue", "quantity", *schema.NUMBERS)
@@ -121,7 +129,18 @@ class Converge(Destination):
     facts = FACTS
     settings_model = ConvergeSettings
     endpoint_template = ENDPOINT
+    fields: ClassVar = {
+        **{"event_id": "event_id", "event_name": "event_name", "occurred_at": "timestamp", "aliases": "aliases"},
+        **{canonical: f"properties.{name}" for canonical, name in SPEC_NAMES.items()},
+        **{name: name for name in ("properties", "profile_properties")},
+    }
+    property_names = SPEC_NAMES
+    own_columns = tuple(OWN_NAMES)
     settings: ConvergeSettings
+
+    def extra_field(self, column: str) -> str:
+        """See `Destination.extra_field`."""
+        return f"properties.{OWN_NAMES.get(column, column)}"
 
     def secrets(self) -> list[str]:
         """The token; of an old source, what follows the host in its URL: that takes the token's place."""
@@ -144,7 +163,7 @@ class Converge(Destination):
         self._aliases(out, conversions)
         self._properties(out, conversions)
         profile = zip(to_python(conversions, "profile_properties"), _records(conversions, PROFILE_NAMES), strict=True)
-        out["profile_properties"] = [_extended(*_read(text, added), added) for text, added in profile]
+        out["profile_properties"] = [_extended(*_read(text, added, added), added) for text, added in profile]
         return out
 
     def _aliases(self, out: pd.DataFrame, own: pd.DataFrame) -> None:
@@ -158,7 +177,8 @@ class Converge(Destination):
 
     def _properties(self, out: pd.DataFrame, own: pd.DataFrame) -> None:
         """Each row's JSON object with what its columns add under the spec's names, and what the spec says of that."""
-        added = _records(own, {**SPEC_NAMES, **{name: name for name in extras(own)}})
+        names = {name: OWN_NAMES.get(name, name) for name in extras(own)}
+        added = _records(own, {**names, **SPEC_NAMES})
         rows = zip(to_python(out, "name"), to_python(own, "properties"), added, to_python(out, "aliases"), strict=True)
         described = [self._described(*row) for row in rows]
         out["properties"] = [properties for properties, _ in described]
@@ -174,7 +194,7 @@ class Converge(Destination):
     ) -> tuple[bytes, Finding]:
         if self.settings.sales_channel:
             added.setdefault("$sales_channel_type", self.settings.sales_channel)
-        text, given = _read(text, added)
+        text, given = _read(text, added.keys(), added.keys() & SPEC_NAMES.values())
         found = [] if self.settings.spec_check == "off" else list(schema.findings(name, added, given, aliases))
         finding = (found[0][0], " ".join(sentence for _, sentence in found)) if found else None
         return _extended(text, given, added), finding
@@ -254,20 +274,22 @@ Finding = tuple[str, str] | None
 """Reason code and sentences of what the spec says, or nothing."""
 
 
-def _read(text: str | None, added: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+def _read(text: str | None, added: Collection[str], first: Collection[str]) -> tuple[str, Mapping[str, Any]]:
     """A JSON object as text and as read; the text is what is sent, so that its numbers keep their digits.
 
-    Totals written as text (``"42.00"``) become numbers, which is what the spec wants. A null makes room for what is to
-    be ``added`` in its place.
+    Totals written as text (``"42.00"``) become numbers, which is what the spec wants. What is ``first`` makes room for
+    the column that fills it, whatever it says, and a null for what is ``added`` in its place.
     """
     if text is None:
         return "{}", {}
     given = orjson.loads(text)
     quoted = any(isinstance(given.get(name), str) for name in schema.NUMBERS)
-    if not quoted and all(given.get(name, "") is not None for name in added):
+    if not quoted and all(given.get(name, "") is not None for name in added) and given.keys().isdisjoint(first):
         return text, given
     exact = json.loads(text, parse_float=orjson.Fragment, parse_int=orjson.Fragment)
-    exact = {name: value for name, value in exact.items() if value is not None or name not in added}
+    exact = {
+        name: value for name, value in exact.items() if name not in first and (value is not None or name not in added)
+    }
     exact |= {name: _number_or_text(exact[name]) for name in schema.NUMBERS if isinstance(exact.get(name), str)}
     return orjson.dumps(exact).decode(), exact
 
@@ -285,10 +307,25 @@ def _records(own: pd.DataFrame, names: Mapping[str, str]) -> Iterator[dict[str, 
 
 def _values(own: pd.DataFrame, column: str) -> list[Any]:
     values = to_python(own, column)
+    if column in schema.LISTS:
+        return [_list_or_text(value) for value in values]
+    if OWN_NAMES.get(column) == "$is_new_customer":
+        return [schema.YES_OR_NO.get(str(value).strip().lower(), value) for value in values]
     if column not in NUMBERS:
         return values
     plain = is_decimal(own[column])
     return [number(str(value)) if is_number else value for value, is_number in zip(values, plain, strict=True)]
+
+
+def _list_or_text(value: Any) -> Any:
+    """A JSON list as one, its numbers digit for digit; anything else as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        listed = json.loads(value, parse_float=orjson.Fragment, parse_int=orjson.Fragment)
+        return orjson.Fragment(orjson.dumps(listed))
+    except (ValueError, RecursionError, orjson.JSONEncodeError):
+        return value
 
 
 def _extended(text: str, given: Mapping[str, Any], added: Mapping[str, Any]) -> bytes:

@@ -37,9 +37,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import orjson
 import pandas as pd
@@ -101,6 +102,10 @@ FACTS = Facts(
     expired=(reasons.TOO_OLD.code, "Older than max_age_days: Convert would count it as if it had happened today."),
 )
 
+LONGEST_DIMENSION = 32
+DIMENSIONS = tuple(f"customDimension{number}" for number in range(1, 6))
+"""Columns that are goal data of their own name (api.convert.com/doc/serving, read 2026-11-21)."""
+
 
 class ConvertSettings(Settings):
     """One project, how to reach it, and which event is which goal."""
@@ -147,7 +152,24 @@ class Convert(Destination):
     facts = FACTS
     settings_model = ConvertSettings
     endpoint_template = ENDPOINT
+    fields: ClassVar = {
+        **{"event_name": "goalId", "convert_goal_id": "goalId", "user_id": "visitorId", "anonymous_id": "visitorId"},
+        **{"revenue": "goalData.amount", "quantity": "goalData.productsCount", "order_id": "goalData.transactionId"},
+    }
+    own_columns = DIMENSIONS
     settings: ConvertSettings
+
+    @classmethod
+    def own_columns_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """See `Destination.own_columns_of`."""
+        column = settings.get("bucketing_column")
+        return (*cls.own_columns, column) if isinstance(column, str) else cls.own_columns
+
+    def extra_field(self, column: str) -> str:
+        """See `Destination.extra_field`."""
+        if column == self.settings.bucketing_column:
+            return "bucketingData"
+        return f"goalData.{column}" if column in DIMENSIONS else ""
 
     @cached_property
     def endpoint(self) -> str:
@@ -170,9 +192,21 @@ class Convert(Destination):
         out["quantity"] = own["quantity"].astype("str").str.replace(r"\.0*$", "", regex=True)
         nothing = texts([None] * len(own), own.index)
         out["bucketing"] = own.get(settings.bucketing_column or "", nothing)
+        self._dimensions(out, own)
         if settings.max_age_days:
             out["expires_at_ms"] = own["occurred_at_ms"] + settings.max_age_days * DAY_MS
         return out
+
+    def _dimensions(self, out: pd.DataFrame, own: pd.DataFrame) -> None:
+        """Each custom dimension as JSON, text or a list of texts; longer ones than Convert takes are left out."""
+        long = pd.Series(False, index=own.index)
+        for name in DIMENSIONS:
+            given = own.get(name, texts([None] * len(own), own.index))
+            out[name] = map_distinct(given, _dimension)
+            long |= given.notna() & out[name].isna()
+        nothing = texts([None] * len(own), own.index)
+        out["note"] = nothing.mask(long, schema.DIMENSION_LEFT_OUT.code)
+        out["note_detail"] = nothing.mask(long, schema.DIMENSION_LEFT_OUT.detail)
 
     def _goal_ids(self, own: pd.DataFrame) -> pd.Series[str]:
         """Named by the row, else by the page, else by `events`, else by the event's own name.
@@ -208,11 +242,16 @@ class Convert(Destination):
 
     def items(self, frame: pd.DataFrame) -> list[bytes]:
         """One visitor object per conversion: a bare event, and where there is something to tell a second with it."""
-        names = ("visitor_id", "goal_id", "revenue", "quantity", "order_id", "bucketing")
+        names = ("visitor_id", "goal_id", "revenue", "quantity", "order_id", "bucketing", *DIMENSIONS)
         rows = zip(*(to_python(frame, name) for name in names), strict=True)
         return [
-            encoded({"visitorId": visitor, "events": self._events(goal, _goal_data(amount, count, order), bucketing)})
-            for visitor, goal, amount, count, order, bucketing in rows
+            encoded(
+                {
+                    "visitorId": visitor,
+                    "events": self._events(goal, _goal_data(amount, count, order, dimensions), bucketing),
+                }
+            )
+            for visitor, goal, amount, count, order, bucketing, *dimensions in rows
         ]
 
     def _events(self, goal: str, goal_data: list[dict[str, Any]], bucketing: str | None) -> list[dict[str, Any]]:
@@ -287,16 +326,31 @@ class Convert(Destination):
                 raise LookupFailed(sentence, schema.WRONG_PROJECT.code)
 
 
+def _dimension(text: str) -> str | None:
+    """A cell as JSON: a list of texts where it is one, else the text; None where a text is too long."""
+    listed = None
+    if text.lstrip().startswith("["):
+        with suppress(orjson.JSONDecodeError):
+            listed = orjson.loads(text)
+    if isinstance(listed, list) and all(isinstance(each, str) for each in listed):
+        return orjson.dumps(listed).decode() if all(len(each) <= LONGEST_DIMENSION for each in listed) else None
+    return orjson.dumps(text).decode() if len(text) <= LONGEST_DIMENSION else None
+
+
 def _is_id(text: str) -> bool:
     """Digits, and not more of them than any id has."""
     return text.isascii() and text.isdigit() and len(text) <= 40
 
 
-def _goal_data(amount: str | None, count: str | None, order: str | None) -> list[dict[str, Any]]:
-    pairs = (
+def _goal_data(
+    amount: str | None, count: str | None, order: str | None, dimensions: Sequence[str | None]
+) -> list[dict[str, Any]]:
+    named = zip(DIMENSIONS, dimensions, strict=True)
+    pairs: tuple[tuple[str, Any], ...] = (
         ("amount", None if amount is None else number(amount)),
         ("productsCount", None if count is None else number(count)),
         ("transactionId", order),
+        *((name, None if value is None else orjson.Fragment(value)) for name, value in named),
     )
     return [{"key": key, "value": value} for key, value in pairs if value is not None]
 

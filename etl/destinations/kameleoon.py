@@ -14,16 +14,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import orjson
 import pandas as pd
 import pandera.pandas as pa
 from pydantic import BeforeValidator, Field, field_validator
 
 from etl import json_columns, reasons
 from etl.clock import DAY_MS
-from etl.destinations.base import Destination, Facts, Settings, Text, digits
+from etl.destinations.base import Destination, Facts, Settings, Text, digits, map_distinct
 from etl.json_columns import around, column, joined, quoted
 from etl.model import Limits, Request, RetryPolicy
 from schemas import kameleoon as schema
@@ -121,7 +122,17 @@ class Kameleoon(Destination):
     facts = FACTS
     settings_model = KameleoonSettings
     endpoint_template = ENDPOINT
+    fields: ClassVar = {
+        **{"event_id": "nonce", "event_name": "eventType", "kameleoon_visitor_code": "visitorCode"},
+        **{"anonymous_id": "visitorCode", "kameleoon_goal_id": "goalId", "revenue": "revenue"},
+        **{"url": "href", "title": "title", "referrer": "referrers"},
+    }
+    own_columns = ("metadata",)
     settings: KameleoonSettings
+
+    def extra_field(self, column: str) -> str:
+        """See `Destination.extra_field`."""
+        return column if column in self.own_columns else ""
 
     def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
         """Type, visitor, goal and amount of each event; names outside the mapping are skipped.
@@ -138,6 +149,7 @@ class Kameleoon(Destination):
         self._visitor(out, conversions)
         self._conversion(out, conversions, out["event_type"] == CONVERSION)
         self._page(out, conversions, out["event_type"] == PAGE)
+        self._metadata(out, conversions, out["event_type"] == CONVERSION)
         out["stale_at_ms"] = conversions["occurred_at_ms"] + self.settings.attribution_days * DAY_MS
         return out
 
@@ -178,6 +190,15 @@ class Kameleoon(Destination):
             out[name] = own[canonical].where(wanted)
         out["missing"] = out["missing"].mask(wanted & out["href"].isna(), schema.MISSING_URL.code)
 
+    def _metadata(self, out: pd.DataFrame, own: pd.DataFrame, wanted: pd.Series[bool]) -> None:
+        """Custom data of a conversion, index -> texts; what is no such object is left out, with a warning."""
+        given = own.get("metadata", nothing(own.index)).where(wanted)
+        out["metadata"] = map_distinct(given, _custom_data)
+        odd = given.notna() & out["metadata"].isna()
+        said = schema.METADATA_LEFT_OUT.detail
+        out["note"] = out["note"].mask(odd & out["note"].isna(), schema.METADATA_LEFT_OUT.code)
+        out["note_detail"] = out["note_detail"].mask(odd, (out["note_detail"] + " ").fillna("") + said)
+
     def schema(self) -> pa.DataFrameSchema:
         """The rules, under this destination's limit for visitor codes."""
         return schema.rules(
@@ -200,6 +221,7 @@ class Kameleoon(Destination):
                 around(',"goalId":', column(frame["goal_id"])),
                 around(',"revenue":', column(_digits(frame["revenue"]))),
                 column(_text_where(',"negative":true', frame["negative"])),
+                around(',"metadata":', column(frame["metadata"])),
                 around(',"href":', quoted(frame["href"])),
                 around(',"title":', quoted(frame["title"])),
                 around(f',"{self.settings.referrers_field}":', self._referrers(frame["referrers"])),
@@ -226,6 +248,18 @@ class Kameleoon(Destination):
         kept = [pair for pair in parse_qsl(parts.query, True) if pair[0] not in ("siteCode", "json", "visitorCode")]
         query = urlencode([*kept, ("siteCode", self.settings.site_code), ("json", "true")])
         return urlunsplit(parts._replace(query=query))
+
+
+def _custom_data(text: str) -> str | None:
+    """``{"3": ["ORD-1"]}``, as Kameleoon's libraries send it (read 2026-11-21); None for anything else."""
+    try:
+        given = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(given, dict) or not given or not all(index.isascii() and index.isdigit() for index in given):
+        return None
+    lists = all(isinstance(each, list) and all(isinstance(one, str) for one in each) for each in given.values())
+    return orjson.dumps(given).decode() if lists else None
 
 
 def _digits(amounts: pd.Series[str]) -> pd.Series[str]:

@@ -46,7 +46,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import repeat
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import orjson
 import pandas as pd
@@ -169,7 +169,17 @@ class Optimizely(Destination):
     facts = FACTS
     settings_model = OptimizelySettings
     endpoint_template = ENDPOINT
+    fields: ClassVar = {
+        **{"event_id": "uuid", "event_name": "key", "occurred_at": "timestamp", "revenue": "revenue"},
+        **{"user_id": "visitor_id", "anonymous_id": "visitor_id", "attributes": "attributes", "properties": "tags"},
+        **{name: f"tags.{name}" for name in CANONICAL_TAGS},
+    }
+    property_names: ClassVar = {name: name for name in ("revenue", *CANONICAL_TAGS)}
     settings: OptimizelySettings
+
+    def extra_field(self, column: str) -> str:
+        """See `Destination.extra_field`."""
+        return f"tags.{column}"
 
     @cached_property
     def endpoint(self) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import quote
 
 import orjson
@@ -109,6 +109,10 @@ class WebflowOptimize(Destination):
     facts = FACTS
     settings_model = WebflowOptimizeSettings
     endpoint_template = ENDPOINT
+    fields: ClassVar = {
+        **{"event_id": "actionId", "event_name": "apiName", "occurred_at": "actionTimestamp", "revenue": "value"},
+        **{"user_id": "userId", "webflow_user_id": "userId", "webflow_user_domain": "userDomain"},
+    }
     settings: WebflowOptimizeSettings
 
     def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:

@@ -59,11 +59,14 @@ def record_trial(job: Job, staged: StagedItems, real_ledger: Ledger) -> None:
             _record(job, name, items, WOULD_BE_SENT)  # what is recorded already stays as it is
 
 
+_UNCOUNTED = {*NOT_ROWS, reasons.NOT_WANTED.code}
+
+
 def quarantine_reason(job: Job, max_bad_share: float) -> str:
     """Why nothing of the file may be sent, in a sentence; empty when it may."""
     rows = max([read or 0 for read in job.ledger.runs.rows_read(job.run.run_no).values()], default=0)
     counts = job.ledger.results.counts(job.run.run_no).values()
-    rows -= max([sum(n for (_, reason), n in each.items() if reason in NOT_ROWS) for each in counts], default=0)
+    rows -= max([sum(n for (_, reason), n in each.items() if reason in _UNCOUNTED) for each in counts], default=0)
     unfit = job.ledger.results.unfit_rows(job.run.run_no, [QUARANTINED.reason, *NOT_ROWS])
     if unfit <= max_bad_share * rows:
         return ""

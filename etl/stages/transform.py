@@ -9,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 
 from etl import reasons
+from etl.column_settings import ALL_COLUMNS, MappingSettings
+from etl.columns import COLUMNS, DERIVED, normalize, reserved_name
 from etl.destinations.base import Destination, to_python
 from etl.model import Chunk, RowVerdict, Status, Verdict
 from etl.stages.plan import Job
@@ -48,21 +50,33 @@ def stage(job: Job, name: str, chunk: Chunk) -> Chunk:
     frame = job.staging.frame(chunk)
     if name in job.ledger.runs.stops(job.run.run_no):
         return job.staging.write(f"items/{name}", chunk.index, without_payloads(frame))
-    made = transformed(frame, destination)
+    made = transformed(frame, destination, job.settings)
     job.record_unsent([name], made.not_taken)
     if made.not_taken:
         job.staging.write(f"{NOT_TAKEN}/{name}", chunk.index, made.expiries)
     return job.staging.write(f"items/{name}", chunk.index, made.items)
 
 
-def items(conversions: pd.DataFrame, destination: Destination) -> tuple[pa.Table, list[RowVerdict]]:
+def items(
+    conversions: pd.DataFrame, destination: Destination, settings: MappingSettings
+) -> tuple[pa.Table, list[RowVerdict]]:
     """One chunk of conversions as staged items, and what is said of the rows that are skipped or rejected."""
-    made = transformed(conversions, destination)
+    made = transformed(conversions, destination, settings)
     return made.items, made.not_taken
 
 
-def transformed(conversions: pd.DataFrame, destination: Destination) -> Transformed:
+def travelling(conversions: pd.DataFrame, destination: Destination, settings: MappingSettings) -> pd.DataFrame:
+    """The conversions without the columns that neither this vendor nor the import names."""
+    if settings.extra_columns == ALL_COLUMNS:
+        return conversions
+    named = {*COLUMNS, *DERIVED, *type(destination).own_columns_of(dict(destination.settings))}
+    listed = {normalize(each) for name in settings.extra_columns for each in (name, reserved_name(name, ()))}
+    return conversions[[name for name in conversions.columns if name in named or normalize(name) in listed]]
+
+
+def transformed(conversions: pd.DataFrame, destination: Destination, settings: MappingSettings) -> Transformed:
     """One chunk of conversions in one vendor's words."""
+    conversions = travelling(conversions, destination, settings)
     conversions, unusable = destination.hash_personal(conversions)
     verdicts = {int(row): PHONE for row in conversions.index[unusable]}
     columns = destination.columns(conversions)

@@ -111,7 +111,8 @@ def _rejected(bad: pd.DataFrame) -> dict[int, Verdict]:
 
 def _unread(parse_error: str) -> Verdict:
     reason, _, sentence = parse_error.partition(": ")
-    return Verdict(Status.REJECTED, reason, sentence)
+    status = Status.SKIPPED if reason == reasons.NOT_WANTED.code else Status.REJECTED
+    return Verdict(status, reason, sentence)
 
 
 def _not_conversions(typed: pd.DataFrame, parse_errors: pd.Series[str]) -> dict[int, Verdict]:

@@ -19,6 +19,7 @@ import pytest
 from pydantic import ValidationError
 
 from etl import columns
+from etl.column_settings import MappingSettings
 from etl.delivery.batches import pack
 from etl.destinations import find, types
 from etl.destinations.base import Destination
@@ -95,7 +96,7 @@ class Built:
 
 def build(vendor: Destination, conversions: pd.DataFrame) -> Built:
     """Transformed, staged and read back."""
-    table, turned_away = transform.items(conversions, vendor)
+    table, turned_away = transform.items(conversions, vendor, MappingSettings(extra_columns="all"))
     staging = Staging("memory://exchanges", vendor.name)
     return Built(staging.items(staging.write("items", 0, table)), turned_away)
 

@@ -117,12 +117,12 @@ def test_properties_of_every_spelling_are_extended() -> None:
         ('{"total_price":null}', {"total_price": 19.99}),
         ('{"total_price":null,"a":1.50,"b":null}', {"total_price": 19.99, "a": 1.5, "b": None}),
         ('{"total_price":null,"total_tax":"2.10"}', {"total_price": 19.99, "total_tax": 2.1}),
-        ('{"total_price":0}', {"total_price": 0}),
+        ('{"total_price":0}', {"total_price": 19.99}),
         ('{"total_price":1,"total_price":null}', {"total_price": 19.99}),
         ('{"b":null}', {"total_price": 19.99, "b": None}),
     ],
 )
-def test_a_null_does_not_outweigh_a_column(text: str, expected: dict[str, Any]) -> None:
+def test_nothing_outweighs_a_column_of_ours(text: str, expected: dict[str, Any]) -> None:
     assert properties(row(properties=text, revenue="19.99")) == expected
 
 

@@ -19,10 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from etl.column_settings import MappingSettings
 from etl.errors import SourceError
 from etl.sources.base import Window
 from etl.sources.csv import CsvSettings, CsvSource
 from etl.stages import extract
+from etl.stages.mapping import ColumnRules
 from tests.conftest import House, order
 
 HEADER = ["event_id", "event_name", "occurred_at", "user_id"]
@@ -369,8 +371,12 @@ def test_a_file_without_a_header_does_not_show_its_values(tmp_path: Path, first:
     assert not any(cell in str(refused.value) for cell in first.split(",") if len(cell) > 1)
 
 
+def everything(columns: dict[str, str]) -> ColumnRules:
+    return ColumnRules(MappingSettings.model_validate({"columns": columns, "extra_columns": "all"}))
+
+
 def extracted(file: Path, columns: dict[str, str]) -> list[str]:
-    (frame,) = extract.frames(source(file), Window(), columns, 100)
+    (frame,) = extract.frames(source(file), Window(), everything(columns), 100)
     return list(frame.columns)
 
 
@@ -423,7 +429,7 @@ def test_names_match_whatever_their_case_and_gaps(
 def test_one_column_may_have_two_names(tmp_path: Path, order: tuple[str, str]) -> None:
     file = tmp_path / "orders.csv"
     file.write_text("Order No,event_name,occurred_at\nA-1,bought,2026-11-20T10:00:00Z\n")
-    (frame,) = extract.frames(source(file), Window(), dict.fromkeys(order, "Order No"), 100)
+    (frame,) = extract.frames(source(file), Window(), everything(dict.fromkeys(order, "Order No")), 100)
     # Always in one order: the fingerprint of the row must not hang on that of the settings.
     assert list(frame.columns) == ["event_id", "event_name", "occurred_at", "damage", "order_id"]
     assert frame[["event_id", "order_id"]].to_numpy().tolist()[0] == ["A-1", "A-1"]
@@ -458,10 +464,10 @@ PROPOSALS = {
 def test_a_header_without_rows_is_judged_like_any_other(tmp_path: Path, chunk_rows: int) -> None:
     (tmp_path / "1.csv").write_text("event_id,event_name,occurred_at\n")
     (tmp_path / "2.csv").write_text("event_id,event_name,occurred_at\na,b,c\n\nd,e,f\n")
-    frames = extract.frames(source(f"{tmp_path}/"), Window(), {}, chunk_rows)
+    frames = extract.frames(source(f"{tmp_path}/"), Window(), ColumnRules(), chunk_rows)
     assert pd.concat(list(frames))["event_id"].to_list() == ["a", "d"]
     (tmp_path / "3.csv").write_text("foo,bar\n\n")
-    frames = extract.frames(source(f"{tmp_path}/"), Window(), {}, chunk_rows)
+    frames = extract.frames(source(f"{tmp_path}/"), Window(), ColumnRules(), chunk_rows)
     with pytest.raises(SourceError, match="no column for event_id, event_name, occurred_at"):
         list(frames)
 
@@ -470,7 +476,7 @@ def test_a_file_that_a_wrong_encoding_made_one_line_of_is_refused(tmp_path: Path
     file = tmp_path / "orders.csv"
     file.write_text(text_of([HEADER, *ROWS[2:]]), encoding="utf-8")
     with pytest.raises(SourceError, match="no column for"):
-        list(extract.frames(source(file, encoding="cp037", delimiter=","), Window(), {}, 100))
+        list(extract.frames(source(file, encoding="cp037", delimiter=","), Window(), ColumnRules(), 100))
 
 
 @pytest.mark.parametrize("name", PROPOSALS)

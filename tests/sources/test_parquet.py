@@ -19,6 +19,7 @@ from etl.errors import SourceError
 from etl.sources.base import Source, StorageSettings, Window
 from etl.sources.parquet import ParquetSettings, ParquetSource
 from etl.stages import extract
+from etl.stages.mapping import ColumnRules
 from schemas.times import times
 from tests.conftest import House, order
 
@@ -214,10 +215,10 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_columns_without_rows_are_judged_like_any_other(tmp_path: Path) -> None:
     write(tmp_path / "1.parquet", event_id=pa.array([], pa.string()), event_name=[], occurred_at=[])
-    assert list(extract.frames(source(tmp_path, "1.parquet"), Window(), {}, 100)) == []
+    assert list(extract.frames(source(tmp_path, "1.parquet"), Window(), ColumnRules(), 100)) == []
     write(tmp_path / "2.parquet", foo=pa.array([], pa.string()))
     with pytest.raises(SourceError, match="no column for event_id"):
-        list(extract.frames(source(tmp_path, "2.parquet"), Window(), {}, 100))
+        list(extract.frames(source(tmp_path, "2.parquet"), Window(), ColumnRules(), 100))
 
 
 def test_no_file_is_a_sentence(tmp_path: Path) -> None:
@@ -229,7 +230,7 @@ def test_names_of_our_own_columns_may_stand_in_a_file(house: House) -> None:
     rows = [{**order(n), "row_number": n, "fingerprint": "f", "damage": "d", "ahead": "no"} for n in range(3)]
     pq.write_table(pa.Table.from_pylist(rows), house.folder / "a.parquet")
     house.to = ["converge"]
-    house.import_settings = {"source": {"type": "parquet", "path": "a.parquet"}}
+    house.import_settings = {"source": {"type": "parquet", "path": "a.parquet"}, "extra_columns": "all"}
     assert house.run().by_status("converge") == {"delivered": 3}
     sent = [entry["item"]["properties"] for entry in house.sandbox.received("converge")]
     assert {name for item in sent for name in item} >= {"source_row_number", "source_fingerprint", "source_damage"}
