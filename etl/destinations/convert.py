@@ -4,6 +4,8 @@ Documentation, read 2026-11-21: docs.dataflysignal.com/integrations/analytics/co
 answers), docs.developers.convert.com/docs/direct-tracking-endpoint and api.convert.com/doc/serving (the body, and the
 other endpoint), support.convert.com "Complete guide to creating integrations" (visitor ids, goals).
 
+Long because a vendor is one sitting: half of it is what the documents say of each option and each answer.
+
 Odd: no field carries a time, so a conversion counts on the day it arrives, and no key removes repeats, so an unanswered
 request is never sent again. The documented address of the default looks like Convert's listing of goals and its body is
 described nowhere; it gets the body of the tracking endpoint, and a 200 that lists goals is not taken for a receipt.
