@@ -106,6 +106,10 @@ class ImportSettings(BaseModel):
     """How the source writes numbers; absent: plain decimals such as 1234.50."""
     spreadsheet: bool | None = None
     """Whether ids may have been through a spreadsheet, so that rounded ones are refused; absent: yes for CSV."""
+    null_values: list[str] | None = None
+    """Marks for an empty cell beside the usual ones; an empty list switches those off."""
+    phone_region: str | None = None
+    """The country (ISO 3166) whose phone numbers those without a country code are."""
     schedule: str | None = None
     chunk_rows: int = Field(default=20_000, ge=1, le=1_000_000)
     on_bad_file: Literal["stop", "skip"] = "stop"

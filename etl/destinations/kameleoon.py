@@ -119,6 +119,7 @@ class Kameleoon(Destination):
 
     type = "kameleoon"
     facts = FACTS
+    contacts = ()
     settings_model = KameleoonSettings
     endpoint_template = ENDPOINT
     settings: KameleoonSettings

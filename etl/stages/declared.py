@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 
 from etl import reasons
+from etl.columns import NUMBERS
 from etl.date_formats import swapped
 from etl.errors import SourceError
 from schemas import numbers, times
-from schemas.conversion import NUMBERS, SourceFormat
+from schemas.conversion import SourceFormat
 
 SEARCHED = 500
 """How many rows of a chunk are searched for a date in doubt, which costs a second reading of them."""
