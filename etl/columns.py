@@ -37,8 +37,25 @@ NUMBERS = ("quantity", "revenue")
 ALSO_CALLED = {"total": "revenue"}
 """Names that a vendor's page uses for a canonical column, which such a column is taken for, with a warning."""
 
-DERIVED = ("occurred_at_ms", "fingerprint")
-"""Columns that validation adds: epoch milliseconds (int64) and a 63-bit fingerprint of the row's content (int64)."""
+IDS = (
+    "event_id",
+    "user_id",
+    "anonymous_id",
+    "order_id",
+    "kameleoon_visitor_code",
+    "kameleoon_goal_id",
+    "convert_goal_id",
+    "webflow_user_id",
+)
+"""Columns that hold ids: exact text, and the first to suffer in a spreadsheet."""
+
+NUMBERS = ("quantity", "revenue")
+"""Columns that hold numbers as a locale writes them."""
+
+DERIVED = ("occurred_at_ms", "fingerprint", "other_event_id", "phone_region", "email_fault", "phone_fault")
+"""Columns beside those of a source. Validation adds epoch milliseconds and a fingerprint of the row's content (int64
+both), the source's own spelling of an id that was cleaned, and the import's region for phone numbers; a destination
+adds why an e-mail or a phone number is none."""
 
 
 PARSE_ERROR = "damage"

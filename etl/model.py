@@ -116,13 +116,27 @@ Fetch = Callable[[str, Mapping[str, str]], bytes]
 """``fetch(url, headers)`` -> the body of a 200; raises `errors.LookupFailed` with a sentence otherwise."""
 
 
+FINGERPRINT_BITS = 56
+"""Bits of a fingerprint that are the row's; those above are the version's."""
+
+FINGERPRINT_VERSION = 2
+"""What a fingerprint covers, and how; those of version 1 are not negative. Another meaning needs another number."""
+
+
+def fingerprint_version(fingerprint: int) -> int:
+    """The version that made a fingerprint."""
+    return 1 if fingerprint >= 0 else (fingerprint >> FINGERPRINT_BITS) + 2**7
+
+
 class Item(NamedTuple):
     """One conversion in one vendor's words, ready for the wire. A tuple: millions of them are made.
 
     ``row_number`` is for people, ``event_id`` the key's second half, ``payload`` bytes encoded once. ``expires_at_ms``
     (epoch ms) is the last moment the vendor takes it, if there is one, and ``ready_at_ms`` the first; after
     ``stale_at_ms`` it goes with a warning.
-    ``warning`` (code) and ``warning_detail`` (sentence) travel into the result when delivered.
+    ``warning`` (code) and ``warning_detail`` (sentence) travel into the result when delivered. ``other_event_id`` is
+    another spelling of the same id, under which an earlier version may have sent it: the source's own where the id was
+    cleaned, the clean one where a row was staged before ids were.
     """
 
     row_number: int
@@ -135,6 +149,7 @@ class Item(NamedTuple):
     ready_at_ms: int | None = None
     warning: str = ""
     warning_detail: str = ""
+    other_event_id: str | None = None
 
     def __repr__(self) -> str:
         """Without the payload, which is about a person."""

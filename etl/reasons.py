@@ -127,7 +127,7 @@ EVENT_ID_TOO_LONG = Reason(
 CONTROL_CHARACTER = Reason(
     "control_character",
     REJECTED,
-    "event_id or event_name holds a control character (NUL, tab, line break).",
+    "An id or event_name holds a control character or one that nobody sees (NUL, tab, line break, zero-width space).",
     "Remove it where the id or the name is written.",
     "demo-control-character…",
 )
@@ -308,16 +308,16 @@ NESTED_TOO_DEEP = Reason(
 ID_DAMAGED_BY_SPREADSHEET = Reason(
     "id_damaged_by_spreadsheet",
     REJECTED,
-    "A spreadsheet took an id for a number and rounded it (1.23457E+15, or zeros from the 16th digit on); its digits "
-    "are lost.",
-    "Export again with the column formatted as text; if this source's ids really end in zeros, have `spreadsheet: "
-    "false` added to the import.",
+    "A spreadsheet or another program took an id, a phone number or an alias for a number (1.23457E+15, 1E5, 4711.0, "
+    "1,234,567, or zeros from the 16th digit on): its digits may be lost.",
+    "Export again with the column formatted as text; if this source's ids really end in zeros or look like 4711.0, "
+    "have `spreadsheet: false` added to the import.",
     "demo-id-rounded-by-a-spreadsheet",
 )
 FORMULA_TEXT = Reason(
     "formula_text",
     REJECTED,
-    "A formula or a spreadsheet's error (=…, #REF!, #N/A) stands where a value should.",
+    "A formula or a spreadsheet's error (=…, #REF!, #WERT!, #N/A) stands where a value should.",
     "Paste values only, and export again.",
     "demo-formula",
 )
@@ -338,12 +338,27 @@ LOOKS_LIKE_PII = Reason(
     "Use an id that says nothing about the person, or set the destination's option that hashes it.",
     "demo-email-as-user-id",
 )
+NOT_AN_EMAIL = Reason(
+    "not_an_email",
+    (Status.REJECTED, Status.DELIVERED),
+    "What stands where an e-mail address should is none: it is neither hashed nor sent.",
+    "Correct it, or leave it empty; where nothing else says who it was, the row is not sent.",
+    "demo-no-email-as-user-id",
+)
+NOT_A_PHONE_NUMBER = Reason(
+    "not_a_phone_number",
+    (Status.REJECTED, Status.DELIVERED),
+    "What stands where a phone number should is no possible one: it is neither hashed nor used as an identity.",
+    "Correct it, or leave it empty; where nothing else says who it was, the row is not sent.",
+    "demo-no-phone-as-user-id",
+)
 PHONE_NOT_INTERNATIONAL = Reason(
     "phone_not_international",
-    REJECTED,
-    "A phone number carries no country code (+49 …), so that its hash would match nobody, or somebody else.",
-    "Add the code, or leave the number out.",
-    "the number 020 7946 0123",
+    (Status.REJECTED, Status.DELIVERED),
+    "A phone number carries no country code (+49 …): it is neither hashed nor used as an identity, since it would "
+    "match nobody, or somebody else.",
+    "Add the code, or have `phone_region: DE` (whose numbers they are) added to the import.",
+    "demo-phone-as-user-id",
 )
 MISSING_GOAL_ID = Reason(
     "missing_goal_id",

@@ -34,6 +34,7 @@ _KINDS: dict[str, pa.DataType] = {
     "ready_at_ms": pa.int64(),
     "note": pa.string(),
     "note_detail": pa.string(),
+    "other_event_id": pa.string(),
 }
 ITEMS: Any = pa.schema(_KINDS)
 """Staged items, in the order of the fields of `model.Item`."""

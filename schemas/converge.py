@@ -14,7 +14,7 @@ import orjson
 import pandera.pandas as pa
 
 from etl.reasons import DELIVERED, REJECTED, Reason
-from schemas.rules import money, optional, rule
+from schemas.rules import contact_faults, money, optional, rule
 
 MOST_ALIASES = 10
 
@@ -158,6 +158,7 @@ def findings(
 _ALIAS_RULES = (
     rule(ALIASES_UNREADABLE, lambda column: column != ALIASES_UNREADABLE.code),
     rule(EMPTY_ALIAS, lambda column: column != EMPTY_ALIAS.code),
+    *contact_faults(),
 )
 
 

@@ -16,31 +16,22 @@ import pandas as pd
 import pandera.pandas as pa
 
 from etl import reasons
-from etl.columns import COLUMNS, DERIVED, NUMBERS, REQUIRED
+from etl.columns import COLUMNS, DERIVED, IDS, NUMBERS, REQUIRED
 from etl.date_formats import date_formats, number_formats
 from etl.reasons import Reason
+from schemas import identities
 from schemas.casts import contains, matches, nothing
-from schemas.numbers import NumberFormat, ambiguous, decimals, inexact, trimmed
+from schemas.cleaning import trimmed
+from schemas.numbers import NumberFormat, ambiguous, decimals, inexact
 from schemas.rules import optional, required, rule
 from schemas.times import split_zone, times
-
-IDS = (
-    "event_id",
-    "user_id",
-    "anonymous_id",
-    "order_id",
-    "kameleoon_visitor_code",
-    "kameleoon_goal_id",
-    "convert_goal_id",
-    "webflow_user_id",
-)
-"""Columns that hold ids: text, byte for byte, and the first to suffer in a spreadsheet."""
 
 MOST_LEVELS = 100
 """How deep JSON of a cell may be nested: readers and writers of JSON, the vendors' too, give up at some depth."""
 
 _JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _DATE_ACTION = "Write it as 2026-11-20T09:30:00+01:00, or have {date_hint}, and `timezone`, added to the import."
+_FAILED = r"(?i:[+-]?(?:nan|inf(?:inity|ini|inito|inie)?|unendlich|∞)|-?1\.#(?:inf|ind|qnan|snan)[0-9]*)"
 _ZONE_LETTERS = re.compile(r"\d:\d\d[^A-Za-z]*[A-Z]{2,5}\s*$", re.ASCII)
 _OBJECTS = ("properties", "profile_properties", "attributes")
 _TIMES: Mapping[Reason, str] = {
@@ -55,15 +46,6 @@ _TIMES: Mapping[Reason, str] = {
 }
 """What may be wrong with a time, and what is said where the row itself says more."""
 
-# What spreadsheets make of ids and texts. `_SUSPECT` lets nearly every value pass at a third of the cost of the others.
-_SUSPECT = r"^\s*(?:[=#+@-]|[0-9](?:[.,][0-9]+)?[eE]\+|[1-9][0-9]{14}0)"
-_SCIENTIFIC = r"^\s*[0-9](?:[.,][0-9]+)?[eE]\+[0-9]{2,3}\s*$"
-_ROUNDED = r"^\s*[1-9][0-9]{14}0+\s*$"
-_FORMULA = (
-    r"^\s*(?:=|#(?:REF|NAME|VALUE|NULL|NUM|DIV/0|SPILL|CALC)[!?]|#N/A|##+$"
-    r"|[+@-]\s*(?:[A-Za-z][A-Za-z0-9.]*\(|\$?[A-Z]{1,3}\$?[0-9]{1,7}(?:[-+*/&:!^].*)?$)"
-    r"|[+-]?[0-9.]+[+*/^&-][0-9A-Za-z.()+*/^&-]+[(|!]|[+-][0-9.]+[+*/^&][0-9])"
-)
 _TOTAL = re.compile(
     r"\s*(?:grand |sub-?)?total(?:s|e|en|es| g[eé]n[eé]ral)?\s*:?\s*|\s*(?:zwischen|gesamt)?summen?\s*:?\s*"
     r"|\s*(?:insgesamt|gesamt|somme|suma|sum|totaal|razem)\s*:?\s*",
@@ -76,13 +58,15 @@ class SourceFormat:
     """How a source writes what has no one form, as its import declares it; nothing here is ever guessed.
 
     ``date_format`` is one of `schemas.times`, or several that are tried in order; without ``numbers`` a number is a
-    plain decimal. ``spreadsheet``: its ids may have been through a spreadsheet, so that round ones are damage.
+    plain decimal. ``spreadsheet``: its ids may have been through a spreadsheet, so that round ones are damage;
+    ``made_numbers``: or through a program that took them for numbers, so that 4711.0 and 1E5 are.
     """
 
     timezone: str | None = None
     date_format: str | Sequence[str] | None = None
     numbers: NumberFormat | None = None
     spreadsheet: bool = True
+    made_numbers: bool = True
 
 
 def extras(frame: pd.DataFrame) -> list[str]:
@@ -105,13 +89,18 @@ def cast(
         if name not in out.columns:
             out[name] = nothing(out.index)
     for name in out.columns:
-        if isinstance(out[name].dtype, pd.StringDtype):
-            blank = ~contains(out[name], r"[^\s]") & out[name].notna()
-            out[name] = out[name].mask(blank) if blank.any() else out[name]
+        if _is_text(out[name]):
+            out[name] = trimmed(out[name])
+    for name in ("email", "phone"):
+        out[name] = identities.lower_digests(out[name])
     out = _with_numbers(out, spelling.numbers, typed)
     out["occurred_at_ms"], out["time_problem"] = times(out["occurred_at"], spelling.timezone, spelling.date_format)
     out["date_hint"] = _date_hints(out)
-    out["damaged_ids"], out["formulas"] = _spreadsheet_damage(out, spelling, typed)
+    out["damaged_ids"], out["formulas"] = identities.spreadsheet_damage(
+        out, rounded=spelling.spreadsheet, made=spelling.made_numbers, typed=typed
+    )
+    out["hidden_ids"] = identities.hidden(out)
+    out["failed_numbers"] = _failed_quantity(out["quantity"])
     out["ahead"] = (out["occurred_at_ms"] > now_ms + skew_ms).fillna(False).astype(bool)
     out["currency"] = out["currency"].str.upper()
     return out
@@ -126,6 +115,8 @@ HELPER_COLUMNS = (
     "inexact_numbers",
     "damaged_ids",
     "formulas",
+    "hidden_ids",
+    "failed_numbers",
 )
 """Columns that only `SCHEMA` reads: ``time_problem`` a reason code, ``ahead`` True when later than the clock allows,
 ``date_hint`` a setting to propose, the others names of columns or null."""
@@ -138,7 +129,6 @@ def _with_numbers(out: pd.DataFrame, how: NumberFormat | None, typed: Collection
         if name in typed:
             continue
         money = out["currency"].str.strip().str.upper() if name == "revenue" else None
-        out[name] = trimmed(out[name])
         if how is not None:
             out[name], odd = decimals(out[name], how, money)
             wrong[odd] = name
@@ -154,19 +144,12 @@ def _is_text(column: pd.Series[Any]) -> bool:
     return isinstance(column.dtype, pd.StringDtype)
 
 
-def _spreadsheet_damage(
-    out: pd.DataFrame, spelling: SourceFormat, typed: Collection[str]
-) -> tuple[pd.Series[str], pd.Series[str]]:
-    """For each row the names of its rounded ids, and of its columns that hold formulas; null where there are none."""
-    rounded = f"{_SCIENTIFIC}|{_ROUNDED}" if spelling.spreadsheet else _SCIENTIFIC
-    ids, formulas = nothing(out.index), nothing(out.index)
-    for name in (*IDS, "event_name", "revenue"):
-        if name in typed or not _is_text(out[name]) or not (suspect := contains(out[name], _SUSPECT)).any():
-            continue
-        if name in IDS:
-            _add_name(ids, suspect & contains(out[name], rounded), name)
-        _add_name(formulas, suspect & contains(out[name], _FORMULA), name)
-    return ids, formulas
+def _failed_quantity(column: pd.Series[Any]) -> pd.Series[str]:
+    """Where a computation failed, the name of the column; revenue is judged by each vendor's rules."""
+    names = nothing(column.index)
+    if _is_text(column):
+        _add_name(names, matches(column, _FAILED), "quantity")
+    return names
 
 
 def _add_name(names: pd.Series[str], rows: pd.Series[bool], name: str) -> None:
@@ -267,8 +250,15 @@ SCHEMA = pa.DataFrameSchema(
     {
         "event_id": required(
             reasons.MISSING_EVENT_ID,
-            rule(reasons.CONTROL_CHARACTER, _printable, "event_id holds a control character (NUL, tab, line break)."),
             rule(reasons.EVENT_ID_TOO_LONG, _short),
+        ),
+        "hidden_ids": optional(
+            rule(
+                reasons.CONTROL_CHARACTER,
+                lambda column: column.isna(),
+                "{hidden_ids} holds a control character or one that nobody sees (NUL, tab, line break, zero-width "
+                "space).",
+            ),
         ),
         "event_name": required(
             reasons.MISSING_EVENT_NAME,
@@ -286,15 +276,16 @@ SCHEMA = pa.DataFrameSchema(
             rule(
                 reasons.ID_DAMAGED_BY_SPREADSHEET,
                 lambda column: column.isna(),
-                "{damaged_ids}: a spreadsheet took this id for a number and rounded it (1.23457E+15, or zeros from the "
-                f"16th digit on); its digits are lost. {reasons.ID_DAMAGED_BY_SPREADSHEET.action}",
+                "{damaged_ids}: a spreadsheet or another program took this for a number (1.23457E+15, 4711.0, "
+                f"1,234,567, or zeros from the 16th digit on). {reasons.ID_DAMAGED_BY_SPREADSHEET.action}",
             ),
         ),
         "formulas": optional(
             rule(
                 reasons.FORMULA_TEXT,
                 lambda column: column.isna(),
-                "{formulas}: a formula or a spreadsheet's error (=…, #REF!, #N/A) stands where its value should. "
+                "{formulas}: a formula or a spreadsheet's error (=…, #REF!, #WERT!, #N/A) stands where its value "
+                "should. "
                 f"{reasons.FORMULA_TEXT.action}",
             ),
         ),
@@ -304,6 +295,13 @@ SCHEMA = pa.DataFrameSchema(
                 lambda column: column.isna(),
                 "{not_in_locale} is not a number as the import's `locale` writes it: its decimal mark or its groups of "
                 "thousands differ.",
+            ),
+        ),
+        "failed_numbers": optional(
+            rule(
+                reasons.NOT_A_DECIMAL,
+                lambda column: column.isna(),
+                "{failed_numbers}: a computation failed (NaN, Infinity) where a number should stand.",
             ),
         ),
         "unclear_numbers": optional(

@@ -12,7 +12,7 @@ import pandera.pandas as pa
 from etl import reasons
 from etl.reasons import DELIVERED, FAILED, REJECTED, UNKNOWN, Reason
 from schemas.numbers import WHOLE
-from schemas.rules import is_negative, looks_personal, money, optional, required, rule
+from schemas.rules import contact_faults, is_negative, looks_personal, money, optional, required, rule
 
 OTHER_CURRENCY = Reason(
     "other_currency",
@@ -122,6 +122,7 @@ def rules(
     )
     return pa.DataFrameSchema(
         {
+            "visitor_fault": optional(*contact_faults()),
             "visitor_id": required(
                 reasons.MISSING_VISITOR_ID,
                 *([] if hashed else [not_personal]),

@@ -6,7 +6,7 @@ import pandera.pandas as pa
 
 from etl import reasons
 from etl.reasons import DELIVERED, FAILED, REJECTED, Reason
-from schemas.rules import looks_personal, money, optional, required, rule
+from schemas.rules import contact_faults, looks_personal, money, optional, required, rule
 
 THIRTEEN_DIGITS = (10**12, 10**13 - 1)
 
@@ -66,6 +66,7 @@ def rules(*, whole_quantity: bool, reject_personal_ids: bool) -> pa.DataFrameSch
                 reasons.UNKNOWN_EVENT_KEY,
                 sentence="The datafile has no event with the key {event_key}. {advice}",
             ),
+            "visitor_fault": optional(*contact_faults()),
             "visitor_id": required(
                 reasons.MISSING_VISITOR_ID,
                 *([not_personal] if reject_personal_ids else []),

@@ -73,6 +73,15 @@ def looks_personal(column: pd.Series[Any]) -> pd.Series[bool]:
     return email | matches(text, f"(?:tel:)?(?:{_PHONE})")
 
 
+def contact_faults() -> list[pa.Check]:
+    """Rules for a column of reason codes: why an id is neither the e-mail address nor the phone number it should be."""
+    return [
+        rule(reasons.NOT_AN_EMAIL, lambda column: column != reasons.NOT_AN_EMAIL.code),
+        rule(reasons.NOT_A_PHONE_NUMBER, lambda column: column != reasons.NOT_A_PHONE_NUMBER.code),
+        rule(reasons.PHONE_NOT_INTERNATIONAL, lambda column: column != reasons.PHONE_NOT_INTERNATIONAL.code),
+    ]
+
+
 def money(*tests: pa.Check) -> pa.Column:
     """revenue: empty or a plain decimal; more rules of the vendor as ``tests``."""
     return optional(

@@ -6,7 +6,7 @@ import pandera.pandas as pa
 
 from etl import reasons
 from etl.reasons import DELIVERED, REJECTED, Reason
-from schemas.rules import is_negative, looks_personal, money, optional, required, rule
+from schemas.rules import contact_faults, is_negative, looks_personal, money, optional, required, rule
 
 MISSING_USER_ID = Reason(
     "missing_user_id",
@@ -49,11 +49,6 @@ _NO_PII = rule(
     lambda column: ~looks_personal(column),
     "The user id looks like an e-mail address or phone number; the vendor forbids those: set hash_user_id.",
 )
-_INTERNATIONAL = rule(
-    reasons.PHONE_NOT_INTERNATIONAL,
-    lambda column: column != reasons.PHONE_NOT_INTERNATIONAL.code,
-    "The phone number has no country code that we could trust: write it as +15551234567 (no 00, no (0)).",
-)
 _DOMAIN = rule(MISSING_USER_DOMAIN, lambda column: column.astype("str").str.strip() != "")
 _NOT_NEGATIVE = rule(
     reasons.NEGATIVE_AMOUNT,
@@ -72,8 +67,8 @@ def rules(*, allow_negative: bool, known_events: frozenset[str] | None = None) -
     return pa.DataFrameSchema(
         {
             "api_name": pa.Column(checks=[] if known_events is None else [known]),
+            "user_fault": optional(*contact_faults()),
             "user_id": required(MISSING_USER_ID, _NO_PII),
-            "user_fault": optional(_INTERNATIONAL),
             "user_domain": pa.Column(checks=[_DOMAIN]),
             "revenue": money(*([] if allow_negative else [_NOT_NEGATIVE])),
         },

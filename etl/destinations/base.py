@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias, cast
 
 import orjson
 import pandas as pd
@@ -19,8 +19,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from etl import __version__, reasons
 from etl.model import Fetch, Limits, Request, Response, RetryPolicy, Status, Verdict
+from etl.reasons import Reason
 from etl.redact import mask, secrets_of
-from schemas.casts import matches
+from schemas.casts import nothing
+from schemas.contacts import is_email, read_phone
 
 USER_AGENT = f"offline-conversions/{__version__}"
 
@@ -39,13 +41,16 @@ def _web_address(url: str) -> str:
     return url
 
 
-_INTERNATIONAL = r"\s*(?:tel:)?(?:\+|00)[\s(]*[1-9](?:[\s().-]*[0-9]){6,14}\s*|[0-9a-fA-F]{64}"
+CONTACT_FAULTS = ("email_fault", "phone_fault")
+"""Columns that `Destination.hash_personal` adds: why an e-mail or phone number identifies nobody (reason code)."""
+
+CONTACT_REASONS = (reasons.NOT_AN_EMAIL, reasons.NOT_A_PHONE_NUMBER, reasons.PHONE_NOT_INTERNATIONAL)
 
 Url = Annotated[str, AfterValidator(_web_address)]
 Text = Annotated[str, Field(min_length=1)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 Hashing = Literal["off", "sha256", "sha256-email", "sha256-phone", "sha256-phone-digits"]
-"""How an id is hashed before it leaves: byte for byte, as an e-mail, as a phone number with or without its plus."""
+"""How an id is hashed before it leaves: as it is, as an e-mail, as a phone number with or without its plus."""
 
 
 class LimitSettings(BaseModel):
@@ -72,7 +77,7 @@ class RetrySettings(BaseModel):
 
 
 class HashSettings(BaseModel):
-    """``hash:`` of a destination: what never leaves in clear. Normalised first, see `hashed`."""
+    """``hash:`` of a destination: what never leaves in clear. Brought into one form first, see `hashed`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -130,6 +135,8 @@ class Destination:
     """The name of the subclass's file, and what imports.yaml says as ``type``."""
     facts: ClassVar[Facts]
     settings_model: ClassVar[SettingsModel]
+    contacts: ClassVar[tuple[str, ...]] = ("email", "phone")
+    """Which of ``email`` and ``phone`` travel to the vendor, in clear or hashed."""
     endpoint_template: ClassVar[str]
     """The vendor's URL with settings in braces; ``endpoint`` in imports.yaml replaces it whole."""
     fields: ClassVar[Mapping[str, str]] = {}
@@ -202,21 +209,26 @@ class Destination:
 
     # -- from a row to its verdict
 
-    def hash_personal(self, conversions: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[bool]]:
-        """The conversions with ``email`` and ``phone`` hashed as ``hash:`` says, and where a phone number cannot be.
+    def hash_personal(self, conversions: pd.DataFrame) -> pd.DataFrame:
+        """The conversions with ``email`` and ``phone`` as they may leave, and the columns `CONTACT_FAULTS`.
 
-        A number without its country code is nobody's in particular: its hash would match no one, or another person.
+        What is no e-mail address is left out; what is no possible phone number, or nobody's in particular without its
+        country code, is left out where it would be hashed, and else travels as it is written. Vendors to which neither
+        travels (``contacts``) get the conversions as they are.
         """
-        how = self.settings.hash
         out = conversions.copy(deep=False)
-        if how.email != "off":
-            out["email"] = hashed(out["email"], "sha256-email")
-        if how.phone == "off":
-            return out, pd.Series(False, index=out.index)
-        unusable = out["phone"].notna() & ~matches(out["phone"], _INTERNATIONAL)
-        form: Hashing = "sha256-phone" if how.phone == "sha256" else "sha256-phone-digits"
-        out["phone"] = hashed(out["phone"], form)
-        return out, unusable
+        how = self.settings.hash
+        if "email" in self.contacts and not out["email"].isna().all():
+            email: Hashing = "sha256-email" if how.email != "off" else "off"
+            good = is_email(out["email"])
+            out["email_fault"] = _fault(out["email"].notna() & ~good, reasons.NOT_AN_EMAIL)
+            out["email"] = hashed_ids(out["email"].where(good), email).ids
+        if "phone" in self.contacts and not out["phone"].isna().all():
+            phone: Hashing = "sha256-phone" if how.phone == "sha256" else "sha256-phone-digits"
+            found = hashed_ids(out["phone"], phone, region_of(out))
+            out["phone_fault"] = found.faults
+            out["phone"] = out["phone"] if how.phone == "off" else found.ids
+        return out
 
     def columns(self, conversions: pd.DataFrame) -> pd.DataFrame:
         """The conversions in this vendor's words, still by column: every value the payload needs, resolved.
@@ -291,26 +303,51 @@ def digits(text: str) -> str:
     return f"{sign}{whole.lstrip('0') or '0'}{dot if rest else ''}{rest}"
 
 
-def hashed(ids: pd.Series[str], how: Hashing) -> pd.Series[str]:
+class HashedIds(NamedTuple):
+    """Ids as they leave, and the reason code of each that is null because it is not what was to be hashed."""
+
+    ids: pd.Series[str]
+    faults: pd.Series[str]
+
+
+def hashed(ids: pd.Series[str], how: Hashing, region: str | None = None) -> pd.Series[str]:
     """SHA-256 in lower-case hex, as the website must do it too; nulls stay, and so does what is already 64 hex digits.
 
-    E-mails are trimmed and lower-cased first. Phone numbers become ``+`` and digits, or (``-digits``) digits alone
-    without leading zeros: both forms are in use and give different hashes.
+    E-mails are trimmed and lower-cased first. Phone numbers become ``+`` and digits (E.164), or (``-digits``) digits
+    alone: both forms are in use and give different hashes. Null where an id is no e-mail address, or no possible phone
+    number with its country code or of ``region``.
     """
+    return hashed_ids(ids, how, region).ids
+
+
+def hashed_ids(ids: pd.Series[str], how: Hashing, region: str | None = None) -> HashedIds:
+    """`hashed`, and why what is null is null."""
     if how == "off":
-        return ids
-    return ids.map(lambda text: _sha256(text, how), na_action="ignore").astype("str")
+        return HashedIds(ids, nothing(ids.index))
+    if how in ("sha256-phone", "sha256-phone-digits"):
+        faults = map_distinct(ids, lambda text: read_phone(text, region).fault)
+        good = map_distinct(ids, lambda text: read_phone(text, region).number)
+    else:
+        good = ids.where(is_email(ids)) if how == "sha256-email" else ids
+        faults = _fault(ids.notna() & good.isna(), reasons.NOT_AN_EMAIL)
+    return HashedIds(map_distinct(good, lambda text: _sha256(text, how)), faults)
+
+
+def region_of(conversions: pd.DataFrame) -> str | None:
+    """Whose phone numbers those without a country code are: what the import declares, None if it does not."""
+    if "phone_region" not in conversions.columns or conversions.empty:
+        return None
+    return str(conversions["phone_region"].iloc[0])
+
+
+def _fault(where: pd.Series[bool], reason: Reason) -> pd.Series[str]:
+    return nothing(where.index).mask(where, reason.code)
 
 
 def _sha256(text: str, how: Hashing) -> str:
     if len(text) == 64 and set(text.lower()) <= set("0123456789abcdef"):
-        return text
-    digits = "".join(filter(str.isdecimal, text)).removeprefix("00")
-    forms = {
-        "sha256-email": text.strip().lower(),
-        "sha256-phone": f"+{digits}",
-        "sha256-phone-digits": digits.lstrip("0"),
-    }
+        return text.lower()
+    forms = {"sha256-email": text.strip().lower(), "sha256-phone-digits": text.removeprefix("+")}
     return hashlib.sha256(forms.get(how, text).encode()).hexdigest()
 
 

@@ -22,10 +22,23 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import Field, ValidationInfo, field_validator
 
-from etl.destinations.base import Destination, Facts, Secret, Settings, Text, encoded, number, to_python
+from etl.destinations.base import (
+    Destination,
+    Facts,
+    Secret,
+    Settings,
+    Text,
+    encoded,
+    map_distinct,
+    number,
+    region_of,
+    to_python,
+)
 from etl.model import Limits, Request
 from schemas import converge as schema
+from schemas.aliases import listed
 from schemas.casts import texts
+from schemas.contacts import read_phone
 from schemas.conversion import extras
 from schemas.rules import is_decimal
 
@@ -167,13 +180,32 @@ class Converge(Destination):
         return out
 
     def _aliases(self, out: pd.DataFrame, own: pd.DataFrame) -> None:
-        """The aliases as given, then those built from columns, each once; how many, and what is wrong with them."""
-        built = [_built(own, column) for column in self.settings.aliases_from]
+        """The aliases as given, then those built from columns, each once; how many, and what is wrong with them.
+
+        Where what should have identified somebody is no e-mail address or phone number and nothing else does, that is
+        what is wrong.
+        """
+        built = [self._built(own, column) for column in self.settings.aliases_from]
         found = [_distinct(text, row) for text, *row in zip(to_python(own, "aliases"), *built, strict=True)]
         out["aliases"] = pd.Series([aliases for aliases, _ in found], index=own.index, dtype="object")
-        out["alias_fault"] = texts([fault for _, fault in found], own.index)
-        out["alias_count"] = pd.Series([len(aliases) for aliases, _ in found], index=own.index, dtype="Int64")
-        out["alias_count"] = out["alias_count"].mask(out["alias_fault"] == schema.ALIASES_UNREADABLE.code)
+        counts = pd.Series([len(aliases) for aliases, _ in found], index=own.index, dtype="Int64")
+        fault = texts([fault for _, fault in found], own.index)
+        for column in self.settings.aliases_from:
+            if (name := f"{column}_fault") in own.columns:
+                fault = fault.fillna(own[name].where(counts == 0))
+        out["alias_fault"] = fault
+        out["alias_count"] = counts.mask(fault.notna() & (counts == 0))
+
+    def _built(self, own: pd.DataFrame, column: str) -> list[str | None]:
+        """Aliases made of a column: e-mails in lower case, as public integrations do it, phone numbers as + and digits,
+        ids as they are."""
+        values = own[column]
+        if column == "email":
+            values = values.str.strip().str.lower()
+        if column == "phone" and self.settings.hash.phone == "off":
+            region = region_of(own)
+            values = map_distinct(values, lambda text: read_phone(text, region).number)
+        return to_python((URNS[column] + values).to_frame(column), column)
 
     def _properties(self, out: pd.DataFrame, own: pd.DataFrame) -> None:
         """Each row's JSON object with what its columns add under the spec's names, and what the spec says of that."""
@@ -239,33 +271,16 @@ def _moments(occurred_at_ms: pd.Series[int]) -> pd.Series[str]:
 # -- aliases
 
 
-def _built(own: pd.DataFrame, column: str) -> list[str | None]:
-    """Aliases made of a column: e-mails trimmed and in lower case, as public integrations do it; ids as they are."""
-    values = own[column].str.strip().str.lower() if column == "email" else own[column]
-    return to_python((URNS[column] + values).to_frame(), column)
-
-
 def _distinct(text: str | None, built: list[str | None]) -> tuple[list[str], str | None]:
     """A row's aliases in order, each once, and the reason code of what is wrong with them."""
-    listed = _listed(text) if text else []
-    if listed is None:
+    given = listed(text) if text else []
+    if given is None:
         return [], schema.ALIASES_UNREADABLE.code
-    aliases = list(dict.fromkeys([*listed, *filter(None, built)]))
+    aliases = list(dict.fromkeys([*given, *filter(None, built)]))
     for alias in aliases:
         if alias.rstrip()[-1:] in ("", ":"):
             return aliases, schema.EMPTY_ALIAS.code
     return aliases, None
-
-
-def _listed(text: str) -> list[str] | None:
-    """``a|b`` or a JSON list of texts; None when it is neither."""
-    if not text.lstrip().startswith("["):
-        return [alias.strip() for alias in text.split("|")]
-    try:
-        listed = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    return listed if all(isinstance(alias, str) for alias in listed) else None
 
 
 # -- properties

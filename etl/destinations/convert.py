@@ -60,9 +60,10 @@ from etl.destinations.base import (
     Text,
     Url,
     encoded,
-    hashed,
+    hashed_ids,
     map_distinct,
     number,
+    region_of,
     to_python,
 )
 from etl.errors import LookupFailed
@@ -152,6 +153,7 @@ class Convert(Destination):
 
     type = "convert"
     facts = FACTS
+    contacts = ()
     settings_model = ConvertSettings
     endpoint_template = ENDPOINT
     fields: ClassVar = {
@@ -189,7 +191,9 @@ class Convert(Destination):
         """Resolve visitor (hashed where configured) and goal; the rest is taken as it stands."""
         own, settings = conversions, self.settings
         out = own[["event_id", "event_name", "revenue", "order_id", "currency"]].copy(deep=False)
-        out["visitor_id"] = hashed(own["user_id"].fillna(own["anonymous_id"]), settings.hash_visitor_id)
+        visitors = hashed_ids(own["user_id"].fillna(own["anonymous_id"]), settings.hash_visitor_id, region_of(own))
+        out["visitor_id"] = visitors.ids.mask(visitors.faults.notna(), "")
+        out["visitor_fault"] = visitors.faults
         out["goal_id"] = self._goal_ids(own)
         out["quantity"] = own["quantity"].astype("str").str.replace(r"\.0*$", "", regex=True)
         nothing = texts([None] * len(own), own.index)

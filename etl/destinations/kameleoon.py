@@ -120,6 +120,7 @@ class Kameleoon(Destination):
 
     type = "kameleoon"
     facts = FACTS
+    contacts = ()
     settings_model = KameleoonSettings
     endpoint_template = ENDPOINT
     fields: ClassVar = {

@@ -63,8 +63,9 @@ from etl.destinations.base import (
     Settings,
     Text,
     digits,
-    hashed,
+    hashed_ids,
     map_distinct,
+    region_of,
     to_python,
 )
 from etl.errors import LookupFailed
@@ -167,6 +168,7 @@ class Optimizely(Destination):
 
     type = "optimizely"
     facts = FACTS
+    contacts = ()
     settings_model = OptimizelySettings
     endpoint_template = ENDPOINT
     fields: ClassVar = {
@@ -194,7 +196,9 @@ class Optimizely(Destination):
         out["event_key"] = map_distinct(own["event_name"], self._event_key)
         out["entity_id"] = map_distinct(out["event_key"], self._ids.get)
         out["advice"] = self._advice(out["event_key"].mask(out["entity_id"].notna()))
-        out["visitor_id"] = hashed(own["user_id"].fillna(own["anonymous_id"]), settings.hash_visitor_id)
+        visitors = hashed_ids(own["user_id"].fillna(own["anonymous_id"]), settings.hash_visitor_id, region_of(own))
+        out["visitor_id"] = visitors.ids.mask(visitors.faults.notna(), "")
+        out["visitor_fault"] = visitors.faults
         out["minor"], out["decimals"] = self._money(own)
         out["quantity"] = own["quantity"].astype("str").str.replace(r"\.0*$", "", regex=True)
         out["quantity_json"] = map_distinct(out["quantity"], _number_or_text)

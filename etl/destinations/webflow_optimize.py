@@ -31,8 +31,9 @@ from etl.destinations.base import (
     Settings,
     Text,
     compact,
-    hashed,
+    hashed_ids,
     number,
+    region_of,
     to_python,
 )
 from etl.model import Limits, Request, Response, Status, Verdict
@@ -107,6 +108,7 @@ class WebflowOptimize(Destination):
 
     type = "webflow_optimize"
     facts = FACTS
+    contacts = ()
     settings_model = WebflowOptimizeSettings
     endpoint_template = ENDPOINT
     fields: ClassVar = {
@@ -122,8 +124,9 @@ class WebflowOptimize(Destination):
         out["api_name"] = own["event_name"].map(lambda name: settings.events.get(name, name)).astype("str")
         out["user_domain"] = own["webflow_user_domain"].fillna(settings.user_domain or "").astype("str")
         user = own["webflow_user_id"].fillna(own["user_id"])
-        out["user_id"] = hashed(user, settings.hash_user_id)
-        out["user_fault"] = self._faults(user)
+        users = hashed_ids(user, settings.hash_user_id, region_of(own))
+        out["user_fault"] = users.faults.fillna(self._faults(user))
+        out["user_id"] = users.ids.mask(out["user_fault"].notna(), "")
         self._value(out, own["revenue"])
         out["expires_at_ms"] = own["occurred_at_ms"] + settings.max_age_days * DAY_MS
         out["stale_at_ms"] = own["occurred_at_ms"] + 2 * DAY_MS
@@ -131,13 +134,10 @@ class WebflowOptimize(Destination):
         return out
 
     def _faults(self, user: pd.Series[str]) -> pd.Series[str]:
-        """Phone numbers without a country code hash to something that the website never sent."""
-        fault = texts([None] * len(user), user.index)
-        if self.settings.hash_user_id not in ("sha256-phone", "sha256-phone-digits"):
-            return fault
-        good = user.str.strip().str.fullmatch(r"\+[1-9](?:[\s().-]*[0-9]){6,14}|[1-9][0-9]{6,14}|[0-9a-fA-F]{64}")
-        good &= ~user.str.contains("(0)", regex=False)
-        return fault.mask(user.notna() & ~good.fillna(False).astype(bool), reasons.PHONE_NOT_INTERNATIONAL.code)
+        """00 is a plus in most countries, but not in all of those that the website's visitors may be in."""
+        zeros = user.str.startswith("00").fillna(False).astype(bool)
+        zeros &= self.settings.hash_user_id in ("sha256-phone", "sha256-phone-digits")
+        return texts([None] * len(user), user.index).mask(zeros, reasons.PHONE_NOT_INTERNATIONAL.code)
 
     def _value(self, out: pd.DataFrame, revenue: pd.Series[str]) -> None:
         """The value, rounded where configured, and the warning about it and about the event's name."""

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -23,7 +23,7 @@ from etl.ledger.entries import Change, Entries, Holder, NewEntry, holders
 from etl.ledger.leases import Leases
 from etl.ledger.tables import batches
 from etl.ledger.values import Sent
-from etl.model import Item, RowVerdict, Status, Verdict
+from etl.model import Item, RowVerdict, Status, Verdict, fingerprint_version
 
 ELSEWHERE = (Status.DUPLICATE.value, reasons.IN_FLIGHT_ELSEWHERE.code)
 """Status and reason of rows that another run may be sending; what became of them is not known yet."""
@@ -65,11 +65,13 @@ class Claims:
         Won items stand in the ledger as ``unknown`` (``in_flight``). An item that another entry holds is written down
         as ``duplicate`` — or, where nobody knows whether it was accepted, taken over when the vendor is ``repeatable``
         or a person insists, and left ``unknown`` otherwise. Items that this run has already settled are left alone.
+        An id that is held under its other spelling is held; a vendor could not tell a repeat of it, so that only a
+        person may insist.
         """
-        may_repeat = repeatable or force_unknown
+        may_repeat = _MayRepeat(repeatable or force_unknown, force_unknown)
         return self.database.retry_on_disconnect(lambda: self._claim(run_no, destination, items, may_repeat))
 
-    def _claim(self, run_no: int, destination: str, items: Sequence[Item], may_repeat: bool) -> list[Item]:
+    def _claim(self, run_no: int, destination: str, items: Sequence[Item], may_repeat: _MayRepeat) -> list[Item]:
         at = self.clock()
         with self.database.writing() as connection:
             self.entries.lock(connection, destination)
@@ -108,6 +110,13 @@ class Claims:
             self.entries.overwrite_and_let_go(connection, [change for change in changes if change[0] not in _HOLDS])
 
 
+class _MayRepeat(NamedTuple):
+    """Whether what may have been accepted is sent again: under the same id, and under another spelling of it."""
+
+    same_id: bool
+    other_spelling: bool
+
+
 @dataclass(frozen=True)
 class _Claiming:
     """One claim, within its transaction: who asks for keys of which destination, and when."""
@@ -116,7 +125,7 @@ class _Claiming:
     connection: sa.Connection
     run_no: int
     destination: str
-    may_repeat: bool
+    may_repeat: _MayRepeat
     at_ms: int
 
     def take(self, items: Sequence[Item]) -> list[Item]:
@@ -124,12 +133,30 @@ class _Claiming:
         row_numbers = [item.row_number for item in items]
         known = self.entries.statuses(self.connection, self.run_no, self.destination, row_numbers)
         if not known:
-            return self._take_new(items)
-        again = {Status.FAILED.value, Status.UNKNOWN.value} if self.may_repeat else {Status.FAILED.value}
-        won = self._take_new([item for item in items if item.row_number not in known])
-        won += self._retake([item for item in items if known.get(item.row_number) in again])
+            return self._take_new(self._not_held_otherwise(items, new=True))
+        again = {Status.FAILED.value, Status.UNKNOWN.value} if self.may_repeat.same_id else {Status.FAILED.value}
+        new = self._not_held_otherwise([item for item in items if item.row_number not in known], new=True)
+        old = self._not_held_otherwise([item for item in items if known.get(item.row_number) in again], new=False)
+        won = [*self._take_new(new), *self._retake(old)]
         won_rows = {item.row_number for item in won}
         return [item for item in items if item.row_number in won_rows]
+
+    def _not_held_otherwise(self, items: Sequence[Item], *, new: bool) -> Sequence[Item]:
+        """The items whose other spelling nobody holds. What is said of the rest is written down where it is ``new``."""
+        spelled = {item.row_number: item.other_event_id for item in items if item.other_event_id is not None}
+        if not spelled:
+            return items
+        held = holders(self.entries.database, self.connection, self.destination, list(spelled.values()))
+        if self.may_repeat.other_spelling:
+            free = [name for name, holder in held.items() if _is_abandoned(holder, self.run_no, self.at_ms)]
+            self.entries.let_go_of_keys(self.connection, self.destination, free)
+            held = {name: holder for name, holder in held.items() if name not in free}
+        lost = [item for item in items if spelled.get(item.row_number) in held]
+        if new:
+            verdicts = [self._lost(item, held[spelled[item.row_number]]) for item in lost]
+            self.entries.insert(self.connection, verdicts)
+        lost_rows = {item.row_number for item in lost}
+        return [item for item in items if item.row_number not in lost_rows]
 
     def _take_new(self, items: Sequence[Item]) -> list[Item]:
         """Claim items of which this run has said nothing yet."""
@@ -171,7 +198,7 @@ class _Claiming:
         return holders(self.entries.database, self.connection, self.destination, [item.event_id for item in items])
 
     def _may_take_over(self, holder: Holder) -> bool:
-        return self.may_repeat and _is_abandoned(holder, self.run_no, self.at_ms)
+        return self.may_repeat.same_id and _is_abandoned(holder, self.run_no, self.at_ms)
 
     def _lost(self, item: Item, holder: Holder) -> NewEntry:
         verdict = _verdict_on(holder, item, self.run_no, self.at_ms)
@@ -219,7 +246,7 @@ def _claims(run_no: int, destination: str, items: Sequence[Item], at_ms: int) ->
     status, reason = _IN_FLIGHT.status.value, _IN_FLIGHT.reason
     return [
         (run_no, destination, row_number, event_id, event_name, status, reason, "", 1, fingerprint, at_ms)
-        for row_number, event_id, event_name, _, fingerprint, _, _, _, _, _ in items
+        for row_number, event_id, event_name, _, fingerprint, _, _, _, _, _, _ in items
     ]
 
 
@@ -246,10 +273,15 @@ def _is_abandoned(holder: Holder, run_no: int, at_ms: int) -> bool:
     return not waiting or holder.run_no == run_no
 
 
+def _differ(one: int, other: int) -> bool:
+    """True when two rows are known to differ. Fingerprints of different versions do not say, nor does a missing one."""
+    return bool(one and other) and one != other and fingerprint_version(one) == fingerprint_version(other)
+
+
 def _verdict_on(holder: Holder, item: Item, run_no: int, at_ms: int) -> Verdict:
     """What to say of an item whose key another entry holds."""
     if holder.status == Status.DELIVERED.value:
-        if holder.fingerprint and item.fingerprint and holder.fingerprint != item.fingerprint:
+        if _differ(holder.fingerprint, item.fingerprint):
             detail = f"Delivered by run {holder.run_id} with other content; a delivered conversion is never sent again."
             return Verdict(Status.DUPLICATE, reasons.CHANGED_AFTER_DELIVERY.code, detail)
         return Verdict(Status.DUPLICATE, reasons.ALREADY_DELIVERED.code, f"Delivered by run {holder.run_id}.")

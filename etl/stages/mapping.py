@@ -16,13 +16,23 @@ import pandas as pd
 
 from etl import destinations, reasons
 from etl.column_settings import ALL_COLUMNS, ColumnSettings, MappingSettings
-from etl.columns import ALSO_CALLED, COLUMNS, DERIVED, PARSE_ERROR, REQUIRED, TYPED_NUMBERS, normalize, reserved_name
+from etl.columns import (
+    ALSO_CALLED,
+    COLUMNS,
+    DERIVED,
+    IDS,
+    PARSE_ERROR,
+    REQUIRED,
+    TYPED_NUMBERS,
+    normalize,
+    reserved_name,
+)
 from etl.config import Config, ImportSettings
 from etl.errors import SourceError
 from etl.model import RunWarning
 from etl.stages import cells, headers
 from schemas import conversion
-from schemas.conversion import HELPER_COLUMNS, IDS
+from schemas.conversion import HELPER_COLUMNS
 
 IDENTITY = (*IDS, "email", "phone", "aliases")
 """Columns that say who or what: made of several, they are empty where one of these is."""

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from etl import reasons
 from etl.column_settings import ALL_COLUMNS, MappingSettings
 from etl.columns import COLUMNS, DERIVED, normalize, reserved_name
-from etl.destinations.base import Destination, to_python
+from etl.destinations.base import CONTACT_FAULTS, CONTACT_REASONS, Destination, to_python
 from etl.model import Chunk, RowVerdict, Status, Verdict
 from etl.stages.plan import Job
 from etl.staging import ITEMS
+from schemas.cleaning import clean_ids, other_spelling
 from schemas.rules import problems
 
 MOMENTS = ("expires_at_ms", "stale_at_ms", "ready_at_ms")
@@ -22,12 +22,6 @@ MOMENTS = ("expires_at_ms", "stale_at_ms", "ready_at_ms")
 
 WARNINGS = ("note", "note_detail")
 """Columns of the warning (reason code and sentence) that a destination may give its rows."""
-
-PHONE = Verdict(
-    Status.REJECTED,
-    reasons.PHONE_NOT_INTERNATIONAL.code,
-    "phone carries no country code (+49 …) and cannot be hashed as the website does it: add the code, or leave it out.",
-)
 
 NOT_TAKEN = "not_taken"
 """Under what name the last moments of rows are staged that became no items, where there are such rows."""
@@ -77,10 +71,10 @@ def travelling(conversions: pd.DataFrame, destination: Destination, settings: Ma
 def transformed(conversions: pd.DataFrame, destination: Destination, settings: MappingSettings) -> Transformed:
     """One chunk of conversions in one vendor's words."""
     conversions = travelling(conversions, destination, settings)
-    conversions, unusable = destination.hash_personal(conversions)
-    verdicts = {int(row): PHONE for row in conversions.index[unusable]}
-    columns = destination.columns(conversions)
-    frame = columns[~unusable] if verdicts else columns
+    conversions = destination.hash_personal(conversions)
+    columns = _with_faults(destination.columns(conversions), conversions)
+    verdicts: dict[int, Verdict] = {}
+    frame = columns
     if "skip" in frame.columns:
         skipped = frame[frame["skip"].notna()]
         verdicts |= _verdicts(Status.SKIPPED, skipped[["skip", "skip_detail"]])
@@ -90,6 +84,21 @@ def transformed(conversions: pd.DataFrame, destination: Destination, settings: M
     good = frame.drop(index=bad.index) if len(bad) else frame
     table = _table(good, conversions, destination.items(good))
     return Transformed(table, _row_verdicts(conversions, verdicts), _expiries(columns, verdicts))
+
+
+def _with_faults(columns: pd.DataFrame, conversions: pd.DataFrame) -> pd.DataFrame:
+    """The destination's columns, with a warning where an e-mail or phone number is none; its own go first."""
+    for name in CONTACT_FAULTS:
+        fault = conversions[name] if name in conversions.columns else None
+        if fault is None or not fault.notna().any():
+            continue
+        columns = columns.copy(deep=False)
+        nothing = pd.Series(None, index=columns.index, dtype="str")
+        code, detail = (columns[each] if each in columns.columns else nothing for each in WARNINGS)
+        sentence = fault.map({reason.code: reason.sentence for reason in CONTACT_REASONS}).astype("str")
+        columns["note"] = code.fillna(fault)
+        columns["note_detail"] = (detail + " " + sentence).fillna(sentence).fillna(detail)
+    return columns
 
 
 def _verdicts(status: Status, reasons: pd.DataFrame) -> dict[int, Verdict]:
@@ -118,8 +127,16 @@ def _table(good: pd.DataFrame, conversions: pd.DataFrame, payloads: list[bytes])
         "fingerprint": own["fingerprint"],
         **{name: to_python(good, name) if name in good.columns else [None] * len(good) for name in MOMENTS},
         **{name: good[name].fillna("") if name in good.columns else [""] * len(good) for name in WARNINGS},
+        "other_event_id": to_python(_other_spellings(own), "other_event_id"),
     }
     return pa.table({name: pa.array(values, ITEMS.field(name).type) for name, values in columns.items()}, schema=ITEMS)
+
+
+def _other_spellings(own: pd.DataFrame) -> pd.DataFrame:
+    """The column ``other_event_id``; of rows that were staged before ids were cleaned, the clean spelling."""
+    if "other_event_id" in own.columns:
+        return own[["other_event_id"]]
+    return other_spelling(clean_ids(own["event_id"]), own["event_id"]).to_frame("other_event_id")
 
 
 def _row_verdicts(conversions: pd.DataFrame, verdicts: Mapping[int, Verdict]) -> list[RowVerdict]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 import pandas as pd
 
 from etl import reasons, sources
@@ -14,9 +13,10 @@ from etl.columns import PARSE_ERROR, TYPED_NUMBERS
 from etl.config import ImportSettings
 from etl.model import Chunk, RowVerdict, RunWarning, Status, Verdict, summed
 from etl.stages.declared import Declared
+from etl.stages.fingerprint import fingerprints
 from etl.stages.plan import Job
 from etl.stages.seen_ids import SeenEventIds
-from schemas import conversion
+from schemas import cleaning, conversion
 from schemas.amounts import one_amount
 from schemas.numbers import NumberFormat
 from schemas.rules import problems
@@ -43,6 +43,8 @@ class Rules:
     source_format: conversion.SourceFormat
     now_ms: int
     skew_ms: int
+    null_values: Sequence[str] | None = None
+    phone_region: str | None = None
 
     @classmethod
     def of(cls, settings: ImportSettings, now_ms: int, *, spreadsheet: bool) -> Rules:
@@ -53,15 +55,18 @@ class Rules:
             settings.date_format,
             NumberFormat(**locale.model_dump()) if locale else None,
             spreadsheet=spreadsheet if settings.spreadsheet is None else settings.spreadsheet,
+            made_numbers=settings.spreadsheet is not False,
         )
-        return cls(source_format, now_ms, settings.max_skew_minutes * 60_000)
+        return cls(
+            source_format, now_ms, settings.max_skew_minutes * 60_000, settings.null_values, settings.phone_region
+        )
 
 
 class Validator:
     """Judges one source, chunk by chunk, and remembers what the chunks before have shown.
 
     That is the event_ids of good rows, and what might disprove a declared format. ``source`` is its name for people,
-    ``warnings`` what was left out of its rows.
+    ``warnings`` what was changed in its cells or left out of its rows.
     """
 
     def __init__(self, source: str = "the source") -> None:
@@ -78,10 +83,11 @@ class Validator:
     def judge(self, frame: pd.DataFrame, rules: Rules) -> tuple[pd.DataFrame, list[RowVerdict]]:
         """One chunk (index = row number, canonical names): the good rows, typed, and what is said of the others.
 
-        Good rows have the canonical columns, extras, ``occurred_at_ms`` and ``fingerprint``. Raises SourceError where
-        the chunk disproves a format that the import declares.
+        Good rows have the canonical columns, extras, ``occurred_at_ms``, ``fingerprint``, ``other_event_id`` and,
+        where the import declares one, ``phone_region``. Raises SourceError where the chunk disproves a format that the
+        import declares.
         """
-        source = frame.drop(columns=PARSE_ERROR, errors="ignore")
+        source, changed = cleaning.clean(frame.drop(columns=PARSE_ERROR, errors="ignore"), rules.null_values)
         parse_errors = frame[PARSE_ERROR].dropna() if PARSE_ERROR in frame.columns else pd.Series(dtype="str")
         numbers = frame.attrs.get(TYPED_NUMBERS, ())
         typed = conversion.cast(source, rules.source_format, now_ms=rules.now_ms, skew_ms=rules.skew_ms, typed=numbers)
@@ -93,8 +99,8 @@ class Validator:
         repeated = self._repeated(sound)
         good = sound[~sound.index.isin(list(repeated))] if repeated else sound
         good, left_out = one_amount(good)
-        self.warnings = summed([*self.warnings, *left_out])
-        return _finished(good, source), _row_verdicts(typed, verdicts | repeated)
+        self.warnings = summed([*self.warnings, *changed, *left_out])
+        return _finished(good, rules.phone_region), _row_verdicts(typed, verdicts | repeated)
 
     def _repeated(self, sound: pd.DataFrame) -> dict[int, Verdict]:
         """Verdicts on the rows whose event_id a sound row before them has."""
@@ -125,14 +131,12 @@ def _not_conversions(typed: pd.DataFrame, parse_errors: pd.Series[str]) -> dict[
     }
 
 
-def _finished(good: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
-    """Good rows as they are staged, with a hash of what the source said: a later row under the same event_id can be
-    found to differ."""
+def _finished(good: pd.DataFrame, phone_region: str | None) -> pd.DataFrame:
+    """Good rows as they are staged, with a fingerprint of what the import uses of them: a later row under the same
+    event_id can be found to differ."""
     finished = good.drop(columns=[*conversion.HELPER_COLUMNS, "occurred_at"]).astype({"occurred_at_ms": "int64"})
-    content = sorted(name for name in source.columns if name != "event_id")  # whatever the order of the columns
-    hashes = pd.util.hash_pandas_object(source.loc[good.index, content], index=False).to_numpy()
-    finished["fingerprint"] = (hashes >> np.uint64(1)).astype(np.int64)
-    return finished
+    finished["fingerprint"] = fingerprints(finished.drop(columns=["event_id", "other_event_id"]))
+    return finished if phone_region is None else finished.assign(phone_region=phone_region)
 
 
 def _row_verdicts(frame: pd.DataFrame, verdicts: dict[int, Verdict]) -> list[RowVerdict]:
