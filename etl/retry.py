@@ -12,6 +12,7 @@ import pandas as pd
 
 from etl import pipeline
 from etl.clock import Clock, wall_clock
+from etl.column_settings import MappingSettings
 from etl.config import Config
 from etl.destinations import make_destination
 from etl.errors import ImporterError, SourceError, SumMismatch
@@ -129,12 +130,17 @@ def _send_again(job: Job, name: str, letters: DeadLetterRows, *, force_unknown: 
         if name in job.ledger.runs.stops(job.run.run_no):
             table = transform.without_payloads(frame)
         else:
-            table, not_taken = transform.items(frame, job.destination(name), job.settings)
+            table, not_taken = transform.items(frame, job.destination(name), _columns_of(job))
             job.record_unsent([name], not_taken)
         pipeline.deliver_items(job, name, items_of(table), force_unknown)
     if missing := letters.runs[job.staging.run_id][name] - found:
         job.ledger.runs.record_rows_read(job.run.run_no, {name: found})
         raise SourceError(_never_staged(job, missing) if chunks else _gone(job, missing))
+
+
+def _columns_of(job: Job) -> MappingSettings:
+    """What the import says of columns; nothing, where it is no longer in imports.yaml under that name."""
+    return job.config.imports.get(job.run.import_name) or MappingSettings()
 
 
 def _never_staged(job: Job, rows: int) -> str:

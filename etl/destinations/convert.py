@@ -9,6 +9,7 @@ Long because a vendor is one sitting: half of it is what the documents say of ea
 Odd: no field carries a time, so a conversion counts on the day it arrives, and no key removes repeats, so an unanswered
 request is never sent again. The documented address of the default looks like Convert's listing of goals and its body is
 described nowhere; it gets the body of the tracking endpoint, and a 200 that lists goals is not taken for a receipt.
+Long, because Convert has two interfaces, and each has options.
 
 Options where Convert's own interface differs from the default:
 
