@@ -235,7 +235,7 @@ def _markers(sizes: Mapping[str, int]) -> set[str]:
 
 def is_folder_object(fs: Any, path: str) -> bool:
     """True for an empty object of a bucket below whose name others lie: the name means the folder."""
-    if "file" in fs.protocol or fs.info(path).get("size"):
+    if any(each in fs.protocol for each in ("file", "http")) or fs.info(path).get("size") != 0:
         return False
     return any(one.startswith(f"{path}/") and not one.endswith("/") for one in fs.find(path))
 

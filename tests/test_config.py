@@ -224,7 +224,7 @@ def test_people_are_told_what_is_read_and_no_secret(
 
 
 def test_a_message_names_the_file_that_is_there(tmp_path: Path) -> None:
-    (tmp_path / "mine.csv").touch()
+    (tmp_path / "mine.csv").write_text(" , \n")
     text = GOOD.replace("path: o.csv", 'path: "${ORDERS:-samples/o.csv}"')
     source = sources.import_source(judged(tmp_path, text, TOKEN="t", ORDERS=str(tmp_path / "mine.csv")), "orders")
     with pytest.raises(SourceError, match=r"^mine\.csv: the file is empty"):
