@@ -49,9 +49,6 @@ IDS = (
 )
 """Columns that hold ids: exact text, and the first to suffer in a spreadsheet."""
 
-NUMBERS = ("quantity", "revenue")
-"""Columns that hold numbers as a locale writes them."""
-
 DERIVED = ("occurred_at_ms", "fingerprint", "other_event_id", "phone_region", "email_fault", "phone_fault")
 """Columns beside those of a source. Validation adds epoch milliseconds and a fingerprint of the row's content (int64
 both), the source's own spelling of an id that was cleaned, and the import's region for phone numbers; a destination

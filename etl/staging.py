@@ -68,8 +68,9 @@ class Staging:
         return Chunk(index, name, table.num_rows)
 
     def is_same(self, chunk: Chunk, frame: pd.DataFrame) -> bool:
-        """True when a chunk holds just these rows."""
-        return self.frame(chunk).equals(_frame(_table(frame)))
+        """True when a chunk holds just these rows, and maybe columns that nobody reads any more."""
+        staged, now = self.frame(chunk), _frame(_table(frame))
+        return {*now.columns} <= {*staged.columns} and staged[list(now.columns)].equals(now)
 
     def frame(self, chunk: Chunk, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Read a chunk back, or some of its columns; the index is the row number."""

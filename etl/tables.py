@@ -84,7 +84,6 @@ def check(checked: Mapping[str, Preview], out: Console) -> None:
     """
     statuses = [Status.SKIPPED.value, Status.REJECTED.value]
     _counts(out, {name: (each.rows, _sums(each.counts)) for name, each in checked.items()}, ["ready", *statuses])
-    _print_columns(out, checked)
     rows = _shared(checked)
     keys = {(row[3].status.value, row[3].reason) for row in rows}
     shared = {key: min(each.counts.get(key, 0) for each in checked.values()) for key in keys}
@@ -98,6 +97,7 @@ def check(checked: Mapping[str, Preview], out: Console) -> None:
         out.rule(Text(name, style="bold"), align="left", characters="─", style="dim")
         _check_one(out, each, shared, {row[0] for row in rows})
         _print_warnings(out, [warning for warning in each.warnings if warning not in shared_warnings])
+    _print_columns(out, checked)
 
 
 def _print_columns(out: Console, checked: Mapping[str, Preview]) -> None:
@@ -109,7 +109,7 @@ def _print_columns(out: Console, checked: Mapping[str, Preview]) -> None:
             found += [f"{name} {column.field}"] if column.field else []
     if not goes:
         return
-    out.print()
+    out.print("\nWhat becomes of the columns (examples as shapes, where they may be about somebody):")
     table = heading_table("column of the source", "taken for", "example", "goes to")
     for (source, canonical, example), fields in goes.items():
         table.add_row(_cut(source), canonical, printable(example), Text(printable(", ".join(fields))))

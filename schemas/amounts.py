@@ -10,17 +10,17 @@ from typing import Any
 import orjson
 import pandas as pd
 
-from etl.columns import normalize
+from etl.columns import ALSO_CALLED, normalize
 from etl.model import RunWarning
 from schemas.casts import contains
 
-NAMES = ("total_price", "revenue", "value")
+NAMES = ("total_price", "revenue", "value", *ALSO_CALLED)
 """Names under which vendors look for an amount among the properties, however they are spelled."""
 
 CODE = "amount_in_properties"
 
 _SPELLED = {normalize(name) for name in NAMES}
-_MAYBE = r'(?i)"\s*(?:total[\s_-]*price|revenue|value)\s*"\s*:'
+_MAYBE = r'(?i)"\s*(?:total(?:[\s_-]*price)?|revenue|value)\s*"\s*:'
 _EXACT = json.JSONDecoder(parse_float=orjson.Fragment, parse_int=orjson.Fragment)
 """Reads JSON so that numbers keep their digits."""
 

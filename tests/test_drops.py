@@ -465,6 +465,7 @@ def test_a_trial_gets_the_same_answers_and_sends_nothing(inbox: Inbox) -> None:
 
 def test_the_fix_file_corrected_and_dropped_again_delivers_exactly_the_corrected_rows(inbox: Inbox) -> None:
     inbox.settings = {"settle_seconds": 0}
+    inbox.house.import_settings = {"extra_columns": ["note"]}
     ids = ["000123456789012345", "2026-11-20", "'quoted", "-1250", "0E5x", "MAR1", "19.90"]
     rows = [order(n, event_id=id_, note="=1+1", occurred_at="yesterday") for n, id_ in enumerate(ids)]
     inbox.drop("orders.csv", [order(n) for n in range(20, 40)] + rows)
@@ -487,6 +488,7 @@ def test_the_fix_file_corrected_and_dropped_again_delivers_exactly_the_corrected
 )
 def test_a_fix_file_is_read_back_however_a_spreadsheet_saved_it(folder: Inbox, encoding: str, delimiter: str) -> None:
     folder.settings = {"settle_seconds": 0}
+    folder.house.import_settings = {"extra_columns": ["note"]}
     row = order(1, event_id="0012", note="Größe; 1,5", revenue="19.90", occurred_at="yesterday")
     folder.drop(
         "a.csv", text([row, order(2)]).replace(",", ";").replace('"Größe; 1;5"', '"Größe; 1,5"').encode("cp1252")
@@ -563,6 +565,7 @@ def test_a_compressed_file_is_answered_like_any_other(folder: Inbox) -> None:
 
 def test_a_problem_column_of_their_own_does_not_travel_either(folder: Inbox) -> None:
     folder.settings = {"settle_seconds": 0}
+    folder.house.import_settings = {"extra_columns": "all"}
     folder.drop("orders.csv", [order(1, note="'kept", Problem="secret remark")])
     folder.round()
     (item,) = [entry["item"] for entry in folder.house.sandbox.received("converge")]

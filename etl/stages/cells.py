@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -14,17 +14,19 @@ import pandas as pd
 from etl import json_columns
 from etl.column_settings import template_parts
 from etl.model import RunWarning
-
-_OUTER = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u00a0"
+from schemas.cleaning import trimmed
 
 
 def stripped(column: pd.Series[Any]) -> pd.Series[str]:
     """Cells without what nobody sees at either end; null becomes empty text."""
-    return column.astype("str").fillna("").str.strip().str.strip(_OUTER + " \t\r\n").str.strip()
+    return trimmed(column).astype("str").fillna("")
 
 
-def blank(column: pd.Series[Any]) -> pd.Series[bool]:
-    return stripped(column) == ""
+def given(column: pd.Series[Any], nothing: Collection[str]) -> pd.Series[str]:
+    """The same, and empty where a cell is one of the marks for nothing (lower case)."""
+    cells = stripped(column)
+    empty = cells.str.lower().isin(nothing)
+    return cells.mask(empty, "") if empty.any() else cells
 
 
 def joined(parts: Sequence[pd.Series[str]], *, whole: bool) -> pd.Series[str]:

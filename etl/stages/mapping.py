@@ -32,13 +32,14 @@ from etl.errors import SourceError
 from etl.model import RunWarning
 from etl.stages import cells, headers
 from schemas import conversion
+from schemas.cleaning import marks
 from schemas.conversion import HELPER_COLUMNS
 
 IDENTITY = (*IDS, "email", "phone", "aliases")
 """Columns that say who or what: made of several, they are empty where one of these is."""
 
-ONCE = ("revenue", "currency", "order_id", "quantity", "email", "phone")
-"""Columns that a row has one value of, whatever its ``properties`` say."""
+ONCE = ("currency", "order_id", "quantity", "email", "phone")
+"""Columns that a row has one value of, whatever its ``properties`` say; of revenue see `schemas.amounts`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class ColumnRules:
     def of(cls, config: Config, settings: ImportSettings) -> ColumnRules:
         """The rules of an import, for all of its destinations, whichever a run delivers to."""
         own: dict[str, str] = {}
-        fields = {name: name for name in ONCE} | ALSO_CALLED
+        fields = {name: name for name in ("revenue", *ONCE)} | ALSO_CALLED
         for name in settings.to:
             kind, raw = destinations.kind_of(config, name)
             own |= {normalize(column): column for column in kind.own_columns_of(raw)}
@@ -95,6 +96,7 @@ class Mapping:
     left_out: tuple[str, ...]
     where: Dict[str, tuple[str, ...]]
     fields: Dict[str, str]
+    null_values: tuple[str, ...] | None
     warnings: tuple[RunWarning, ...]
 
     @cached_property
@@ -114,7 +116,8 @@ class Mapping:
             return frame[names[0]]
         if how.value is not None:
             return pd.Series(how.value, index=frame.index, dtype="str")
-        parts = [cells.stripped(frame[name]) for name in names]
+        nothing = marks(canonical, self.null_values)
+        parts = [cells.given(frame[name], nothing) for name in names]
         whole = canonical in IDENTITY
         made = cells.filled(how.template, parts) if how.template is not None else cells.joined(parts, whole=whole)
         if how.negate:
@@ -181,7 +184,9 @@ class Mapping:
         feeds = [self.feeds[name] for name in REQUIRED if self.feeds[name].sources]
         lacking = pd.Series(False, index=frame.index)
         for feed in feeds:
-            lacking |= pd.concat([cells.blank(frame[name]) for name in feed.sources], axis=1).all(axis=1)
+            nothing = marks(feed.canonical, self.null_values)
+            empty = [cells.given(frame[name], nothing) == "" for name in feed.sources]
+            lacking |= pd.concat(empty, axis=1).all(axis=1)
         short = frame[lacking & readable].drop(columns=PARSE_ERROR, errors="ignore")
         sentences = {
             row: conversion.not_a_conversion([str(cell) for cell in given if pd.notna(cell) and str(cell).strip()])
@@ -249,7 +254,8 @@ class _Resolver:
             stray,
             tuple(left_out),
             where,
-            {name: canonical for name, canonical in self.rules.fields.items() if canonical in feeds},
+            {name: ours for name, ours in self.rules.fields.items() if ours in feeds and ours in ONCE},
+            self.settings.null_values,
             tuple(self.warnings),
         )
 
