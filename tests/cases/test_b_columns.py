@@ -189,6 +189,16 @@ FORMS: dict[str, tuple[dict[str, str], Any, dict[str, str]]] = {
         {"currency": {"column": "Cur", "default": "EUR"}},
         {"currency": "EUR"},
     ),
+    "a default under a mark for nothing": (
+        {"Cur": "(null)"},
+        {"currency": {"column": "Cur", "default": "EUR"}},
+        {"currency": "EUR"},
+    ),
+    "a template with a mark for nothing": (
+        {"store": "leeds", "receipt_no": "#N/A N/A"},
+        {"title": {"template": "{store}-{receipt_no}"}},
+        {"title": ""},
+    ),
     "a template": (
         {"store": "leeds", "receipt_no": "0042"},
         {"order_id": {"template": "{store}-{receipt_no}"}},
