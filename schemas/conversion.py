@@ -89,7 +89,7 @@ def cast(
         if name not in out.columns:
             out[name] = nothing(out.index)
     for name in out.columns:
-        if _is_text(out[name]):
+        if _is_text(out[name]) and name not in DERIVED:
             out[name] = trimmed(out[name])
     for name in ("email", "phone"):
         out[name] = identities.lower_digests(out[name])

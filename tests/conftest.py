@@ -63,6 +63,7 @@ class House:
     to: list[str] = field(default_factory=lambda: list(EVERYBODY))
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
     import_settings: dict[str, Any] = field(default_factory=dict)
+    top_settings: dict[str, Any] = field(default_factory=dict)
 
     def write(self, rows: list[dict[str, str]], name: str = "orders.csv") -> None:
         """The source."""
@@ -84,6 +85,7 @@ class House:
             "imports": {
                 "orders": {"source": {"type": "csv", "path": "orders.csv"}, "to": self.to, **self.import_settings}
             },
+            **self.top_settings,
         }
         path = self.folder / "imports.yaml"
         path.write_text(yaml.safe_dump(settings))
