@@ -343,14 +343,14 @@ NOT_AN_EMAIL = Reason(
     (Status.REJECTED, Status.DELIVERED),
     "What stands where an e-mail address should is none: it is neither hashed nor sent.",
     "Correct it, or leave it empty; where nothing else says who it was, the row is not sent.",
-    "demo-no-email-as-user-id",
+    "demo-no-email",
 )
 NOT_A_PHONE_NUMBER = Reason(
     "not_a_phone_number",
     (Status.REJECTED, Status.DELIVERED),
     "What stands where a phone number should is no possible one: it is neither hashed nor used as an identity.",
     "Correct it, or leave it empty; where nothing else says who it was, the row is not sent.",
-    "demo-no-phone-as-user-id",
+    "demo-no-phone-number",
 )
 PHONE_NOT_INTERNATIONAL = Reason(
     "phone_not_international",
@@ -358,7 +358,7 @@ PHONE_NOT_INTERNATIONAL = Reason(
     "A phone number carries no country code (+49 …): it is neither hashed nor used as an identity, since it would "
     "match nobody, or somebody else.",
     "Add the code, or have `phone_region: DE` (whose numbers they are) added to the import.",
-    "demo-phone-as-user-id",
+    "demo-phone-without-country-code",
 )
 MISSING_GOAL_ID = Reason(
     "missing_goal_id",

@@ -167,6 +167,9 @@ def _wrong_people() -> list[Changed]:
         ("demo-empty-alias", ORDER, {"aliases": "urn:user_id:user-000145|urn:email:"}),
         ("demo-unreadable-aliases", ORDER, {"aliases": '["urn:user_id:user-000146"'}),
         ("demo-alias-without-urn", ORDER, {"aliases": "user-000147"}),
+        ("demo-no-email", ORDER, {"aliases": "", "email": "call back"}),
+        ("demo-no-phone-number", ORDER, {"aliases": "", "email": "", "phone": "+1 555"}),
+        ("demo-phone-without-country-code", ORDER, {"aliases": "", "email": "", "phone": "020 7946 0123"}),
     ]
 
 

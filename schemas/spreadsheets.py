@@ -64,7 +64,7 @@ MADE_NUMBER = (
     r"|[0-9]{1,3}E[0-9]{1,3})$"  # 1E5
 )
 """What programs write when they take an id for a number."""
-MADE_NUMBER_IN_PHONE = r"^(?:[0-9]+[.,]0+|[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}E[0-9]{1,3})$"
+MADE_NUMBER_IN_PHONE = r"^(?:[0-9]+[.,]0+|[0-9]{1,3}(?:,[0-9]{2,3})*,[0-9]{3}|[0-9]{1,3}E[0-9]{1,3})$"
 
 
 def suspects(column: pd.Series[Any]) -> pd.Series[bool]:

@@ -39,7 +39,7 @@ TYPED_ONLY = {"inexact_number"}
 STRICT: Mapping[str, dict[str, Any]] = {
     "convert": {"currency": "GBP", "bucketing_column": "attributes", "max_age_days": 5},
     "optimizely": {"reject_personal_ids": True, "lift_quantity": True, "max_age_days": 5},
-    "converge": {"spec_check": "strict"},
+    "converge": {"spec_check": "strict", "aliases_from": ["email", "phone"]},
     "kameleoon": {"referrers_field": "referrersIndices"},
     "webflow_optimize": {"hash_user_id": "sha256-phone", "user_domain": None, "known_events": ["order-completed"]},
 }

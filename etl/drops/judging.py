@@ -38,8 +38,8 @@ def judge(job: Job, staged: StagedItems, real_ledger: Ledger) -> None:
             staged[name].append(items)
             late = [item for item in job.staging.items(items) if _is_late(item, job.clock())]
             if late:
-                before = real_ledger.results.delivered_by(name, [item.event_id for item in late])
-                _record_late(job, name, [item for item in late if item.event_id not in before])
+                before = _delivered(real_ledger, name, late)
+                _record_late(job, name, [item for item in late if item not in before])
 
 
 def record_unsent(job: Job, staged: StagedItems, verdict: Verdict) -> None:
@@ -54,8 +54,7 @@ def record_trial(job: Job, staged: StagedItems, real_ledger: Ledger) -> None:
     for name, chunks in staged.items():
         for chunk in chunks:
             items = job.staging.items(chunk)
-            before = real_ledger.results.delivered_by(name, [item.event_id for item in items])
-            _record(job, name, [item for item in items if item.event_id in before], DELIVERED_BEFORE)
+            _record(job, name, _delivered(real_ledger, name, items), DELIVERED_BEFORE)
             _record(job, name, items, WOULD_BE_SENT)  # what is recorded already stays as it is
 
 
@@ -71,6 +70,13 @@ def quarantine_reason(job: Job, max_bad_share: float) -> str:
     if unfit <= max_bad_share * rows:
         return ""
     return f"{unfit:,} of {plural(rows)} cannot be used anywhere, which is more than {max_bad_share:.0%}."
+
+
+def _delivered(ledger: Ledger, name: str, items: Sequence[Item]) -> list[Item]:
+    """Those that were delivered before, under either spelling of their id."""
+    spelled = [[item.event_id, *filter(None, [item.other_event_id])] for item in items]
+    before = ledger.results.delivered_by(name, [event_id for each in spelled for event_id in each])
+    return [item for item, ids in zip(items, spelled, strict=True) if any(each in before for each in ids)]
 
 
 def _record_late(job: Job, name: str, late: Sequence[Item]) -> None:

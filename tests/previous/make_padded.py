@@ -19,8 +19,21 @@ from pathlib import Path
 from etl.sandbox import Sandbox
 from tests.conftest import House, order
 
-IDS = [" A-1", "A-2 ", "A-3       ", "\ufeffA-4", "\u00a0A-5\u00a0", "A-6\u200b", "\u201cA-7\u201d", "A-8", "\u3000A-9\u2028"]
-FAULTS = [{"vendor": "kameleoon", "drop": "before"}, {"vendor": "convert", "drop": "after", "when_body_contains": "user-2"}]
+IDS = [
+    " A-1",
+    "A-2 ",
+    "A-3       ",
+    "\ufeffA-4",
+    "\u00a0A-5\u00a0",
+    "A-6\u200b",
+    "\u201cA-7\u201d",
+    "A-8",
+    "\u3000A-9\u2028",
+]
+FAULTS = [
+    {"vendor": "kameleoon", "drop": "before"},
+    {"vendor": "convert", "drop": "after", "when_body_contains": "user-2"},
+]
 
 
 def main(target: Path) -> None:

@@ -1,6 +1,6 @@
-"""Ids that version 0.1.0 sent with what nobody sees around them: no conversion counts again because it is taken away.
+"""Ids that version 0.1.0 sent with what nobody sees around them: no conversion counts again without it.
 
-`v0_1_0_padded` was written by that version (`make_padded.py`): a source of nine rows, and the ledger and the staged rows
+`v0_1_0_padded` was written by that version (`make_padded.py`): a source of nine rows, and the ledger and staged rows
 after a run in which one vendor was out of reach and another gave no readable answer to one row.
 """
 

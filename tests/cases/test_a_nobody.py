@@ -1,0 +1,331 @@
+"""A: what is not blank is not therefore a person. Marks for nothing, formulas, sheet errors, lost digits."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from etl import preview
+from etl.errors import ConfigError
+from etl.report import Report
+from schemas.cleaning import marks
+from tests.conftest import House, order
+
+ALIASES = {"converge": {"aliases_from": ["user_id", "email", "phone"]}}
+
+MARKS = {
+    "a database": "NULL",
+    "Excel": "N/A",
+    "Excel in another case": "n/a",
+    "with points": "n.a.",
+    "Python": "None",
+    "pandas": "nan",
+    "pandas, typed": "<NA>",
+    "pandas, a date": "NaT",
+    "Ruby and Go": "nil",
+    "JavaScript": "undefined",
+    "JavaScript, an object": "[object Object]",
+    "MySQL's dump": "\\N",
+    "Salesforce in brackets": "[null]",
+    "HubSpot's (No value)": "(no value)",
+    "Google Analytics": "(not set)",
+    "a pivot table": "(blank)",
+    "a German pivot table": "(Leer)",
+    "a French pivot table": "(vide)",
+    "a Spanish pivot table": "(en blanco)",
+    "Snowflake in braces": "{null}",
+    "a template engine": "<null>",
+    "R": "NA",
+    "German": "k.A.",
+    "French": "non renseigné",
+    "Spanish": "s/o",
+    "Russian": "н/д",
+    "a dash": "-",
+    "dashes": "--",
+    "an em dash": "—",
+    "in quotes": '"NULL"',
+    "in curly quotes": "“null”",
+    "with a space": " NULL ",
+    "an id of zeros": "00000000-0000-0000-0000-000000000000",
+    "nobody in particular": "anonymous",
+    "Hive": "__HIVE_DEFAULT_PARTITION__",
+}
+
+
+def given(house: House, *rows: dict[str, str], to: str = "converge", **settings: Any) -> Report:
+    """One run for one vendor."""
+    house.to = [to]
+    house.overrides = {**ALIASES, **house.overrides}
+    house.import_settings = settings
+    house.write(list(rows))
+    return house.run()
+
+
+def sent(house: House) -> list[dict[str, Any]]:
+    return [json.loads(request["body"]) for request in house.sandbox.requests("converge")]
+
+
+def said(house: House) -> Counter[tuple[str, str]]:
+    """Status and reason, and how many rows of all runs have them."""
+    return Counter((row["status"], row["reason"]) for row in house.results())
+
+
+# -- marks for nothing
+
+
+def test_rows_with_a_mark_for_nobody_are_not_one_person(house: House) -> None:
+    by_row = dict(enumerate(MARKS.values()))
+    rows = [order(n, user_id=mark, email=f"ada{n}@example.com", aliases="") for n, mark in by_row.items()]
+    report = given(house, *rows)
+    assert report.by_status("converge") == {"delivered": len(MARKS)}
+    aliases = {each["event_id"]: each["aliases"] for each in sent(house)}
+    assert aliases == {f"order-{n}": [f"urn:email:ada{n}@example.com"] for n in by_row}
+    found = {each.sentence: each.rows for each in report.warnings if each.code == "null_value"}
+    assert sum(found.values()) == len(MARKS)
+    assert found["user_id: NULL stands for nothing and was taken as an empty cell."] == 3
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [("event_id", "missing_event_id"), ("event_name", "missing_event_name"), ("occurred_at", "missing_occurred_at")],
+)
+def test_a_mark_in_a_required_column_is_what_is_missing(house: House, column: str, reason: str) -> None:
+    given(house, *(order(n, **{column: mark}) for n, mark in enumerate(["NULL", "n/a", "(blank)", "\\N"])))
+    assert said(house) == {("rejected", reason): 4}
+
+
+@pytest.mark.parametrize("column", ["revenue", "quantity"])
+def test_a_failed_computation_is_no_number(house: House, column: str) -> None:
+    texts = ["NaN", "nan", "Inf", "-Infinity", "∞", "1.#QNAN"]
+    given(house, *(order(n, **{column: text}) for n, text in enumerate(texts)))
+    assert said(house) == {("rejected", "not_a_decimal"): len(texts)}
+
+
+def test_a_dash_in_a_column_of_money_may_mean_zero(house: House) -> None:
+    given(house, order(1, revenue="-"))
+    assert said(house) == {("rejected", "not_a_decimal"): 1}
+
+
+def test_an_amount_that_is_marked_as_missing_is_empty(house: House) -> None:
+    given(house, *(order(n, revenue=mark) for n, mark in enumerate(["NULL", "n.a.", "(blank)"])))
+    assert ["total_price" in each["properties"] for each in sent(house)] == [False] * 3
+
+
+def test_namibia_is_a_country() -> None:
+    assert "na" not in marks("country", None) | marks("title", None)
+    assert {"na", "unknown"} <= marks("user_id", None) & marks("Customer No", None) & marks("gclid", None)
+    assert "(na)" in marks("country", None)
+
+
+def test_an_import_adds_marks_and_switches_them_off(house: House) -> None:
+    given(house, order(1, user_id="keine", aliases="urn:x:1"), null_values=["KEINE"])
+    given(house, order(2, user_id="NULL", aliases="urn:x:2"), null_values=["keine"])
+    given(house, order(3, user_id="NULL", aliases="urn:x:3"), null_values=[])
+    assert [each["aliases"] for each in sent(house)] == [["urn:x:1"], ["urn:x:2"], ["urn:x:3", "urn:user_id:NULL"]]
+
+
+def test_an_alias_of_nobody_is_left_out(house: House) -> None:
+    cells = [
+        "urn:user_id:NULL|urn:x:1",
+        '["urn:user_id:null", " urn:x:1 "]',
+        "None|urn:x:1",
+        "urn:x:1|urn:email:N/A",
+        "urn:x:1|urn:user_id:(not set)",
+    ]
+    report = given(house, *(order(n, user_id="", aliases=cell) for n, cell in enumerate(cells)))
+    assert [each["aliases"] for each in sent(house)] == [["urn:x:1"]] * len(cells)
+    found = [each for each in report.warnings if each.column == "aliases"]
+    assert {each.code for each in found} == {"null_value"}
+    assert sum(each.rows for each in found) == len(cells)
+
+
+def test_check_counts_what_was_changed(house: House) -> None:
+    house.to = ["converge"]
+    house.write([order(1, user_id="NULL", title=" x")])
+    found = preview.check(house.config, "orders")["converge"].warnings
+    assert {(each.code, each.column, each.rows) for each in found} == {
+        ("null_value", "user_id", 1),
+        ("trimmed", "title", 1),
+    }
+
+
+# -- formulas and errors
+
+ERRORS = {
+    "a formula": "=CONCAT(A1,B1)",
+    "English": "#NAME?",
+    "English, nothing found": "#N/A",
+    "English, new": "#SPILL!",
+    "German": "#WERT!",
+    "German, a reference": "#BEZUG!",
+    "German, nothing found": "#NV",
+    "French": "#VALEUR!",
+    "French, a name": "#NOM?",
+    "Spanish": "#¿NOMBRE?",
+    "Spanish, a value": "#¡VALOR!",
+    "Italian": "#RIF!",
+    "Dutch": "#WAARDE!",
+    "Polish": "#ARG!",
+    "Czech": "#HODNOTA!",
+    "Hungarian": "#ÉRTÉK!",
+    "Turkish": "#DEĞER!",
+    "Finnish": "#PUUTTUU!",
+    "Russian": "#ИМЯ?",
+    "Russian, nothing found": "#Н/Д",
+    "Greek": "#ΤΙΜΗ!",
+    "Japanese": "#値!",
+    "Google Sheets": "#ERROR!",
+    "Google Sheets, waiting": "Loading...",
+    "LibreOffice": "Err:502",
+    "LibreOffice in German": "Fehler:508",
+    "lower case": "#ref!",
+    "too narrow": "########",
+}
+
+
+@pytest.mark.parametrize("column", ["user_id", "email", "phone", "order_id", "event_name", "aliases", "customer_no"])
+def test_a_sheets_error_is_nobody_and_nothing(house: House, column: str) -> None:
+    form = "urn:user_id:{}|urn:x:1" if column == "aliases" else "{}"
+    given(house, *(order(n, **{column: form.format(text)}) for n, text in enumerate(ERRORS.values())))
+    expected = dict.fromkeys(range(1, len(ERRORS) + 1), ("rejected", "formula_text"))
+    assert {row["row_number"]: (row["status"], row["reason"]) for row in house.results()} == expected
+    assert sent(house) == []
+
+
+def test_where_a_column_only_describes_nothing_found_is_nothing(house: House) -> None:
+    assert {"#n/a", "#nv"} <= marks("title", None)
+    assert marks("user_id", None).isdisjoint({"#n/a", "#nv"})
+    assert marks("revenue", None).isdisjoint({"#n/a", "#nv"})
+
+
+def test_what_only_looks_a_little_like_one_is_kept(house: House) -> None:
+    ids = ["#1 fan", "@handle", "Error", "Loading dock", "err-502"]
+    columns = {
+        "phone": ["+49/151/1234567", "+49-30-(123)456"],
+        "email": ["-b7@example.com", "#1@example.com"],
+        "user_id": ids,
+        "order_id": ids,
+    }
+    cells = [(column, text) for column, texts in columns.items() for text in texts]
+    given(house, *(order(n, **{column: text}) for n, (column, text) in enumerate(cells)))
+    assert {row["status"] for row in house.results()} == {"delivered"}
+
+
+# -- lost digits
+
+DAMAGED = {
+    "Excel": "4.91511E+12",
+    "Excel in German": "4,91511E+12",
+    "Excel, a format of two": "4.91E+012",
+    "Python": "4.91511e+12",
+    "Java": "4.91511E12",
+    "Java, from 10 millions": "1.2345678E7",
+    "written out": "4.91511×10^12",
+    "written out, raised": "4,91511·10¹²",
+    "a bare exponent": "1E5",
+    "a float": "4711.0",
+    "a float with two": "4711.00",
+    "a float in German": "4711,0",
+    "English groups": "1,234,567",
+    "Indian groups": "12,34,567",
+    "a minus that is none": "4.9E−05",
+}
+
+
+@pytest.mark.parametrize("column", ["phone", "user_id", "event_id", "order_id", "aliases", "customer_no"])
+def test_lost_digits_identify_nobody(house: House, column: str) -> None:
+    form = "urn:phone:{}|urn:x:1" if column == "aliases" else "{}"
+    given(house, *(order(n, **{column: form.format(text)}) for n, text in enumerate(DAMAGED.values())))
+    expected = dict.fromkeys(range(1, len(DAMAGED) + 1), ("rejected", "id_damaged_by_spreadsheet"))
+    assert {row["row_number"]: (row["status"], row["reason"]) for row in house.results()} == expected
+    assert sent(house) == []
+
+
+def test_ids_that_only_look_like_numbers_are_kept(house: House) -> None:
+    ids = ["1e5", "12e4567", "1.2.3", "1.234", "007.0", "10.0.0.1", "A-1,234", "4711"]
+    given(house, *(order(n, event_id=text) for n, text in enumerate(ids)))
+    assert {each["event_id"] for each in sent(house)} == set(ids)
+
+
+def test_an_import_whose_ids_look_so_says_it(house: House) -> None:
+    given(house, order(1, event_id="4711.0"), spreadsheet=False)
+    assert [each["event_id"] for each in sent(house)] == ["4711.0"]
+
+
+# -- e-mails and phone numbers
+
+
+@pytest.mark.parametrize("how", ["off", "sha256"])
+def test_what_is_no_email_is_neither_hashed_nor_an_alias(house: House, how: str) -> None:
+    house.overrides = {"converge": {"aliases_from": ["email"], "hash": {"email": how}}}
+    texts = ["call back", "ada@example", "Ada <ada@example.com>", "ada at example.com", "@", "0"]
+    alone = [order(n, email=text, aliases="") for n, text in enumerate(texts)]
+    given(house, *alone, *(order(n + 10, email=text, aliases="urn:x:1") for n, text in enumerate(texts)))
+    assert said(house) == {("rejected", "not_an_email"): len(texts), ("delivered", "not_an_email"): len(texts)}
+    for event in sent(house):
+        assert event["aliases"] == ["urn:x:1"]
+        assert "$email" not in event["properties"]
+
+
+@pytest.mark.parametrize("how", ["off", "sha256", "sha256-digits"])
+def test_what_is_no_phone_number_is_neither_hashed_nor_an_alias(house: House, how: str) -> None:
+    house.overrides = {"converge": {"aliases_from": ["phone"], "hash": {"phone": how}}}
+    rows = {
+        "+1 555": "not_a_phone_number",
+        "+44 20 7946 0958 ext. 12": "not_a_phone_number",
+        "020 7946 0958": "phone_not_international",
+    }
+    alone = [order(n, phone=text, aliases="") for n, text in enumerate(rows)]
+    given(house, *alone, *(order(n + 10, phone=text, aliases="urn:x:1") for n, text in enumerate(rows)))
+    expected = Counter(rows.values())
+    assert said(house) == {(status, why): n for status in ("rejected", "delivered") for why, n in expected.items()}
+    for event, text in zip(sent(house), rows, strict=True):
+        assert event["aliases"] == ["urn:x:1"]
+        assert event["properties"].get("$phone_number") == (text if how == "off" else None)
+
+
+@pytest.mark.parametrize("region", [None, "GB"])
+def test_a_phone_number_has_one_form_as_an_alias(house: House, region: str | None) -> None:
+    house.overrides = {"converge": {"aliases_from": ["phone"]}}
+    texts = [
+        "+44 (0)20 7946 0958",
+        "0044 20 7946 0958",
+        "\u202a+442079460958\u202c",
+        *(["020 7946 0958"] if region else []),
+    ]
+    rows = [order(n, phone=text, aliases="") for n, text in enumerate(texts)]
+    given(house, *rows, **({"phone_region": region} if region else {}))
+    assert [each["aliases"] for each in sent(house)] == [["urn:phone:+442079460958"]] * len(texts)
+
+
+@pytest.mark.parametrize("vendor", ["convert", "optimizely"])
+@pytest.mark.parametrize(
+    ("how", "text", "reason"),
+    [
+        ("sha256-email", "call back", "not_an_email"),
+        ("sha256-phone", "+1 555", "not_a_phone_number"),
+        ("sha256-phone", "020 7946 0958", "phone_not_international"),
+    ],
+)
+def test_what_alone_identifies_is_what_it_says(house: House, vendor: str, how: str, text: str, reason: str) -> None:
+    house.overrides = {vendor: {"hash_visitor_id": how}}
+    given(house, order(1, user_id=text), to=vendor)
+    assert said(house) == {("rejected", reason): 1}
+
+
+def test_digests_are_in_lower_case_everywhere(house: House) -> None:
+    digest = "b5fc85e55755f9e0d030a10ab4429b6b2944855f9a0d60077fe832becbc41d72"
+    given(house, order(1, email=digest.upper(), phone=digest.upper(), aliases=f"urn:email:{digest.upper()}"))
+    (event,) = sent(house)
+    assert digest.upper() not in json.dumps(event)
+    assert event["aliases"].count(f"urn:email:{digest}") == 1
+    assert event["properties"]["$email"] == event["properties"]["$phone_number"] == digest
+
+
+@pytest.mark.parametrize("region", ["XX", "de", "Germany"])
+def test_the_region_is_one_there_is(house: House, region: str) -> None:
+    with pytest.raises(ConfigError, match=r"orders\.phone_region"):
+        given(house, order(1), phone_region=region)
