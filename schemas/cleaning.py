@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from functools import cache, lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -118,12 +119,20 @@ def clean(frame: pd.DataFrame, null_values: Sequence[str] | None = None) -> Clea
     warnings: list[RunWarning] = []
     for name in map(str, frame.columns):
         if isinstance(frame[name].dtype, pd.StringDtype):
-            cells, found = _column(name, to_arrow(frame[name]), null_values)
+            cells, found = _column(name, to_arrow(frame[name]), null_values, name)
             if cells is not None:
                 out[name] = to_series(cells, frame.index)
             warnings += found
     out["other_event_id"] = other_spelling(frame["event_id"], out["event_id"])
     return Cleaned(out, warnings)
+
+
+def meant(
+    column: pd.Series[Any], canonical: str, null_values: Sequence[str] | None = None
+) -> tuple[pd.Series[Any], list[RunWarning]]:
+    """One text column of a source as it was meant where something is made of it for one of ours, see `clean`."""
+    cells, warnings = _column(canonical, to_arrow(column), null_values, str(column.name))
+    return column if cells is None else to_series(cells, column.index), warnings
 
 
 def trimmed(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -162,10 +171,12 @@ def marks(name: str, null_values: Sequence[str] | None) -> frozenset[str]:
         return frozenset()
     declared = frozenset(mark.strip(INVISIBLE).lower() for mark in null_values or ())
     identity = is_identity(name) and name != "event_name"
-    found = _usual_marks(identity=identity, sheets=name not in NUMBERS and not is_identity(name))
-    return (found - frozenset(NOT_IN_NUMBERS) if name in NUMBERS else found) | declared
+    if name in NUMBERS:
+        return _usual_marks(identity=False, sheets=False) - frozenset(NOT_IN_NUMBERS) | declared
+    return _usual_marks(identity=identity, sheets=not is_identity(name)) | declared
 
 
+@cache
 def _usual_marks(*, identity: bool, sheets: bool) -> frozenset[str]:
     words = (*EVERYWHERE, *(OF_NOBODY if identity else ()))
     bracketed = _bracketed((*EVERYWHERE, *IN_BRACKETS, *(OF_NOBODY if identity else ())))
@@ -199,20 +210,21 @@ def hides_something(column: pd.Series[Any]) -> pd.Series[bool]:
 # -- one column
 
 
-def _column(name: str, array: Any, null_values: Sequence[str] | None) -> tuple[Any, list[RunWarning]]:
-    """The cells of a column, None where all stay as they are, and what was changed."""
+def _column(name: str, array: Any, null_values: Sequence[str] | None, label: str) -> tuple[Any, list[RunWarning]]:
+    """The cells of a column, None where all stay as they are, and what was changed; ``label``: its name for people."""
     warnings = []
     cells = pc.utf8_trim(array, INVISIBLE)
     if rows := _changed(array, cells):
-        sentence = f"{name}: white space or invisible characters around the value were removed."
-        warnings.append(RunWarning("trimmed", name, rows, sentence))
+        sentence = f"{label}: white space or invisible characters around the value were removed."
+        warnings.append(RunWarning("trimmed", label, rows, sentence))
     if is_identity(name):
         unquoted = _unquoted(cells)
         if rows := _changed(cells, unquoted):
-            warnings.append(RunWarning("unquoted", name, rows, f"{name}: quotes around the whole value were removed."))
+            sentence = f"{label}: quotes around the whole value were removed."
+            warnings.append(RunWarning("unquoted", label, rows, sentence))
         cells = unquoted
     cells = _without_blanks(cells)
-    cells, found = _without_marks(name, cells, marks(name, null_values))
+    cells, found = _without_marks(label, cells, marks(name, null_values))
     warnings += found
     if name == "aliases":
         cells, found = _clean_aliases(cells, null_values)
@@ -249,21 +261,22 @@ def _bare(text: str) -> str:
     return text
 
 
-def _without_marks(name: str, array: Any, those: frozenset[str]) -> tuple[Any, list[RunWarning]]:
+def _without_marks(label: str, array: Any, those: frozenset[str]) -> tuple[Any, list[RunWarning]]:
     if not those:
         return array, []
     found = pc.is_in(pc.utf8_lower(array), value_set=_array(those))
     if not pc.any(found).as_py():
         return array, []
     counts = pc.value_counts(array.filter(found)).to_pylist()
-    warnings = [_nothing(name, each["values"], each["counts"]) for each in counts]
+    warnings = [_nothing(label, each["values"], each["counts"]) for each in counts]
     return pc.if_else(found, pa.scalar(None, TEXT), array), sorted(warnings, key=lambda each: each.sentence)
 
 
-def _nothing(name: str, mark: str, rows: int) -> RunWarning:
-    return RunWarning("null_value", name, rows, f"{name}: {mark} stands for nothing and was taken as an empty cell.")
+def _nothing(label: str, mark: str, rows: int) -> RunWarning:
+    return RunWarning("null_value", label, rows, f"{label}: {mark} stands for nothing and was taken as an empty cell.")
 
 
+@lru_cache(maxsize=64)
 def _array(those: frozenset[str]) -> Any:
     return pa.array(sorted(those), TEXT)
 

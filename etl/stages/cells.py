@@ -14,12 +14,12 @@ import pandas as pd
 from etl import json_columns
 from etl.column_settings import template_parts
 from etl.model import RunWarning
-from schemas.cleaning import trimmed
+from schemas import cleaning, spreadsheets
 
 
 def stripped(column: pd.Series[Any]) -> pd.Series[str]:
     """Cells without what nobody sees at either end; null becomes empty text."""
-    return trimmed(column).astype("str").fillna("")
+    return cleaning.trimmed(column).astype("str").fillna("")
 
 
 def given(column: pd.Series[Any], nothing: Collection[str]) -> pd.Series[str]:
@@ -45,6 +45,17 @@ def filled(template: str, parts: Sequence[pd.Series[str]]) -> pd.Series[str]:
     for text, name in template_parts(template):
         made = made + text + (next(cells) if name is not None else "")
     return made.mask(_any_empty(parts), "")
+
+
+def or_broken(made: pd.Series[str], parts: Sequence[pd.Series[str]]) -> pd.Series[str]:
+    """What was made of several cells; where one of them is broken that cell alone, so that it cannot hide."""
+    for part in parts:
+        suspect = spreadsheets.suspects(part)
+        if suspect.any():
+            some = part[suspect]
+            broken = spreadsheets.formulas(some) | spreadsheets.lost_digits(some, rounded=False, made=True)
+            made = made.mask(part.index.isin(broken.index[broken]), part)
+    return made
 
 
 def _any_empty(parts: Sequence[pd.Series[str]]) -> pd.Series[bool]:

@@ -31,7 +31,7 @@ from etl.config import Config, ImportSettings
 from etl.errors import SourceError
 from etl.model import RunWarning
 from etl.stages import cells, headers
-from schemas import conversion
+from schemas import cleaning, conversion
 from schemas.cleaning import marks
 from schemas.conversion import HELPER_COLUMNS
 
@@ -109,17 +109,21 @@ class Mapping:
         """The source's columns that feed ours, travel, or decide which rows are wanted."""
         return self.feeding | ({*self.own, *self.extras, *self.where} & {*self.names})
 
-    def made(self, frame: pd.DataFrame, canonical: str) -> pd.Series[str]:
-        """One canonical column, made of a frame of the source."""
+    def made(self, frame: pd.DataFrame, canonical: str, warnings: list[RunWarning] | None = None) -> pd.Series[str]:
+        """One canonical column, made of a frame of the source; what was changed in its cells joins ``warnings``."""
         how, names = self.feeds[canonical].how, self.feeds[canonical].sources
         if how.is_rename:
             return frame[names[0]]
         if how.value is not None:
             return pd.Series(how.value, index=frame.index, dtype="str")
-        nothing = marks(canonical, self.null_values)
-        parts = [cells.given(frame[name], nothing) for name in names]
+        found = [cleaning.meant(frame[name], canonical, self.null_values) for name in names]
+        parts = [column.fillna("") for column, _ in found]
+        if warnings is not None:
+            warnings += [warning for _, changed in found for warning in changed]
         whole = canonical in IDENTITY
         made = cells.filled(how.template, parts) if how.template is not None else cells.joined(parts, whole=whole)
+        if whole and (len(parts) > 1 or how.template is not None):
+            made = cells.or_broken(made, parts)
         if how.negate:
             made = cells.negated(made)
         return made if how.default is None else made.mask(made == "", how.default)
@@ -135,9 +139,11 @@ class Mapping:
                 made[renamed[name]] = frame[name]
         if PARSE_ERROR in frame.columns:
             made[PARSE_ERROR] = frame[PARSE_ERROR]
-        made |= {canonical: self.made(frame, canonical) for canonical in sorted(self.feeds) if canonical not in made}
-        out = pd.DataFrame(made, index=frame.index)
         warnings: list[RunWarning] = []
+        for canonical in sorted(self.feeds):
+            if canonical not in made:
+                made[canonical] = self.made(frame, canonical, warnings)
+        out = pd.DataFrame(made, index=frame.index)
         out[PARSE_ERROR] = self._errors(frame, out, warnings)
         if "properties" in out.columns:
             out["properties"] = cells.without_second_values(out, self.fields, warnings)

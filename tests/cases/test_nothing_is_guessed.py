@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etl.column_settings import MappingSettings
 from etl.destinations import types
 from etl.destinations.base import Destination
 from etl.stages import transform, validate
@@ -100,14 +101,15 @@ def test_what_leaves_is_what_the_file_says(table: list[dict[str, Cell]]) -> None
         if not all(cell.readable for cell in who) or any(row[name].says is None for name in REQUIRED):
             assert number in rejected
     for name, vendor in vendors().items():
-        built, not_taken = transform.items(good, vendor)
+        built, not_taken = transform.items(good, vendor, MappingSettings())
         items = items_of(built)
         assert len(items) + len(not_taken) == len(good)
         for item in items:
-            row = {column: cell.says for column, cell in table[item.row_number - 1].items()}
-            assert table[item.row_number - 1]["revenue"].readable
-            assert item.event_id == row["event_id"]
-            LOOKS[name](json.loads(item.payload, parse_float=str, parse_int=str), row)
+            cells = table[item.row_number - 1]
+            assert cells["revenue"].readable
+            says = {column: cell.says for column, cell in cells.items()}
+            assert item.event_id == says["event_id"]
+            LOOKS[name](json.loads(item.payload, parse_float=str, parse_int=str), says)
 
 
 def look_at_converge(sent: dict[str, Any], row: dict[str, str | None]) -> None:
