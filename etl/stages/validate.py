@@ -25,10 +25,11 @@ from schemas.rules import problems
 def stage(job: Job, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     """Judge every row, in order: conversions are staged, the others recorded for every destination."""
     source = job.source or sources.import_source(job.config, job.run.import_name)
+    spreadsheet = sources.import_kind(job.config, job.run.import_name).spreadsheet
     with Validator(source.describe()) as validator:
         try:
             for chunk in chunks:
-                rules = Rules.of(job.settings, job.clock(), spreadsheet=source.spreadsheet)
+                rules = Rules.of(job.settings, job.clock(), spreadsheet=spreadsheet)
                 good, rejected = validator.judge(job.staging.frame(chunk), rules)
                 job.record_unsent(job.destinations, rejected)
                 yield job.staging.write("conversions", chunk.index, good)
