@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from etl import preview
+from etl import drops, preview
 from etl.cli import app
 from etl.errors import SourceError
 from etl.model import RunWarning
@@ -90,6 +91,24 @@ def test_check_says_the_same(house: House) -> None:
     assert "row 2 (20/11/2026)" in shown.output
     with pytest.raises(SourceError, match="day and month the other way round"):
         preview.check(house.config, "orders", clock=clock)
+
+
+def test_a_dropped_file_goes_to_quarantine_with_the_same_sentence(house: House) -> None:
+    house.to = ["converge"]
+    (inbox := house.folder / "inbox").mkdir()
+    house.import_settings = {
+        "source": {"type": "csv"},
+        "drop": {"inbox": str(inbox), "settle_seconds": 0},
+        "timezone": "UTC",
+        "date_format": "%m/%d/%Y",
+    }
+    texts = ["05/11/2026", "20/11/2026"]
+    house.write([order(n, occurred_at=text) for n, text in enumerate(texts)], "inbox/tuesday.csv")
+    outcomes, _ = drops.process_all(house.config, ["orders"])
+    assert [outcome.state for outcome in outcomes] == ["quarantined"]
+    assert house.sandbox.received("converge") == []
+    page = html.unescape(next((inbox / "quarantine").glob("*.summary.html")).read_text())
+    assert "reads row 1 (05/11/2026), but row 2 (20/11/2026) can only be read with day and month the other way" in page
 
 
 GERMAN, PLAIN = {"decimal": ",", "thousands": "."}, {"decimal": ".", "thousands": ","}
