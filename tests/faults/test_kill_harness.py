@@ -17,7 +17,7 @@ from tests.conftest import House
 from tests.faults.harness import Victims, World
 from tests.faults.victim import STEPS
 
-DECISIVE = ["claim:after", "send:before", "send:after", "record:inside", "record:after", "finish:before"]
+DECISIVE = ["claim:after", "send:after", "record:inside", "finish:before"]
 """Steps around the wire, for the short form."""
 FORMS = [pytest.param(DECISIVE, 1, id="short"), pytest.param(STEPS, 7, id="whole", marks=pytest.mark.e2e)]
 """Where it dies, and how often at a random moment besides, for each ledger."""

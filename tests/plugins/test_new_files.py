@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from etl.sandbox import Sandbox
@@ -44,6 +45,7 @@ def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=there, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.e2e
 def test_a_vendor_is_four_new_files(tmp_path: Path) -> None:
     folder = copy_with(HERE / "vendor", tmp_path)
     suites = ("tests/destinations", "tests/sandbox", "tests/test_house.py", "tests/plugins/test_lookup.py")
