@@ -20,7 +20,7 @@ from tests.conftest import destinations, order
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-PARTS = ("etl", "schemas", "dags", "sample_data", "tests", "pyproject.toml", "imports.yaml")
+PARTS = ("etl", "schemas", "dags", "docs", "sample_data", "tests", "pyproject.toml", "imports.yaml")
 FIRST_RUN = "tests/test_pipeline.py::test_every_good_row_arrives_everywhere_once_and_a_second_run_sends_nothing"
 
 
