@@ -18,7 +18,14 @@ def pytest_in(target: str) -> list[str]:
 
 
 def test_every_test_is_of_exactly_one_of_the_two() -> None:
-    assert (pytest_in("test"), pytest_in("e2e")) == (['-m "not e2e"'], ["-m e2e"])
+    assert (pytest_in("test"), pytest_in("e2e")) == (['-m "not e2e" --ignore=tests/airflow'], ["-m e2e"])
+
+
+def test_all_of_airflow_is_of_e2e() -> None:
+    hook = re.findall(
+        r"def pytest_collection_modifyitems.*?\n\n\n", (ROOT / "tests/airflow/conftest.py").read_text(), re.S
+    )
+    assert "if item.path.is_relative_to(HERE):\n            item.add_marker(pytest.mark.e2e)\n" in "".join(hook)
 
 
 def test_nothing_else_leaves_tests_out() -> None:
