@@ -81,7 +81,7 @@ def test_what_a_destination_hashes_leaves_only_hashed(house: House) -> None:
     house.write([order(1, email="Ada@example.com", phone="+1 650 555 1212"), order(2, phone="650 555 1212")])
     report = house.run()
     assert report.counts["converge"][("delivered", "phone_not_international")] == 1
-    request, other = house.sandbox.requests("converge")
+    request, other = sorted(house.sandbox.requests("converge"), key=lambda each: "phone" not in each["body"])
     assert "phone" not in other["body"]
     assert "650" not in other["body"]
     assert ADA in request["body"]

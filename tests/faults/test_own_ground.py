@@ -195,7 +195,7 @@ def test_a_source_that_changes_its_columns_between_two_files(house: House) -> No
     report = house.run()
     assert report.exit_code == 2
     assert "no column for event_id, event_name, occurred_at" in report.run.stop_detail
-    assert {name: report.by_status(name) for name in KINDS} == {name: {"delivered": 10} for name in KINDS}
+    assert {name: report.by_status(name) for name in KINDS} == {name: {} for name in KINDS}, "every header comes first"
     house.write([order(number) for number in range(10, 20)], "day-2.csv")
     the_next_run_completes(house, 20)
 
