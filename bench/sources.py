@@ -133,7 +133,9 @@ def importer(url: str, source: Source, count: int, label: str) -> Figure:
         argv = ("-m", "etl.cli", "--config", str(folder / "imports.yaml"), "run", "orders")
         figure = measure(f"conversions run, {label}", count, *argv, cwd=folder)
         with sqlite3.connect(folder / "ledger.db") as ledger:
-            ((delivered,),) = ledger.execute("SELECT count(*) FROM entries WHERE status = 'delivered'").fetchall()
+            ((delivered,),) = ledger.execute(
+                "SELECT count(*) FROM result_history WHERE status = 'delivered'"
+            ).fetchall()
         assert delivered == count, f"{label}: {delivered} of {count} rows were delivered"
         return figure
 

@@ -26,11 +26,15 @@ GOOD = frozenset({Status.DELIVERED, Status.DUPLICATE, Status.SKIPPED})
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is said of one row: a status, a short reason code and a sentence for a person."""
+    """What is said of one row: a status, a short reason code and a sentence for a person.
+
+    ``warnings``: the codes of all that is worth knowing of a row that is good, with spaces between them.
+    """
 
     status: Status
     reason: str = ""
     detail: str = ""
+    warnings: str = ""
 
 
 class RowVerdict(NamedTuple):

@@ -325,18 +325,19 @@ def results(blocks: Iterable[Sequence[Mapping[str, Any]]], out: Console, most: i
 
 def _results(rows: Sequence[Mapping[str, Any]], *, wide: bool) -> Table:
     more = ["event_name", "status", "why"] if wide else ["status", "reason"]
-    table = heading_table("destination", ("row", "right"), "event_id", *more)
-    table.columns[2].max_width = 32
-    for column in (0, 1, *range(3, len(table.columns) - wide)):
+    files = ["file"] if len({row["file"] for row in rows}) > 1 else []
+    table = heading_table("destination", *files, ("row", "right"), "event_id", *more)
+    table.columns[len(files) + 2].max_width = 32
+    for column in (0, len(files) + 1, *range(len(files) + 3, len(table.columns) - wide)):
         table.columns[column].no_wrap = True
     for row in rows:
         status, reason = str(row["status"]), str(row["reason"] or "")
         why = _why(status, reason, str(row["detail"] or "")) if wide and reason else Text(printable(reason))
         name = [_cut(row["event_name"], 24)] if wide else []
         coloured = Text(status, style=STYLES.get(status, ""))
-        table.add_row(
-            printable(row["destination"]), f"{row['row_number']:,}", _cut(row["event_id"]), *name, coloured, why
-        )
+        file = [_cut(row["file"], 40)] if files else []
+        number = f"{row['row_number']:,}"
+        table.add_row(printable(row["destination"]), *file, number, _cut(row["event_id"]), *name, coloured, why)
     return table
 
 

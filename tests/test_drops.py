@@ -359,7 +359,7 @@ def test_a_trial_writes_nothing_into_the_real_ledger(folder: Inbox) -> None:
     folder.settings = {"settle_seconds": 0}
     folder.drop("orders.csv", [order(1), bad(2)], below="dryrun")
     folder.round()
-    for table in ("runs", "entries", "batches"):
+    for table in ("runs", "entries", "verdicts"):
         assert folder.house.sql(f"SELECT * FROM {table}") == []
     assert {state for (state,) in folder.house.sql("SELECT state FROM files")} == {"sighted"}
 

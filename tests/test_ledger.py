@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from etl import report
 from etl.errors import LedgerError, SumMismatch
-from etl.ledger import Ledger, RunInfo, Sent, Stop
+from etl.ledger import Claim, Ledger, RunInfo, Sent, Stop
 from etl.model import Item, RowVerdict, Status, Verdict
 
 DELIVERED = Verdict(Status.DELIVERED)
@@ -39,12 +39,35 @@ def items(*numbers: int, fingerprint: int = 1) -> list[Item]:
 def claim(
     ledger: Ledger, run: RunInfo, some: list[Item], *, repeatable: bool = True, force_unknown: bool = False
 ) -> list[int]:
-    won = ledger.claims.claim(run.run_no, "convert", some, repeatable=repeatable, force_unknown=force_unknown)
-    return [item.row_number for item in won]
+    return won_rows(claimed(ledger, run, some, repeatable=repeatable, force_unknown=force_unknown))
+
+
+def claimed(ledger: Ledger, run: RunInfo, some: list[Item], **how: bool) -> list[Claim]:
+    """Claims of one batch; what is recorded afterwards is of these."""
+    claims = ledger.claims.claim(run.run_no, "convert", [some], **{"repeatable": True} | how)
+    CLAIMED.update({(run.run_id, item.row_number): claim for claim in claims for item in claim.items})
+    return claims
+
+
+def won_rows(claims: list[Claim]) -> list[int]:
+    return [item.row_number for claim in claims for item in claim.items]
+
+
+CLAIMED: dict[tuple[str, int], Claim] = {}
+"""Run and row -> the claim that it was taken by last."""
+
+
+def sent(run: RunInfo, some: list[Item], verdict: Verdict) -> list[Sent]:
+    """These items as sent by one request for each claim."""
+    claims = {claim.number: claim for item in some for claim in [CLAIMED[run.run_id, item.row_number]]}
+    parts = [
+        (claim, [item for item in some if CLAIMED[run.run_id, item.row_number] == claim]) for claim in claims.values()
+    ]
+    return [Sent(claim, its, [verdict] * len(its), 10, 1, 200, 1, 2) for claim, its in parts]
 
 
 def record(ledger: Ledger, run: RunInfo, some: list[Item], verdict: Verdict) -> None:
-    ledger.claims.record(run.run_no, "convert", [Sent(some, [verdict] * len(some), 10, 1, 200, 1, 2)])
+    ledger.claims.record(run.run_no, "convert", sent(run, some, verdict))
 
 
 def statuses(ledger: Ledger, run: RunInfo) -> dict[int, tuple[str, str]]:
@@ -182,10 +205,64 @@ def test_of_two_that_take_over_a_dead_runs_keys_each_key_goes_to_one(ledger: Led
 def test_a_mixed_batch_is_recorded_row_by_row(ledger: Ledger) -> None:
     run = a_run(ledger)
     some = items(1, 2, 3, 7)
-    claim(ledger, run, some)
+    (whole,) = claimed(ledger, run, some)
     verdicts = [DELIVERED, FAILED, DELIVERED, DELIVERED]
-    ledger.claims.record(run.run_no, "convert", [Sent(some, verdicts, 10, 2, 200, 1, 2)])
+    ledger.claims.record(run.run_no, "convert", [Sent(whole, some, verdicts, 10, 2, 200, 1, 2)])
     assert [status for status, _ in statuses(ledger, run).values()] == ["delivered", "failed", "delivered", "delivered"]
+
+
+def test_a_second_night_is_one_span_and_still_one_result_per_row(ledger: Ledger) -> None:
+    first, second = a_run(ledger), a_run(ledger)
+    ledger.runs.record_files(second.run_no, [("a.csv", 1, 1), ("b.csv", 31, 1)])
+    some = items(*range(1, 61))
+    claim(ledger, first, some)
+    record(ledger, first, some, DELIVERED)
+    assert claim(ledger, second, some) == []
+    assert claim(ledger, second, some) == [], "a stage may be repeated"
+    with ledger.database.engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM entries WHERE run_no = 2")).scalar() == 0
+        assert connection.execute(sa.text("SELECT first_row, last_row FROM result_spans")).one() == (1, 60)
+    rows = [row for part in ledger.results.table(run_ids=[second.run_id], block=7) for row in part]
+    assert [(row["event_id"], row["file"], row["row_number"]) for row in rows] == [
+        (f"event-{number}", "a.csv" if number < 31 else "b.csv", number if number < 31 else number - 30)
+        for number in range(1, 61)
+    ]
+    assert {(row["event_name"], row["status"], row["reason"]) for row in rows} == {
+        ("purchase", "duplicate", "already_delivered")
+    }
+    assert ledger.results.counts(second.run_no) == {"convert": {("duplicate", "already_delivered"): 60}}
+    told = ledger.results.row_results([second.run_no], ["convert"], 59, 70)
+    assert {number: result.status for number, result in told["convert"].items()} == {59: "duplicate", 60: "duplicate"}
+    assert list(ledger.results.table(run_ids=None, statuses=["failed"])) == []
+
+
+def test_a_retry_knows_the_files_of_the_run_it_repeats(ledger: Ledger) -> None:
+    first = a_run(ledger)
+    ledger.runs.record_files(first.run_no, [("a.csv", 1, 1), ("b.csv", 3, 1)])
+    again = ledger.runs.open(
+        kind="retry", import_name="orders", source="in/", destinations=["convert"], retry_of=first.run_id
+    )
+    claim(ledger, again, items(2, 4))
+    rows = [row for part in ledger.results.table(run_ids=[again.run_id]) for row in part]
+    assert [(row["file"], row["row_number"]) for row in rows] == [("a.csv", 2), ("b.csv", 2)]
+
+
+def test_an_answer_that_comes_after_a_take_over_is_written_down_as_what_it_is(ledger: Ledger) -> None:
+    slept, second = a_run(ledger), a_run(ledger)
+    claim(ledger, slept, items(1, 2, 3))
+    (mine,) = {CLAIMED[slept.run_id, row].number: CLAIMED[slept.run_id, row] for row in (1, 2, 3)}.values()
+    ledger.runs.finish(slept.run_no)
+    assert ledger.claims.lost(slept.run_no, "convert", [mine]) == set()
+    assert claim(ledger, second, items(1, 2)) == [1, 2]
+    assert ledger.claims.lost(slept.run_no, "convert", [mine]) == {mine.number}
+    record(ledger, second, items(1), FAILED)
+    record(ledger, second, items(2), DELIVERED)
+    record(ledger, slept, items(1, 2, 3), DELIVERED)
+    assert {status for status, _ in statuses(ledger, slept).values()} == {"delivered"}
+    assert statuses(ledger, second) == {1: ("failed", "http_503"), 2: ("delivered", "")}
+    third = a_run(ledger)
+    assert claim(ledger, third, items(1, 2, 3)) == [], "nothing is sent again that was delivered"
+    assert list(ledger.results.dead_letters(statuses=["failed", "unknown"])) == []
 
 
 def test_the_last_word_per_event(ledger: Ledger) -> None:
@@ -233,12 +310,15 @@ def test_the_first_reason_to_stop_stays(ledger: Ledger) -> None:
     assert ledger.runs.stops(run.run_no) == {"converge": Stop("http_401", "The token.")}
 
 
-def test_opening_twice_is_fine_and_an_older_ledger_says_what_to_do(ledger: Ledger) -> None:
+def test_opening_twice_is_fine_and_a_ledger_of_another_version_says_what_to_do(ledger: Ledger) -> None:
     ledger.open()
     with ledger.database.engine.begin() as connection:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
-    with pytest.raises(LedgerError, match="conversions ledger upgrade"):
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    told = "conversions ledger upgrade" if ledger.database.is_postgresql else "which this program does not know"
+    with pytest.raises(LedgerError, match=told):
         ledger.open()
+    with pytest.raises(LedgerError, match="which this program does not know"):
+        ledger.upgrade()
 
 
 @pytest.mark.parametrize(

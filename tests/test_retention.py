@@ -35,7 +35,7 @@ def test_what_was_delivered_or_may_have_been_is_never_forgotten(aged: House) -> 
     told = prune(aged, "90d")
     assert told.exit_code == 0
     assert told.stdout == "Forgotten: 1 results, 3 batches, 0 runs.\n"
-    kept = aged.sql("SELECT row_number, status FROM entries WHERE run_no = 1 ORDER BY row_number")
+    kept = aged.sql("SELECT row_number, status FROM result_history WHERE run_no = 1 ORDER BY row_number")
     assert [tuple(row) for row in kept] == [(1, "delivered"), (2, "delivered"), (4, "unknown")]
     assert aged.run().by_status("convert") == {"duplicate": 2, "rejected": 1, "unknown": 1}
     assert aged.sandbox.counts()["convert"]["repeats"] == 0

@@ -170,7 +170,7 @@ def _print_reports(config: Config, reports: Sequence[Report]) -> None:
 
     with open_ledger(config) as ledger:
         for found in reports:
-            tables.report(found, ledger.results.first_details(found.run.run_id), tables.console())
+            tables.report(found, ledger.results.first_details(found.run.run_no), tables.console())
             sys.stdout.flush()
             for stop in found.stops.values():
                 say(stop.detail)

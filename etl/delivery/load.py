@@ -20,7 +20,7 @@ from etl.delivery.retries import DeliveryResult
 from etl.delivery.shutdown import shutting_down
 from etl.destinations.base import Destination
 from etl.errors import DestinationStopped, Interrupted, LedgerError
-from etl.ledger import Ledger, Sent, Stop
+from etl.ledger import Claim, Ledger, Sent, Stop
 from etl.model import Item, Status, Verdict
 
 Progress = Callable[[int], None]
@@ -62,12 +62,12 @@ class Loader:
             for wave in waves(items, self._wave_size()):
                 if shutting_down.is_set():
                     raise Interrupted("The run was ended; the next one sends what is missing.")
-                claimed = await asyncio.to_thread(self._claim, wave)
-                fresh, _, _ = partition_by_age(claimed, self.clock())
+                claims = await asyncio.to_thread(self._claim, wave)
+                fresh, _, _ = partition_by_age([item for claim in claims for item in claim.items], self.clock())
                 if fresh and not probed and not self.stop:
                     probed = True
                     await self._probe(connection, fresh[0])
-                sent = await self._send_wave(connection, claimed)
+                sent = await self._send_wave(connection, claims)
                 await asyncio.to_thread(self.ledger.claims.record, self.run_no, self.destination.name, sent)
                 self.progress(len(wave))
 
@@ -98,10 +98,13 @@ class Loader:
             events = [item.event_id for item in late]
             self.undelivered |= self.ledger.results.failed_before(self.run_no, self.destination.name, events)
 
-    def _claim(self, wave: Sequence[Item]) -> list[Item]:
-        facts = self.destination.facts
+    def _claim(self, wave: Sequence[Item]) -> list[Claim]:
         return self.ledger.claims.claim(
-            self.run_no, self.destination.name, wave, repeatable=facts.repeatable, force_unknown=self.force_unknown
+            self.run_no,
+            self.destination.name,
+            pack(wave, self.destination),
+            repeatable=self.destination.facts.repeatable,
+            force_unknown=self.force_unknown,
         )
 
     async def _probe(self, connection: VendorConnection, item: Item) -> None:
@@ -116,40 +119,39 @@ class Loader:
             self.stop = Stop(stopped.reason, f"{self.destination.facts.title} stopped: {stopped}")
             await asyncio.to_thread(self.ledger.runs.stop_destination, self.run_no, self.destination.name, self.stop)
 
-    async def _send_wave(self, connection: VendorConnection, items: Sequence[Item]) -> list[Sent]:
-        batches = pack(items, self.destination)
-        sent = await asyncio.gather(*(self._send(connection, batch) for batch in batches))
-        return [each for of_batch in sent for each in of_batch]
+    async def _send_wave(self, connection: VendorConnection, claims: Sequence[Claim]) -> list[Sent]:
+        sent = await asyncio.gather(*(self._send(connection, claim, claim.items) for claim in claims))
+        return [each for of_claim in sent for each in of_claim]
 
-    async def _send(self, connection: VendorConnection, batch: Sequence[Item]) -> list[Sent]:
-        """Send one batch to its last word; more than one `Sent` where it was halved or partly expired."""
+    async def _send(self, connection: VendorConnection, claim: Claim, items: Sequence[Item]) -> list[Sent]:
+        """Send a claim, or a part of it, to its last word; more than one `Sent` where it was halved or expired."""
         async with connection.slots:
             at = self.clock()
-            fresh, late, early = partition_by_age(batch, at)
-            done = self._untimely(late, early)
+            fresh, late, early = partition_by_age(items, at)
+            done = self._untimely(claim, late, early)
             if not fresh:
                 return done
             if self.stop or shutting_down.is_set():
-                return [*done, _unsent(fresh, verdicts.not_sent(self.stop))]
+                return [*done, _unsent(claim, fresh, verdicts.not_sent(self.stop))]
             request = self.destination.request([item.payload for item in fresh])
             if len(request.body) > self.destination.limits.bytes:
-                return [*done, _unsent(fresh, verdicts.too_large(self.destination))]
+                return [*done, _unsent(claim, fresh, verdicts.too_large(self.destination))]
             try:
                 result = await connection.send(request, repeatable=self.destination.facts.repeatable)
             except DestinationStopped as stopped:
                 await self._stop(stopped)
-                return [*done, _unsent(fresh, verdicts.not_sent(self.stop))]
+                return [*done, _unsent(claim, fresh, verdicts.not_sent(self.stop))]
         if self._is_halved(result, fresh):
-            return [*done, *await self._send_halves(connection, fresh)]
+            return [*done, *await self._send_halves(connection, claim, fresh)]
         breaker_open = connection.breaker.is_open and not shutting_down.is_set()
         if stopped_now := verdicts.stop_after(self.destination, result, breaker_open=breaker_open):
             await self._stop(stopped_now)
-        return [*done, self._sent(fresh, result, len(request.body), at)]
+        return [*done, self._sent(claim, fresh, result, len(request.body), at)]
 
-    async def _send_halves(self, connection: VendorConnection, batch: Sequence[Item]) -> list[Sent]:
-        middle = len(batch) // 2
+    async def _send_halves(self, connection: VendorConnection, claim: Claim, items: Sequence[Item]) -> list[Sent]:
+        middle = len(items) // 2
         first, second = await asyncio.gather(
-            self._send(connection, batch[:middle]), self._send(connection, batch[middle:])
+            self._send(connection, claim, items[:middle]), self._send(connection, claim, items[middle:])
         )
         return [*first, *second]
 
@@ -158,21 +160,22 @@ class Loader:
         refused = result.response is not None and result.response.status in HALVED
         return refused and len(batch) > 1 and (facts.all_or_nothing or facts.repeatable)
 
-    def _untimely(self, late: Sequence[Item], early: Sequence[Item]) -> list[Sent]:
+    def _untimely(self, claim: Claim, late: Sequence[Item], early: Sequence[Item]) -> list[Sent]:
         """The last word on items that the vendor takes no longer, or does not take yet."""
         done = []
         if late:
             expired = [verdicts.expired(self.destination, self.undelivered.get(item.event_id)) for item in late]
-            done.append(Sent(late, expired, 0, 0))
+            done.append(Sent(claim, late, expired, 0, 0))
         if early:
-            done.append(_unsent(early, Verdict(Status.FAILED, *self.destination.facts.early)))
+            done.append(_unsent(claim, early, Verdict(Status.FAILED, *self.destination.facts.early)))
         return done
 
-    def _sent(self, batch: Sequence[Item], result: DeliveryResult, size: int, at: int) -> Sent:
-        said = verdicts.of_result(self.destination, batch, result, self.stop, at)
+    def _sent(self, claim: Claim, items: Sequence[Item], result: DeliveryResult, size: int, at: int) -> Sent:
+        said = verdicts.of_result(self.destination, items, result, self.stop, at)
         status = result.response.status if result.response else None
-        return Sent(batch, said, size, result.attempts, status, result.sent_at_ms, result.answered_at_ms)
+        times = (result.sent_at_ms, result.answered_at_ms)
+        return Sent(claim, items, said, size, result.attempts, status, *times)
 
 
-def _unsent(items: Sequence[Item], verdict: Verdict) -> Sent:
-    return Sent(items, [verdict] * len(items), 0, 0)
+def _unsent(claim: Claim, items: Sequence[Item], verdict: Verdict) -> Sent:
+    return Sent(claim, items, [verdict] * len(items), 0, 0)

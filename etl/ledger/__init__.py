@@ -1,6 +1,7 @@
 """The ledger: the database of runs, results and batches, asked only by named questions.
 
-A row of ``entries`` is one row of one run at one destination. Each room asks about one thing and holds the same
+A row of ``entries`` is one row of one run at one destination; what is said of it is in ``verdicts``, once for all of
+which it is said (docs/decisions/0009-ledger.md). Each room asks about one thing and holds the same
 `Database`: `etl.ledger.runs` opens and ends runs, `etl.ledger.claims` decides who may send what and records what came
 of it, `etl.ledger.results` answers about rows, `etl.ledger.files` remembers dropped files. SQLite (WAL) and PostgreSQL.
 """
@@ -17,15 +18,17 @@ from etl.ledger.claims import ELSEWHERE, Claims
 from etl.ledger.database import Database
 from etl.ledger.files import Files
 from etl.ledger.leases import LEASE_MS, Leases
+from etl.ledger.numbers import Numbers
 from etl.ledger.results import Results
 from etl.ledger.runs import Runs
 from etl.ledger.tables import RESULT_COLUMNS
-from etl.ledger.values import DeadLetters, FileInfo, Pruned, RowResult, RunInfo, Sent, Stop
+from etl.ledger.values import Claim, DeadLetters, FileInfo, Pruned, RowResult, RunInfo, Sent, Stop
 from etl.ledger.watermarks import Watermarks
 
 __all__ = [
     "ELSEWHERE",
     "RESULT_COLUMNS",
+    "Claim",
     "DeadLetters",
     "FileInfo",
     "Ledger",
@@ -45,17 +48,18 @@ class Ledger:
     """
 
     def __init__(self, url: str, *, lease_ms: int = LEASE_MS, clock: Clock = wall_clock) -> None:
-        self.database = Database(url)
+        self.database = Database(url, clock)
         self.leases = Leases(self.database, lease_ms, clock)
-        self.runs = Runs(self.database, self.leases, clock)
-        self.claims = Claims(self.database, self.leases, clock)
-        self.results = Results(self.database)
+        self.numbers = Numbers(self.database)
+        self.runs = Runs(self.database, self.leases, self.numbers, clock)
+        self.claims = Claims(self.database, self.leases, self.numbers, clock)
+        self.results = Results(self.database, self.numbers)
         self.files = Files(self.database)
         self.watermarks = Watermarks(self.database, clock)
         self._clock = clock
 
     def open(self) -> Self:
-        """Make the tables of an empty ledger; refuse one of another version with what to do. Raises LedgerError."""
+        """Make the tables of an empty ledger; upgrade one in a file, refuse one on a server. Raises LedgerError."""
         self.database.open()
         return self
 

@@ -1,44 +1,45 @@
-"""Claims: a key is taken before anything is sent, and overwritten with the last word on it.
+"""Claims: a key is taken before anything is sent, and the last word on it is written down after.
 
 At most one entry *holds* a key (destination, event_id): the delivered one, or the one that may have been accepted. That
 is a unique index, so two runs, or two machines, cannot both win a key.
+
+Items that are to travel together are claimed together: one verdict, ``unknown``, is said of them all, and the answer
+overwrites it. Its number is the proof that they are still the claimer's: whoever takes one over points it to another.
 """
 
 from __future__ import annotations
 
-import operator
-import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
-from typing import Any, NamedTuple
-
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from typing import NamedTuple
 
 from etl import reasons
 from etl.clock import Clock
+from etl.ledger import recording, spans
 from etl.ledger.database import Database, retry_on_disconnect
-from etl.ledger.entries import Change, Entries, Holder, NewEntry, holders
+from etl.ledger.entries import Entries, Holder, NewEntry, NewVerdict
 from etl.ledger.leases import Leases
-from etl.ledger.tables import batches
-from etl.ledger.values import Sent
+from etl.ledger.numbers import Numbers
+from etl.ledger.spans import SaidRow
+from etl.ledger.tables import HELD, LAST_WORD, PASSED
+from etl.ledger.values import Claim, Sent
 from etl.model import Item, RowVerdict, Status, Verdict, fingerprint_version
 
 ELSEWHERE = (Status.DUPLICATE.value, reasons.IN_FLIGHT_ELSEWHERE.code)
 """Status and reason of rows that another run may be sending; what became of them is not known yet."""
 
-_HOLDS = frozenset({Status.DELIVERED.value, Status.UNKNOWN.value})
-_IN_FLIGHT = Verdict(Status.UNKNOWN, reasons.IN_FLIGHT.code)  # written for every row, so its sentence is in the view
+_IN_FLIGHT = Verdict(
+    Status.UNKNOWN, reasons.IN_FLIGHT.code
+)  # said of every row for a while; its sentence is in the view
 
 
 class Claims:
     """The part of the ledger that decides who may send what, and writes down what came of it."""
 
-    def __init__(self, database: Database, leases: Leases, clock: Clock) -> None:
+    def __init__(self, database: Database, leases: Leases, numbers: Numbers, clock: Clock) -> None:
         self.database = database
-        self.entries = Entries(database)
         self.leases = leases
+        self.numbers = numbers
         self.clock = clock
 
     @retry_on_disconnect
@@ -47,20 +48,28 @@ class Claims:
 
         Rows that this run has already recorded stay as they are, so a stage can be repeated.
         """
+        if not rows:
+            return
         at = self.clock()
-        values = [
-            _entry(run_no, destination, number, event_id, name, verdict, fingerprint=0, at_ms=at)
-            for destination in destinations
-            for number, event_id, name, verdict in rows
-        ]
-        if values:
+        names = self.numbers.names({row.event_name for row in rows})
+        said = [SaidRow(number, event_id, name, 0, verdict) for number, event_id, name, verdict in rows]
+        for destination_no in map(self.numbers.destination, destinations):
             with self.database.writing() as connection:
-                self.entries.insert(connection, values)
+                writing = _Writing(Entries(self.database, connection, run_no, destination_no), names, at)
+                writing.entries.lock()
+                writing.entries.forget_counts()
+                writing.unsent(said)
 
     def claim(
-        self, run_no: int, destination: str, items: Sequence[Item], *, repeatable: bool, force_unknown: bool = False
-    ) -> list[Item]:
-        """Take the keys of these items for this run, before anything is sent; return the ones won, in their order.
+        self,
+        run_no: int,
+        destination: str,
+        batches: Iterable[Sequence[Item]],
+        *,
+        repeatable: bool,
+        force_unknown: bool = False,
+    ) -> list[Claim]:
+        """Take the keys of these items for this run, before anything is sent; return what was won, batch by batch.
 
         Won items stand in the ledger as ``unknown`` (``in_flight``). An item that another entry holds is written down
         as ``duplicate`` — or, where nobody knows whether it was accepted, taken over when the vendor is ``repeatable``
@@ -69,45 +78,46 @@ class Claims:
         person may insist.
         """
         may_repeat = _MayRepeat(repeatable or force_unknown, force_unknown)
-        return self.database.retry_on_disconnect(lambda: self._claim(run_no, destination, items, may_repeat))
+        wanted = [list(batch) for batch in batches]
+        names = self.numbers.names({item.event_name for batch in wanted for item in batch})
+        destination_no = self.numbers.destination(destination)
 
-    def _claim(self, run_no: int, destination: str, items: Sequence[Item], may_repeat: _MayRepeat) -> list[Item]:
-        at = self.clock()
-        with self.database.writing() as connection:
-            self.entries.lock(connection, destination)
-            self.leases.extend(connection, run_no, at)
-            claiming = _Claiming(self.entries, connection, run_no, destination, may_repeat, at)
-            return claiming.take(items)
+        def take() -> list[Claim]:
+            at = self.clock()
+            with self.database.writing() as connection:
+                entries = Entries(self.database, connection, run_no, destination_no)
+                entries.lock()
+                entries.forget_counts()
+                self.leases.extend(connection, run_no, at)
+                return _Claiming(_Writing(entries, names, at), may_repeat).take(wanted)
+
+        return self.database.retry_on_disconnect(take)
 
     def record(self, run_no: int, destination: str, sent: Sequence[Sent]) -> None:
-        """Overwrite claims with the last word on them, and write the batches down."""
-        at = self.clock()
-        requests: list[dict[str, Any]] = []
-        changes: list[Change] = []
-        for batch in sent:
-            batch_id = secrets.token_hex(8) if batch.attempts else None
-            if batch_id:
-                requests.append(_batch(batch_id, run_no, destination, batch))
-            changes += [
-                (verdict.status.value, verdict.reason, verdict.detail, batch_id, at, run_no, destination, first, last)
-                for verdict, first, last in _spans(batch)
-            ]
-        self.database.retry_on_disconnect(
-            lambda: self._record(run_no, destination, at, requests, changes), also_locked=True
-        )
+        """Overwrite claims with the last word on them, and how their requests went.
 
-    def _record(
-        self, run_no: int, destination: str, at_ms: int, requests: list[dict[str, Any]], changes: list[Change]
-    ) -> None:
-        """May be done twice: a connection that breaks at the commit tells nobody whether it was made."""
-        insert = postgresql.insert if self.database.is_postgresql else sqlite.insert
-        with self.database.writing() as connection:
-            self.entries.lock(connection, destination)
-            self.leases.extend(connection, run_no, at_ms)
-            if requests:
-                connection.execute(insert(batches).on_conflict_do_nothing(), requests)
-            self.entries.overwrite(connection, [change for change in changes if change[0] in _HOLDS])
-            self.entries.overwrite_and_let_go(connection, [change for change in changes if change[0] not in _HOLDS])
+        May be done twice: a connection that breaks at the commit tells nobody whether it was made.
+        """
+        at = self.clock()
+        destination_no = self.numbers.destination(destination)
+
+        def write() -> None:
+            with self.database.writing() as connection:
+                entries = Entries(self.database, connection, run_no, destination_no)
+                entries.lock()
+                self.leases.extend(connection, run_no, at)
+                recording.record(entries, sent, at)
+
+        self.database.retry_on_disconnect(write, also_locked=True)
+
+    @retry_on_disconnect
+    def lost(self, run_no: int, destination: str, claims: Sequence[Claim]) -> set[int]:
+        """The numbers of those of these claims of which somebody has taken a row over."""
+        rows = [item.row_number for claim in claims for item in claim.items]
+        with self.database.reading() as connection:
+            entries = Entries(self.database, connection, run_no, self.numbers.destination(destination))
+            held = entries.still_held(rows)
+        return {claim.number for claim in claims if held.get(claim.number, 0) < len(claim.items)}
 
 
 class _MayRepeat(NamedTuple):
@@ -118,177 +128,224 @@ class _MayRepeat(NamedTuple):
 
 
 @dataclass(frozen=True)
+class _Writing:
+    """What a run writes of its rows at one destination, within its transaction."""
+
+    entries: Entries
+    names: Mapping[str, int]
+    at_ms: int
+
+    def passed(self, rows: Sequence[SaidRow]) -> None:
+        """Write down rows that never have the last word: neighbours of which the same is said as a span."""
+        again = [row for row in rows if row.verdict.reason == reasons.ALREADY_DELIVERED.code]
+        blocks, single = spans.in_blocks(again)
+        entries = self.entries
+        numbers = entries.reserve(len(blocks))
+        entries.insert_verdicts(
+            [_verdict(no, b.first, b.last, b.rows[0].verdict) for no, b in zip(numbers, blocks, strict=True)],
+            self.at_ms,
+        )
+        numbered = list(zip(blocks, numbers, strict=True))
+        spans.insert(entries.connection, entries.run_no, entries.destination_no, numbered)
+        others = [row for row in rows if row.verdict.reason != reasons.ALREADY_DELIVERED.code]
+        self._single([*single, *others], PASSED)
+
+    def unsent(self, rows: Sequence[SaidRow]) -> None:
+        """Write down rows that are never sent, each as the last word on its event where it outweighs what was said."""
+        known = self.entries.statuses([row.row_number for row in rows])
+        new = [row for row in rows if row.row_number not in known]
+        last = _outweighing(self.entries, new)
+        self.entries.outweigh(row.event_id for row in last if row.event_id)
+        last_rows = {row.row_number for row in last}
+        self._single(last, LAST_WORD)
+        self._single([row for row in new if row.row_number not in last_rows], PASSED)
+
+    def _single(self, rows: Sequence[SaidRow], state: int) -> None:
+        if not rows:
+            return
+        groups: dict[Verdict, list[SaidRow]] = {}
+        for row in rows:
+            groups.setdefault(row.verdict, []).append(row)
+        numbers = dict(zip(groups, self.entries.reserve(len(groups)), strict=True))
+        told = [
+            _verdict(numbers[verdict], min(r.row_number for r in some), max(r.row_number for r in some), verdict)
+            for verdict, some in groups.items()
+        ]
+        self.entries.insert_verdicts(told, self.at_ms)
+        self.entries.insert(
+            [(r.row_number, r.event_id, self.names[r.event_name], r.fingerprint, numbers[r.verdict]) for r in rows],
+            state,
+        )
+
+
+def _outweighing(entries: Entries, rows: Sequence[SaidRow]) -> list[SaidRow]:
+    """Those of these rows that have the last word on their events from now on.
+
+    A row without an id is an event of its own. A second row with an id of the same source only repeats another; a row
+    that cannot be used does not outweigh one of its own run, nor does any outweigh what holds the key.
+    """
+    ids = {row.event_id for row in rows if row.event_id}
+    held = entries.holders(list(ids))
+    before = entries.last_words(ids)
+    found: list[SaidRow] = []
+    for row in sorted(rows, key=lambda row: (row.verdict.status is Status.REJECTED, row.row_number)):
+        if row.verdict.reason == reasons.DUPLICATE_EVENT_ID.code or row.event_id in held:
+            continue
+        run_no, status = before.get(row.event_id, (0, ""))
+        same_run = run_no == entries.run_no
+        if same_run and (row.verdict.status is Status.REJECTED or status != Status.REJECTED.value):
+            continue
+        found.append(row)
+        if row.event_id:
+            before[row.event_id] = (entries.run_no, row.verdict.status.value)
+    return found
+
+
+@dataclass(frozen=True)
 class _Claiming:
     """One claim, within its transaction: who asks for keys of which destination, and when."""
 
-    entries: Entries
-    connection: sa.Connection
-    run_no: int
-    destination: str
+    writing: _Writing
     may_repeat: _MayRepeat
-    at_ms: int
 
-    def take(self, items: Sequence[Item]) -> list[Item]:
-        """The items won, in their order."""
-        row_numbers = [item.row_number for item in items]
-        known = self.entries.statuses(self.connection, self.run_no, self.destination, row_numbers)
+    @property
+    def entries(self) -> Entries:
+        return self.writing.entries
+
+    def take(self, batches: Sequence[Sequence[Item]]) -> list[Claim]:
+        """What is won of each batch, in order; batches of which nothing is won are left out."""
+        claims = self._numbered(batches)
+        entries, at = self.entries, self.writing.at_ms
+        entries.insert_verdicts([_verdict(no, *_rows(items), _IN_FLIGHT) for no, items in claims], at)
+        won = {item.row_number for item in self._take(claims)}
+        kept = [Claim(no, [item for item in items if item.row_number in won]) for no, items in claims]
+        entries.delete_verdicts([claim.number for claim in kept if not claim.items])
+        return [claim for claim in kept if claim.items]
+
+    def _numbered(self, batches: Sequence[Sequence[Item]]) -> list[Claim]:
+        full = [batch for batch in batches if batch]
+        return [Claim(number, batch) for number, batch in zip(self.entries.reserve(len(full)), full, strict=True)]
+
+    def _take(self, claims: Sequence[Claim]) -> list[Item]:
+        number = {item.row_number: claim.number for claim in claims for item in claim.items}
+        items = [item for claim in claims for item in claim.items]
+        known = self.entries.statuses([item.row_number for item in items])
         if not known:
-            return self._take_new(self._not_held_otherwise(items, new=True))
+            return self._take_new(self._not_held_otherwise(items, new=True), number)
         again = {Status.FAILED.value, Status.UNKNOWN.value} if self.may_repeat.same_id else {Status.FAILED.value}
         new = self._not_held_otherwise([item for item in items if item.row_number not in known], new=True)
         old = self._not_held_otherwise([item for item in items if known.get(item.row_number) in again], new=False)
-        won = [*self._take_new(new), *self._retake(old)]
-        won_rows = {item.row_number for item in won}
-        return [item for item in items if item.row_number in won_rows]
+        return [*self._take_new(new, number), *self._retake(old, number)]
 
     def _not_held_otherwise(self, items: Sequence[Item], *, new: bool) -> Sequence[Item]:
         """The items whose other spelling nobody holds. What is said of the rest is written down where it is ``new``."""
         spelled = {item.row_number: item.other_event_id for item in items if item.other_event_id is not None}
         if not spelled:
             return items
-        held = holders(self.entries.database, self.connection, self.destination, list(spelled.values()))
+        held = self.entries.holders(list(spelled.values()))
         if self.may_repeat.other_spelling:
-            free = [name for name, holder in held.items() if _is_abandoned(holder, self.run_no, self.at_ms)]
-            self.entries.let_go_of_keys(self.connection, self.destination, free)
+            free = [name for name, holder in held.items() if self._is_abandoned(holder)]
+            self.entries.let_go_of_keys(free)
             held = {name: holder for name, holder in held.items() if name not in free}
         lost = [item for item in items if spelled.get(item.row_number) in held]
         if new:
-            verdicts = [self._lost(item, held[spelled[item.row_number]]) for item in lost]
-            self.entries.insert(self.connection, verdicts)
+            self.writing.passed([self._lost(item, held[spelled[item.row_number]]) for item in lost])
         lost_rows = {item.row_number for item in lost}
         return [item for item in items if item.row_number not in lost_rows]
 
-    def _take_new(self, items: Sequence[Item]) -> list[Item]:
+    def _take_new(self, items: Sequence[Item], number: Mapping[int, int]) -> list[Item]:
         """Claim items of which this run has said nothing yet."""
-        claims = _claims(self.run_no, self.destination, items, self.at_ms)
-        if self.entries.insert(self.connection, claims) == len(claims):
+        claims = self._claims(items, number)
+        self.entries.outweigh(item.event_id for item in items)
+        if self.entries.insert(claims, HELD) == len(claims):
             return list(items)
-        return self._resolve_conflicts(items, self._other_holders(items))
+        return self._resolve_conflicts(items, number, self._other_holders(items))
+
+    def _claims(self, items: Sequence[Item], number: Mapping[int, int]) -> list[NewEntry]:
+        names = self.writing.names
+        return [
+            (item.row_number, item.event_id, names[item.event_name], item.fingerprint, number[item.row_number])
+            for item in items
+        ]
 
     def _other_holders(self, items: Sequence[Item]) -> dict[str, Holder]:
         """Who holds keys of these items and is not the claim on the item itself: event_id -> holder."""
-        ours = {(self.run_no, item.row_number, item.event_id) for item in items}
+        ours = {(self.entries.run_no, item.row_number, item.event_id) for item in items}
         return {
             event_id: holder
             for event_id, holder in self._holders(items).items()
             if (holder.run_no, holder.row_number, event_id) not in ours
         }
 
-    def _resolve_conflicts(self, items: Sequence[Item], held: Mapping[str, Holder]) -> list[Item]:
+    def _resolve_conflicts(
+        self, items: Sequence[Item], number: Mapping[int, int], held: Mapping[str, Holder]
+    ) -> list[Item]:
         """Decide the items whose key another entry holds; the rest are won."""
         taken = [item for item in items if item.event_id in held]
         lost = [item for item in taken if not self._may_take_over(held[item.event_id])]
-        self.entries.insert(self.connection, [self._lost(item, held[item.event_id]) for item in lost])
+        self.writing.passed([self._lost(item, held[item.event_id]) for item in lost])
         lost_rows = {item.row_number for item in lost}
-        self._retake([item for item in taken if item.row_number not in lost_rows])
+        self._retake([item for item in taken if item.row_number not in lost_rows], number)
         return [item for item in items if item.row_number not in lost_rows]
 
-    def _retake(self, items: Sequence[Item]) -> list[Item]:
+    def _retake(self, items: Sequence[Item], number: Mapping[int, int]) -> list[Item]:
         """Take keys over from entries that let go of them, or that nobody stands behind any more."""
         if not items:
             return []
         held = self._holders(items)
         free = [item for item in items if item.event_id not in held or self._may_take_over(held[item.event_id])]
-        self.entries.let_go_of_keys(self.connection, self.destination, [item.event_id for item in free])
-        self.entries.delete(self.connection, self.run_no, self.destination, [item.row_number for item in free])
-        self.entries.insert(self.connection, _claims(self.run_no, self.destination, free, self.at_ms))
+        self.entries.let_go_of_keys([item.event_id for item in free if item.event_id in held])
+        self.entries.outweigh(item.event_id for item in free)
+        self.entries.delete([item.row_number for item in free])
+        self.entries.insert(self._claims(free, number), HELD)
         return free
 
     def _holders(self, items: Sequence[Item]) -> dict[str, Holder]:
-        return holders(self.entries.database, self.connection, self.destination, [item.event_id for item in items])
+        return self.entries.holders([item.event_id for item in items])
 
     def _may_take_over(self, holder: Holder) -> bool:
-        return self.may_repeat.same_id and _is_abandoned(holder, self.run_no, self.at_ms)
+        return self.may_repeat.same_id and self._is_abandoned(holder)
 
-    def _lost(self, item: Item, holder: Holder) -> NewEntry:
-        verdict = _verdict_on(holder, item, self.run_no, self.at_ms)
-        row = (self.run_no, self.destination, item.row_number, item.event_id, item.event_name)
-        return _entry(*row, verdict, fingerprint=item.fingerprint, at_ms=self.at_ms)
+    def _is_abandoned(self, holder: Holder) -> bool:
+        """True when nobody knows whether the holder was accepted and nobody is waiting for the answer."""
+        if holder.status != Status.UNKNOWN.value:
+            return False
+        at = self.writing.at_ms
+        waiting = holder.reason == _IN_FLIGHT.reason and holder.finished_at_ms is None and holder.lease_until_ms > at
+        return not waiting or holder.run_no == self.entries.run_no
 
+    def _lost(self, item: Item, holder: Holder) -> SaidRow:
+        verdict = self._verdict_on(holder, item)
+        return SaidRow(item.row_number, item.event_id, item.event_name, item.fingerprint, verdict)
 
-def _spans(batch: Sent) -> Iterator[tuple[Verdict, int, int]]:
-    """Runs of neighbouring rows with the same verdict, as (verdict, first row, last row)."""
-    rows = [item.row_number for item in batch.items]
-    if not rows:
-        return
-    first, last = min(rows), max(rows)
-    if last - first == len(rows) - 1 and all(map(operator.is_, batch.verdicts, repeat(batch.verdicts[0]))):
-        yield batch.verdicts[0], first, last  # the usual case, seen without looking at every row
-        return
-    pairs = sorted(zip(rows, batch.verdicts, strict=True), key=operator.itemgetter(0))
-    (first, verdict), last = pairs[0], pairs[0][0]
-    for row_number, its_verdict in pairs[1:]:
-        if row_number != last + 1 or its_verdict != verdict:
-            yield verdict, first, last
-            first, verdict = row_number, its_verdict
-        last = row_number
-    yield verdict, first, last
-
-
-def _entry(
-    run_no: int,
-    destination: str,
-    row_number: int,
-    event_id: str,
-    event_name: str,
-    verdict: Verdict,
-    *,
-    fingerprint: int,
-    at_ms: int,
-) -> NewEntry:
-    """A row that is not sent and holds no key."""
-    status, reason, detail = verdict.status.value, verdict.reason, verdict.detail
-    return (run_no, destination, row_number, event_id, event_name, status, reason, detail, 0, fingerprint, at_ms)
+    def _verdict_on(self, holder: Holder, item: Item) -> Verdict:
+        """What to say of an item whose key another entry holds."""
+        by = holder.run_id
+        if holder.status == Status.DELIVERED.value:
+            if _differ(holder.fingerprint, item.fingerprint):
+                detail = f"Delivered by run {by} with other content; a delivered conversion is never sent again."
+                return Verdict(Status.DUPLICATE, reasons.CHANGED_AFTER_DELIVERY.code, detail)
+            return Verdict(Status.DUPLICATE, reasons.ALREADY_DELIVERED.code, f"Delivered by run {by}.")
+        if self._is_abandoned(holder):
+            detail = (
+                f"Run {by} sent it and got no readable answer, and the vendor cannot tell a repeat: "
+                f"look it up there, then `conversions retry --status unknown` sends it again."
+            )
+            return Verdict(Status.UNKNOWN, reasons.WAITING_FOR_A_PERSON.code, detail)
+        return Verdict(Status.DUPLICATE, ELSEWHERE[1], f"Run {by} is sending it now.")
 
 
-def _claims(run_no: int, destination: str, items: Sequence[Item], at_ms: int) -> list[NewEntry]:
-    """Rows about to be sent, which hold their keys; spelled out, because this is done for every row there is."""
-    status, reason = _IN_FLIGHT.status.value, _IN_FLIGHT.reason
-    return [
-        (run_no, destination, row_number, event_id, event_name, status, reason, "", 1, fingerprint, at_ms)
-        for row_number, event_id, event_name, _, fingerprint, _, _, _, _, _, _ in items
-    ]
+def _rows(items: Sequence[Item]) -> tuple[int, int]:
+    numbers = [item.row_number for item in items]
+    return min(numbers), max(numbers)
 
 
-def _batch(batch_id: str, run_no: int, destination: str, sent: Sent) -> dict[str, Any]:
-    """One row of ``batches``."""
-    return {
-        "batch_id": batch_id,
-        "run_no": run_no,
-        "destination": destination,
-        "items": len(sent.items),
-        "bytes": sent.bytes,
-        "http_status": sent.http_status,
-        "attempts": sent.attempts,
-        "sent_at_ms": sent.sent_at_ms,
-        "answered_at_ms": sent.answered_at_ms,
-    }
-
-
-def _is_abandoned(holder: Holder, run_no: int, at_ms: int) -> bool:
-    """True when nobody knows whether the holder was accepted and nobody is waiting for the answer."""
-    if holder.status != Status.UNKNOWN.value:
-        return False
-    waiting = holder.reason == _IN_FLIGHT.reason and holder.finished_at_ms is None and holder.lease_until_ms > at_ms
-    return not waiting or holder.run_no == run_no
+def _verdict(number: int, first: int, last: int, verdict: Verdict) -> NewVerdict:
+    return NewVerdict(
+        number, first, last, verdict.status.value, verdict.reason, verdict.detail, verdict.warnings or None
+    )
 
 
 def _differ(one: int, other: int) -> bool:
     """True when two rows are known to differ. Fingerprints of different versions do not say, nor does a missing one."""
     return bool(one and other) and one != other and fingerprint_version(one) == fingerprint_version(other)
-
-
-def _verdict_on(holder: Holder, item: Item, run_no: int, at_ms: int) -> Verdict:
-    """What to say of an item whose key another entry holds."""
-    if holder.status == Status.DELIVERED.value:
-        if _differ(holder.fingerprint, item.fingerprint):
-            detail = f"Delivered by run {holder.run_id} with other content; a delivered conversion is never sent again."
-            return Verdict(Status.DUPLICATE, reasons.CHANGED_AFTER_DELIVERY.code, detail)
-        return Verdict(Status.DUPLICATE, reasons.ALREADY_DELIVERED.code, f"Delivered by run {holder.run_id}.")
-    if _is_abandoned(holder, run_no, at_ms):
-        detail = (
-            f"Run {holder.run_id} sent it and got no readable answer, and the vendor cannot tell a repeat: "
-            f"look it up there, then `conversions retry --status unknown` sends it again."
-        )
-        return Verdict(Status.UNKNOWN, reasons.WAITING_FOR_A_PERSON.code, detail)
-    return Verdict(Status.DUPLICATE, ELSEWHERE[1], f"Run {holder.run_id} is sending it now.")

@@ -10,14 +10,12 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-import alembic.command
-import alembic.config
-import alembic.runtime.migration
-import alembic.script
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from etl.clock import Clock
 from etl.errors import LedgerError
+from etl.ledger import upgrade
 from etl.redact import database_error, redact_database_url, secrets_in_url
 
 T = TypeVar("T")
@@ -28,7 +26,6 @@ RECONNECT_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Waits between tries of what a run must read and write, while the database does not answer."""
 
 LOOKUP = 10_000  # keys per SELECT … IN (…); SQLite takes 32,766 parameters
-_UPGRADE_LOCK = 7_163_201_104
 
 
 class _Room(Protocol):
@@ -41,19 +38,21 @@ class _Room(Protocol):
 class Database:
     """One ledger's database, opened by URL. Safe to share between threads."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Clock) -> None:
         self.url = url
+        self.clock = clock
         self.engine = _engine(url)
 
     def upgrade(self) -> None:
-        """Bring the tables to this version, making them if there are none."""
-        with _translating_errors(self), self.engine.begin() as connection:
-            if self.is_postgresql:  # two first runs at once; SQLite's BEGIN IMMEDIATE does it
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
-            alembic.command.upgrade(_alembic(connection), "head")
+        """Bring the tables to this version, making them if there are none. Raises LedgerError."""
+        with _translating_errors(self):
+            upgrade.to_head(self.engine, self.clock)
 
     def open(self) -> None:
-        """Make the tables of an empty ledger; refuse one of another version with what to do. Raises LedgerError."""
+        """Make the tables of an empty ledger, upgrade one in a file; on a server an upgrade is a person's decision.
+
+        Raises LedgerError, which says what to do.
+        """
         try:
             self._open()
         except BaseException:
@@ -62,15 +61,14 @@ class Database:
 
     def _open(self) -> None:
         with _translating_errors(self), self.engine.connect() as connection:
-            context = alembic.runtime.migration.MigrationContext.configure(connection)
-            found = context.get_current_revision()
-            head = alembic.script.ScriptDirectory.from_config(_alembic(connection)).get_current_head()
-        if found is None:
-            self.upgrade()
-        elif found != head:
+            found = upgrade.version(connection)
+        if found is not None and found != upgrade.head() and self.is_postgresql:
             raise LedgerError(
-                f"The ledger is of version {found}, this program needs {head}: run `conversions ledger upgrade`."
+                f"The ledger is of version {found}, this program needs {upgrade.head()}: stop all runs, then run "
+                "`conversions ledger upgrade`."
             )
+        if found != upgrade.head():
+            self.upgrade()
 
     def close(self) -> None:
         """Give back the connections."""
@@ -141,14 +139,6 @@ def chunked(values: Sequence[T], size: int = LOOKUP) -> Iterator[Sequence[T]]:
         yield values[start : start + size]
 
 
-def _alembic(connection: sa.Connection) -> alembic.config.Config:
-    config = alembic.config.Config()
-    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    return config
-
-
 def _engine(url: str) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
@@ -159,10 +149,16 @@ def _engine(url: str) -> sa.Engine:
         raise LedgerError(f"ledger: {kind} is not supported; use SQLite or PostgreSQL")
     try:
         if not parsed.get_dialect().is_async:
-            return _sqlite(parsed) if kind == "sqlite" else sa.create_engine(parsed, pool_pre_ping=True)
+            return _sqlite(parsed) if kind == "sqlite" else _postgresql(parsed)
     except (sa.exc.NoSuchModuleError, ImportError):
         pass
     raise LedgerError(f"ledger: the driver {parsed.get_driver_name()} cannot be used here; write {kind}://")
+
+
+def _postgresql(url: sa.URL) -> sa.Engine:
+    """Nothing is kept between transactions on the server's side, so that PgBouncer may stand between."""
+    arguments = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
+    return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
 
 
 def _write_ahead(dbapi: Any) -> None:

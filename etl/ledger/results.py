@@ -5,28 +5,51 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
 
+from etl.ledger import result_table, spans
 from etl.ledger.database import Database, chunked, retry_on_disconnect
 from etl.ledger.entries import holders
-from etl.ledger.tables import RESULT_COLUMNS, dead_letters, entries, result_history, run_destinations, runs
+from etl.ledger.numbers import Numbers
+from etl.ledger.tables import (
+    COUNTS,
+    LAST_WORD,
+    dead_letters,
+    destinations,
+    entries,
+    result_history,
+    run_counts,
+    run_destinations,
+    runs,
+    verdicts,
+)
 from etl.ledger.values import DeadLetters, RowResult
 from etl.model import Status
 
 _RUN: sa.BindParameter[int] = sa.bindparam("run")
+_AT: sa.BindParameter[int] = sa.bindparam("at")
+_VERDICT = verdicts.c.verdict_no == entries.c.verdict_no
 
 # Which destinations does this run deliver to?
 _DESTINATIONS = sa.select(run_destinations.c.destination).where(run_destinations.c.run_no == _RUN)
 
-# How many rows of this run have each status and reason, at each destination?
+# How many rows of this run have each status and reason, at each destination? As it was counted when the run ended.
+_COUNTED = (
+    sa.select(destinations.c.name, run_counts.c.status, run_counts.c.reason, run_counts.c.row_count)
+    .join(destinations, destinations.c.destination_no == run_counts.c.destination_no)
+    .where(run_counts.c.run_no == _RUN)
+)
+
+# The same, counted now.
 _COUNTS = (
-    sa.select(entries.c.destination, entries.c.status, entries.c.reason, sa.func.count().label("rows"))
-    .where(entries.c.run_no == _RUN)
-    .group_by(entries.c.destination, entries.c.status, entries.c.reason)
+    sa.select(destinations.c.name, verdicts.c.status, verdicts.c.reason, sa.func.sum(COUNTS.c.row_count))
+    .select_from(COUNTS)
+    .join(verdicts, verdicts.c.verdict_no == COUNTS.c.verdict_no)
+    .join(destinations, destinations.c.destination_no == COUNTS.c.destination_no)
+    .group_by(destinations.c.name, verdicts.c.status, verdicts.c.reason)
 )
 
 # What is an example of a sentence that rows with this status and reason carry, at each destination of this run?
@@ -37,22 +60,23 @@ _FIRST_DETAILS = (
         result_history.c.reason,
         sa.func.min(result_history.c.detail).label("detail"),
     )
-    .where(result_history.c.run_id == sa.bindparam("run_id"))
+    .where(result_history.c.run_no == _RUN)
     .group_by(result_history.c.destination, result_history.c.status, result_history.c.reason)
-)
-
-# What is the whole result table, in the order people see it?
-_TABLE = sa.select(*(result_history.c[name] for name in RESULT_COLUMNS)).order_by(
-    result_history.c.run_no, result_history.c.destination, result_history.c.row_number
 )
 
 # What did these runs, in their order, say of these rows at this destination?
 _ROW_RESULTS = (
-    sa.select(result_history.c.row_number, result_history.c.status, result_history.c.reason, result_history.c.detail)
+    sa.select(
+        result_history.c.run_no,
+        result_history.c.position,
+        result_history.c.status,
+        result_history.c.reason,
+        result_history.c.detail,
+    )
     .where(
         result_history.c.run_no.in_(sa.bindparam("runs", expanding=True)),
         result_history.c.destination == sa.bindparam("name"),
-        result_history.c.row_number.between(sa.bindparam("first"), sa.bindparam("last")),
+        result_history.c.position.between(sa.bindparam("first"), sa.bindparam("last")),
     )
     .order_by(result_history.c.run_no)
 )
@@ -60,7 +84,8 @@ _ROW_RESULTS = (
 # How many rows did every destination of this run turn away, at least one by a rejection? Some reasons do not count.
 _UNFIT_ROWS = sa.select(sa.func.count()).select_from(
     sa.select(entries.c.row_number)
-    .where(entries.c.run_no == _RUN, entries.c.reason.not_in(sa.bindparam("besides", expanding=True)))
+    .join(verdicts, _VERDICT)
+    .where(entries.c.run_no == _RUN, verdicts.c.reason.not_in(sa.bindparam("besides", expanding=True)))
     .group_by(entries.c.row_number)
     .having(
         sa.func.count()
@@ -68,21 +93,22 @@ _UNFIT_ROWS = sa.select(sa.func.count()).select_from(
         .select_from(run_destinations)
         .where(run_destinations.c.run_no == _RUN)
         .scalar_subquery(),
-        sa.func.sum(sa.case((entries.c.status == Status.REJECTED.value, 1), else_=0)) > 0,
+        sa.func.sum(sa.case((verdicts.c.status == Status.REJECTED.value, 1), else_=0)) > 0,
     )
     .subquery()
 )
 
-# Which events failed at this destination before this run, and in which run? The earliest comes last.
+# Which events failed at this destination before this run, and in which run?
 _FAILED_BEFORE = (
     sa.select(entries.c.event_id, runs.c.run_id)
     .join(runs, runs.c.run_no == entries.c.run_no)
+    .join(verdicts, _VERDICT)
     .where(
-        entries.c.destination == sa.bindparam("name"),
+        entries.c.destination_no == _AT,
+        entries.c.state == sa.text(str(LAST_WORD)),
         entries.c.run_no < _RUN,
-        entries.c.status == Status.FAILED.value,
+        verdicts.c.status == Status.FAILED.value,
     )
-    .order_by(entries.c.run_no.desc())
 )
 
 _ORIGIN = sa.func.coalesce(runs.c.retry_of, runs.c.run_id)
@@ -90,10 +116,10 @@ _DEAD_LETTERS = dead_letters.join(runs, runs.c.run_id == dead_letters.c.run_id)
 
 # Which rows are dead letters, of which import run? In order.
 _LIST_DEAD_LETTERS = (
-    sa.select(_ORIGIN, dead_letters.c.destination, dead_letters.c.row_number)
+    sa.select(_ORIGIN, dead_letters.c.destination, dead_letters.c.position)
     .select_from(_DEAD_LETTERS)
     .distinct()
-    .order_by(_ORIGIN, dead_letters.c.destination, dead_letters.c.row_number)
+    .order_by(_ORIGIN, dead_letters.c.destination, dead_letters.c.position)
 )
 
 # How many dead letters does each destination have?
@@ -109,23 +135,27 @@ class Results:
     """The part of the ledger that answers questions about rows."""
 
     database: Database
+    numbers: Numbers
 
     @retry_on_disconnect
     def counts(self, run_no: int) -> dict[str, dict[tuple[str, str], int]]:
         """Per destination: (status, reason) -> rows."""
         with self.database.reading() as connection:
             names = sorted(connection.execute(_DESTINATIONS, {"run": run_no}).scalars())
-            rows = connection.execute(_COUNTS, {"run": run_no}).all()
-        found: dict[str, dict[tuple[str, str], int]] = {name: {} for name in names}
-        for destination, status, reason, count in rows:
-            found.setdefault(destination, {})[status, reason] = count
+            rows = connection.execute(_COUNTED, {"run": run_no}).all() or connection.execute(_COUNTS, {"run": run_no})
+            found: dict[str, dict[tuple[str, str], int]] = {name: {} for name in names}
+            for destination, status, reason, count in rows:
+                found.setdefault(destination, {})[status, reason] = int(count)
         return found
 
-    def first_details(self, run_id: str) -> dict[tuple[str, str, str], str]:
+    def first_details(self, run_no: int) -> dict[tuple[str, str, str], str]:
         """(destination, status, reason) -> a detail that a row of this run carries, as an example of them."""
         with self.database.reading() as connection:
-            rows = connection.execute(_FIRST_DETAILS, {"run_id": run_id})
-            return {(row.destination, row.status, row.reason): row.detail for row in rows}
+            rows = connection.execute(_FIRST_DETAILS, {"run": run_no})
+            found = {(row.destination, row.status, row.reason): row.detail for row in rows}
+            for span in connection.execute(spans.OF_RUN, {"run": run_no}):
+                found.setdefault((span.destination, span.status, span.reason), span.detail)
+        return found
 
     def table(
         self,
@@ -137,16 +167,11 @@ class Results:
         block: int = 20_000,
     ) -> Iterator[list[dict[str, Any]]]:
         """The result table of these runs (None: of all), in blocks, ordered by run, destination, row."""
-        asked = _TABLE
-        for name, wanted in (("run_id", run_ids), ("destination", destinations), ("status", statuses)):
-            if wanted is not None:
-                asked = asked.where(result_history.c[name].in_(list(wanted)))
-        if import_name is not None:
-            asked = asked.where(result_history.c["import"] == import_name)
+        wanted = {"run_id": run_ids, "import": [import_name] if import_name is not None else None}
+        wanted |= {"destination": destinations, "status": statuses}
         with self.database.reading() as connection:
-            rows = connection.execution_options(yield_per=block).execute(asked)
-            for some in rows.mappings().partitions(block):
-                yield [_readable(dict(row)) for row in some]
+            streaming = connection.execution_options(yield_per=block)
+            yield from result_table.blocks(streaming, self.database, wanted, block)
 
     def row_results(
         self, run_nos: Sequence[int], destinations: Iterable[str], first: int, last: int
@@ -158,10 +183,13 @@ class Results:
         found: dict[str, dict[int, RowResult]] = {}
         with self.database.reading() as connection:
             for name in destinations:
-                rows = connection.execute(
-                    _ROW_RESULTS, {"runs": list(run_nos), "name": name, "first": first, "last": last}
-                )
-                found[name] = {number: RowResult(status, reason, detail) for number, status, reason, detail in rows}
+                asked = {"runs": list(run_nos), "name": name, "first": first, "last": last}
+                said = [(run, n, RowResult(*told)) for run, n, *told in connection.execute(_ROW_RESULTS, asked)]
+                for span in connection.execute(spans.OF_ROWS, asked):
+                    told = RowResult(span.status, span.reason, span.detail)
+                    rows = range(max(first, span.first_row), min(last, span.last_row) + 1)
+                    said += [(span.run_no, number, told) for number in rows]
+                found[name] = {number: told for _, number, told in sorted(said, key=operator.itemgetter(0))}
         return found
 
     def unfit_rows(self, run_no: int, besides: Sequence[str]) -> int:
@@ -174,20 +202,22 @@ class Results:
 
     @retry_on_disconnect
     def failed_before(self, run_no: int, destination: str, event_ids: Sequence[str]) -> dict[str, str]:
-        """Which of these events an earlier run failed to deliver: event_id -> run_id, the first of them."""
+        """Which of these events an earlier run was the last to speak of and failed to deliver: event_id -> run_id."""
         found: dict[str, str] = {}
+        at = self.numbers.known_destination(destination)
         with self.database.reading() as connection:
             for some in chunked(event_ids):
                 asked = _FAILED_BEFORE.where(self.database.one_of(entries.c.event_id, some))
-                rows = connection.execute(asked, {"run": run_no, "name": destination})
+                rows = connection.execute(asked, {"run": run_no, "at": at})
                 found |= {row.event_id: row.run_id for row in rows}
         return found
 
     @retry_on_disconnect
     def delivered_by(self, destination: str, event_ids: Sequence[str]) -> dict[str, str]:
         """Which of these events a destination has taken: event_id -> run_id."""
+        at = self.numbers.known_destination(destination)
         with self.database.reading() as connection:
-            found = holders(self.database, connection, destination, event_ids)
+            found = holders(self.database, connection, at, event_ids)
         return {e: holder.run_id for e, holder in found.items() if holder.status == Status.DELIVERED.value}
 
     def dead_letters(
@@ -240,11 +270,3 @@ def _wanted(
     if destinations is not None:
         wanted &= dead_letters.c.destination.in_(list(destinations))
     return wanted
-
-
-def _readable(row: dict[str, Any]) -> dict[str, Any]:
-    """The same row with its moments as text, on PostgreSQL as on SQLite."""
-    for name in ("sent_at", "recorded_at"):
-        if isinstance(row[name], datetime):
-            row[name] = f"{row[name].astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{row[name].microsecond // 1000:03d}Z"
-    return row

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from etl.clock import Clock
 from etl.errors import LedgerError
 from etl.ledger.database import Database, retry_on_disconnect
 from etl.ledger.leases import Leases
-from etl.ledger.tables import entries, run_destinations, runs
+from etl.ledger.numbers import Numbers
+from etl.ledger.tables import COUNTS, entries, run_counts, run_destinations, run_files, runs, verdicts
 from etl.ledger.values import RunInfo, Stop
 
 _RUN_ID = runs.c.run_id == sa.bindparam("run_id")
@@ -77,12 +79,34 @@ _FINISH = _ONE_RUN.values(finished_at_ms=sa.bindparam("now_ms"), stop_detail=sa.
 _REOPEN = _ONE_RUN.values(finished_at_ms=None, stop_detail="", lease_until_ms=sa.bindparam("until_ms"))
 
 
+# How many rows of this run have which status and reason? Kept for later.
+_FORGET_COUNTS = sa.delete(run_counts).where(run_counts.c.run_no == sa.bindparam("run"))
+_COUNT = sa.insert(run_counts).from_select(
+    [column.name for column in run_counts.c],
+    sa.select(
+        sa.bindparam("run", type_=sa.BigInteger),
+        COUNTS.c.destination_no,
+        verdicts.c.status,
+        verdicts.c.reason,
+        sa.func.sum(COUNTS.c.row_count),
+    )
+    .select_from(COUNTS)
+    .join(verdicts, verdicts.c.verdict_no == COUNTS.c.verdict_no)
+    .group_by(COUNTS.c.destination_no, verdicts.c.status, verdicts.c.reason),
+)
+
+# Which files has the run of this id read?
+_FILES = sa.select(run_files.c.first_row, run_files.c.file, run_files.c.file_row)
+_FILES_OF_ORIGIN = _FILES.join(runs, runs.c.run_no == run_files.c.run_no).where(_RUN_ID)
+
+
 @dataclass(frozen=True)
 class Runs:
     """The part of the ledger that speaks of runs."""
 
     database: Database
     leases: Leases
+    numbers: Numbers
     clock: Clock
 
     def open(
@@ -91,7 +115,7 @@ class Runs:
         kind: str,
         import_name: str,
         source: str,
-        destinations: Iterable[str],
+        destinations: Sequence[str],
         window_ms: tuple[int | None, int | None] = (None, None),
         retry_of: str | None = None,
     ) -> RunInfo:
@@ -114,7 +138,26 @@ class Runs:
             run_no = connection.execute(sa.insert(runs).values(values).returning(runs.c.run_no)).scalar_one()
             rows = [{"run_no": run_no, "destination": d, "stop_reason": "", "stop_detail": ""} for d in destinations]
             connection.execute(sa.insert(run_destinations), rows)
+            if retry_of is not None:
+                self._insert_files(connection, run_no, self._files_of(connection, _FILES_OF_ORIGIN, run_id=retry_of))
+        for name in sorted(destinations):
+            self.numbers.destination(name)
         return self.get(run_id)
+
+    @retry_on_disconnect
+    def record_files(self, run_no: int, files: Iterable[tuple[str, int, int]]) -> None:
+        """Which files the rows of a run are from: (file, number of its first row in the run, and in the file)."""
+        with self.database.writing() as connection:
+            self._insert_files(connection, run_no, [(first, file, file_row) for file, first, file_row in files])
+
+    def _files_of(self, connection: sa.Connection, question: sa.Select[Any], **values: Any) -> list[Any]:
+        return [tuple(row) for row in connection.execute(question, values)]
+
+    def _insert_files(self, connection: sa.Connection, run_no: int, files: Sequence[tuple[int, str, int]]) -> None:
+        insert = postgresql.insert if self.database.is_postgresql else sqlite.insert
+        rows = [{"run_no": run_no, "first_row": n, "file": file, "file_row": row} for n, file, row in files]
+        if rows:
+            connection.execute(insert(run_files).on_conflict_do_nothing(), rows)
 
     @retry_on_disconnect
     def get(self, run_id: str) -> RunInfo:
@@ -153,12 +196,15 @@ class Runs:
     def reopen(self, run_no: int) -> None:
         """A run that ended before its time goes on."""
         with self.database.writing() as connection:
+            connection.execute(_FORGET_COUNTS, {"run": run_no})
             connection.execute(_REOPEN, {"run": run_no, "until_ms": self.leases.until(self.clock())})
 
     @retry_on_disconnect
     def finish(self, run_no: int, stop_detail: str = "") -> None:
-        """The run is over; its claims lapse."""
+        """The run is over; its claims lapse. Its rows are counted, once for all who ask."""
         with self.database.writing() as connection:
+            connection.execute(_FORGET_COUNTS, {"run": run_no})
+            connection.execute(_COUNT, {"run": run_no})
             connection.execute(_FINISH, {"run": run_no, "now_ms": self.clock(), "sentence": stop_detail})
 
     @retry_on_disconnect

@@ -9,10 +9,24 @@ from typing import NamedTuple
 from etl.model import Item, Verdict
 
 
+class Claim(NamedTuple):
+    """Items that were won together and are to travel together; ``number`` proves whose they are.
+
+    It is the number of what is said of them. Whoever takes them over says something else under another number.
+    """
+
+    number: int
+    items: Sequence[Item]
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One batch that has its last word: the items, one verdict each, how the request went (0 attempts: it did not)."""
+    """Items of a claim that have their last word: one verdict each, how the request went (0 attempts: it did not).
 
+    ``answer``: what a vendor said that did not take them, fit to be shown.
+    """
+
+    claim: Claim
     items: Sequence[Item]
     verdicts: Sequence[Verdict]
     bytes: int
@@ -20,6 +34,7 @@ class Sent:
     http_status: int | None = None
     sent_at_ms: int | None = None
     answered_at_ms: int | None = None
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,6 @@ log = logging.getLogger("conversions")
 
 _MAY_BE_ROUGH = ("quantity",)
 
-FILES = "files"
-"""Under what folder of names a run stages which files its chunks are from, see `_files_of`."""
-
 WATERMARK = "position"
 """Under what name a run stages how far its source was read."""
 
@@ -47,7 +44,7 @@ def stage(job: Job, window: Window) -> Iterator[Chunk]:
                 raise SourceChanged(_source_changed(source))
             chunk = job.staging.write("extracted", index, frame)
             if isinstance(source, FileSource):
-                job.staging.write_value(f"{FILES}/{index:05d}", _files_of(source.files_read, rows, chunk.rows))
+                job.ledger.runs.record_files(job.run.run_no, _files_of(source.files_read, rows, chunk.rows))
             rows += chunk.rows
             job.progress("read", chunk.rows)
             log.info("%s: chunk %d, %d rows read", job.run.import_name, index, chunk.rows)
@@ -155,6 +152,5 @@ def _first_readable(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _files_of(files: Sequence[FileRows], before: int, rows: int) -> list[tuple[str, int, int]]:
-    """Which files the rows of a chunk are from, in order: name, number of the first row, and its number in the file."""
-    within = [each for each in files if each.first <= before + rows and each.first + each.rows > before + 1]
-    return [(each.file, first := max(each.first, before + 1), first - each.first + 1) for each in within]
+    """Which files begin in a chunk: name, number of the first row, and its number in the file."""
+    return [(each.file, each.first, 1) for each in files if before < each.first <= before + rows]

@@ -60,7 +60,10 @@ def test_the_demo_notices_a_second_sending(
         """The second time the ledger has lost its memory of one destination."""
         ledger = open_ledger(loaded)
         with ledger.database.engine.begin() as connection:
-            connection.exec_driver_sql("UPDATE entries SET held = 0 WHERE destination = 'optimizely'")
+            connection.exec_driver_sql(
+                "UPDATE entries SET state = 0 "
+                "WHERE destination_no = (SELECT destination_no FROM destinations WHERE name = 'optimizely')"
+            )
         ledger.close()
         return run(loaded, name, **options)
 

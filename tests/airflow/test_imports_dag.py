@@ -77,7 +77,10 @@ def test_rows_without_a_result_fail_the_run(
         load(job, name, chunk)
         if name == "converge":
             with job.ledger.database.engine.begin() as connection:
-                connection.exec_driver_sql("DELETE FROM entries WHERE destination = 'converge' AND row_number = 2")
+                connection.exec_driver_sql(
+                    "DELETE FROM entries WHERE row_number = 2 "
+                    "AND destination_no = (SELECT destination_no FROM destinations WHERE name = 'converge')"
+                )
 
     monkeypatch.setattr(pipeline, "load", losing)
     run = world.run()

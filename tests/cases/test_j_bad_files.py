@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from etl.cli import app
 from etl.report import Report
-from etl.staging import Staging
 from tests.conftest import House, order
 from tests.test_drops import text
 
@@ -130,14 +129,8 @@ def test_each_chunk_says_which_files_its_rows_are_from(
     house.import_settings = {"source": {"type": kind, "path": "in/"}, "chunk_rows": chunk_rows}
     report = house.run()
     assert report.by_status("converge") == {"delivered": 9}
-    staged = Staging(house.config.staging_url, report.run.run_id)
-    found: dict[int, tuple[str, int]] = {}
-    for chunk, spans in zip(staged.chunks("extracted"), staged.read_values("files"), strict=True):
-        row_numbers = [int(number) for number in staged.frame(chunk).index]
-        for (file, first, within), following in zip(spans, [*spans[1:], ["", row_numbers[-1] + 1, 0]], strict=True):
-            found |= {number: (file, number - first + within) for number in range(first, following[1])}
-    assert found == {
-        1 + number: (f"{name}.{kind}", 1 + number - numbers.start)
+    assert {row["event_id"]: (row["file"], row["row_number"]) for row in house.results()} == {
+        f"order-{number}": (f"{name}.{kind}", 1 + number - numbers.start)
         for name, numbers in files.items()
         for number in numbers
     }

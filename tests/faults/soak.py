@@ -103,7 +103,7 @@ def soak(folder: Path, ledger_url: str, rows: int, kills: int, victims: Victims)
 
 def _sums_hold(world: World) -> None:
     """`World.judge` without the whole history: what holds each key, counted by the ledger's index."""
-    asked = "SELECT destination, status, count(*) FROM entries WHERE held = 1 GROUP BY destination, status"
+    asked = "SELECT destination, status, count(*) FROM result_history WHERE state = 1 GROUP BY destination, status"
     with world.engine.connect() as connection:
         held = {(name, status): count for name, status, count in connection.execute(sa.text(asked))}
     counts = world.house.sandbox.counts()

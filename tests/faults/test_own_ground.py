@@ -18,8 +18,7 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from etl import cli
-from etl.ledger import database, open_ledger
-from etl.ledger.claims import Claims
+from etl.ledger import database, open_ledger, recording
 from etl.ledger.entries import Entries
 from etl.ledger.runs import Runs
 from etl.staging import Staging
@@ -42,7 +41,7 @@ def command(house: House) -> Any:
     return CliRunner().invoke(cli.app, ["--config", str(house.config.path), "run", "orders"])
 
 
-@pytest.mark.parametrize("method", ["overwrite", "insert"])
+@pytest.mark.parametrize("method", ["overwrite_verdicts", "insert"])
 def test_a_database_that_restarts_within_a_transaction(house: House, postgres_url: str, method: str) -> None:
     house.ledger_url, house.to = postgres_url, ["optimizely"]
     house.write([order(number) for number in range(20)])
@@ -127,12 +126,11 @@ def test_a_ledger_that_is_gone_when_the_answer_comes(house: House, monkeypatch: 
     house.to = KINDS
     house.write([order(number) for number in range(20)])
 
-    def gone(self: Claims, *given: Any) -> None:
-        with self.database.writing():
-            raise sa.exc.OperationalError("UPDATE", {}, sqlite3.OperationalError("disk I/O error"))
+    def gone(*_: Any) -> None:
+        raise sa.exc.OperationalError("UPDATE", {}, sqlite3.OperationalError("disk I/O error"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Claims, "_record", gone)
+        patch.setattr(recording, "record", gone)
         told = command(house)
     assert told.exit_code == 2
     assert "does not answer: disk I/O error" in told.stderr

@@ -43,7 +43,9 @@ def test_two_processes_send_each_row_once(
 
 
 def _each_row_went_once(house: House, nights: int) -> None:
-    told = house.sql("SELECT destination, status, count(*) FROM entries GROUP BY destination, status")
+    told = house.sql(
+        "SELECT name, status, sum(row_count) FROM run_counts JOIN destinations USING (destination_no) GROUP BY 1, 2"
+    )
     for vendor in BOTH_KINDS:
         words = {status: count for name, status, count in told if name == vendor}
         assert words == {"delivered": ROWS * nights, "duplicate": ROWS * nights}
@@ -80,7 +82,7 @@ def test_what_a_dead_process_had_claimed_is_left_alone_until_its_lease_ends(
         one, two = machines
         assert one.run(*arguments, step="claim:after", nth=1) == -9
         assert two.run(*arguments) == 0
-        (elsewhere,) = house.sql("SELECT DISTINCT status, reason FROM entries WHERE run_no = 2")
+        (elsewhere,) = house.sql("SELECT DISTINCT status, reason FROM result_history WHERE run_no = 2")
         assert tuple(elsewhere) == ("duplicate", "in_flight_elsewhere")
         assert sandbox.counts()["optimizely"]["requests"] == 0
         house.sql("UPDATE runs SET lease_until_ms = 1 WHERE run_no = 1")

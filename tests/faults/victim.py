@@ -52,7 +52,7 @@ WRAPPED: dict[str, tuple[type, str]] = {
 }
 NOT_ALWAYS = {"watermark", "position"}
 """Only an incremental source comes to these, or comes to them for its own sake."""
-INSIDE: dict[str, tuple[type, str]] = {"claim": (Entries, "insert"), "record": (Entries, "overwrite")}
+INSIDE: dict[str, tuple[type, str]] = {"claim": (Entries, "insert"), "record": (Entries, "overwrite_verdicts")}
 STEPS = [f"{name}:{when}" for name in WRAPPED if name not in NOT_ALWAYS for when in ("before", "after")]
 STEPS += [f"{name}:inside" for name in INSIDE]
 

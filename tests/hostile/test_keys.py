@@ -21,7 +21,8 @@ def claimed(ledger: Ledger, ids: list[str], first_row: int, destination: str) ->
     """What one more run, over another file with these ids, may send."""
     run = ledger.runs.open(kind="import", import_name="orders", source=f"{first_row}.csv", destinations=[destination])
     items = [Item(first_row + place, event_id, "x", b"{}", place) for place, event_id in enumerate(ids)]
-    return [item.event_id for item in ledger.claims.claim(run.run_no, destination, items, repeatable=False)]
+    claims = ledger.claims.claim(run.run_no, destination, [items], repeatable=False)
+    return [item.event_id for claim in claims for item in claim.items]
 
 
 @QUIET

@@ -108,13 +108,17 @@ def test_the_configuration_is_named_by_the_environment(left: World) -> None:
     assert of_before(json.loads(found.out)) == expected("results")
 
 
-@pytest.mark.parametrize("name", expected("tables"))
+INNER = {"entries", "batches", "last_entries"}
+"""What only the ledger itself asked; the views that people read are others."""
+
+
+@pytest.mark.parametrize("name", sorted(expected("tables").keys() - INNER))
 def test_tables_and_views_have_their_columns(left: World, name: str) -> None:
     there = [row[1] for row in left.sql(f"PRAGMA table_info({name})")]
     assert [column for column in there if column in expected("tables")[name]] == expected("tables")[name]
 
 
-@pytest.mark.parametrize("name", expected("views"))
+@pytest.mark.parametrize("name", sorted(expected("views").keys() - INNER))
 def test_views_say_what_they_said(left: World, name: str) -> None:
     assert left.view(name, expected("tables")[name]) == expected("views")[name]
 

@@ -224,7 +224,7 @@ def anew(world: World) -> dict[str, Any]:
     world.sandbox.faults(TROUBLE)
     (world.folder / "ledger.db").unlink()
     code = world.conversions("run", "store_orders").code
-    asked = "SELECT destination, row_number, status, reason FROM entries ORDER BY 1, 2"
+    asked = "SELECT destination, row_number, status, reason FROM result_history ORDER BY 1, 2"
     entries = world.sql(asked)
     stops = world.sql("SELECT destination, stop_reason FROM run_destinations ORDER BY 1")
     world.sandbox.clear_faults()
@@ -320,10 +320,11 @@ def deals(world: World) -> dict[str, Any]:
 def prune(world: World) -> dict[str, Any]:
     """Four hundred days later rows that were turned away are forgotten, and no key is."""
     world.sql(f"UPDATE runs SET started_at_ms = started_at_ms - {400 * 86_400_000}")
-    tables = ("runs", "entries", "batches", "files", "watermarks")
+    tables = {name: f"count(*) FROM {name}" for name in ("runs", "files", "watermarks")}
+    tables |= {"entries": "count(*) FROM result_history", "batches": "count(DISTINCT batch_id) FROM result_history"}
     code = world.conversions("ledger", "prune", "--older-than", "90d").code
-    left = {name: world.sql(f"SELECT count(*) FROM {name}")[0][0] for name in tables}
-    held = world.sql("SELECT destination, count(*) FROM entries WHERE held = 1 GROUP BY 1 ORDER BY 1")
+    left = {name: world.sql(f"SELECT {counted}")[0][0] for name, counted in tables.items()}
+    held = world.sql("SELECT destination, count(*) FROM result_history WHERE state = 1 GROUP BY 1 ORDER BY 1")
     return {"code": code, "left": left, "held": held}
 
 
