@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from etl import date_formats, redact, strict_yaml
 from etl.clock import DAY_MS, duration_ms
@@ -167,18 +167,21 @@ class _File(BaseModel):
     ledger: str = "sqlite:///var/ledger.db"
     lease: str = "15m"
     """How long a run that gives no sign of life keeps what it has claimed; afterwards others may send it."""
+    wait_for_turn: str = "6h"
+    """How long a run waits while another one sends to the same vendor's address; then its rows fail."""
     staging: str = "var/staging"
     keep_staged_days: int = Field(default=14, ge=1, le=36_500)
     """Staged rows hold people's data: every run first deletes those of runs begun longer ago than this."""
     destinations: dict[str, dict[str, Any]] = {}
     imports: dict[str, ImportSettings] = {}
 
-    @field_validator("lease", mode="before")
+    @field_validator("lease", "wait_for_turn", mode="before")
     @classmethod
-    def _a_length_of_time(cls, given: Any) -> str:
+    def _a_length_of_time(cls, given: Any, field: ValidationInfo) -> str:
         value = str(given)  # 15 without a unit is a number to YAML
         if not 100 <= duration_ms(value) <= 7 * DAY_MS:
-            raise ValueError(f"{value} is too short or too long; it may be 100ms to 7d, and 15m suits most")
+            usual = cls.model_fields[field.field_name or "lease"].default
+            raise ValueError(f"{value} is too short or too long; it may be 100ms to 7d, and {usual} suits most")
         return value
 
 
@@ -220,6 +223,11 @@ class Config:
     def lease_ms(self) -> int:
         """How long a run that gives no sign of life keeps its claims."""
         return duration_ms(self.file.lease)
+
+    @property
+    def wait_for_turn_s(self) -> float:
+        """How long a run waits while another sends to the same address, in seconds."""
+        return duration_ms(self.file.wait_for_turn) / 1000
 
     @cached_property
     def staging_url(self) -> str:

@@ -18,6 +18,7 @@ from etl.clock import Clock, wall_clock
 from etl.config import Config
 from etl.delivery import lookups
 from etl.delivery.load import Loader
+from etl.delivery.pacing import Waiting
 from etl.destinations.base import USER_AGENT
 from etl.errors import ImporterError, LookupFailed
 from etl.ledger import ELSEWHERE, Stop
@@ -145,6 +146,7 @@ def deliver_items(job: Job, name: str, items: Sequence[Item], force_unknown: boo
         job.clock,
         force_unknown=force_unknown,
         progress=lambda rows: job.progress(name, rows),
+        waiting=Waiting(job.run.run_id, job.config.wait_for_turn_s, lambda said: log.info("%s: %s", name, said)),
     )
     loader.load(items)
     log.info("%s: %d items in %.1f s%s", name, len(items), time.monotonic() - began, ", stopped" if loader.stop else "")

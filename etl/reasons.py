@@ -484,6 +484,20 @@ IN_FLIGHT = Reason(
     "it up there, then `conversions retry --status unknown`.",
     "the power went while a batch was on the wire",
 )
+NO_TURN = Reason(
+    "no_turn",
+    FAILED,
+    "Another run was sending to the same address for longer than this one waits.",
+    "Nothing to do: the next run sends it. `wait_for_turn` says how long a run waits.",
+    "a backfill that sends for days",
+)
+OWN_ERROR = Reason(
+    "own_error",
+    FAILED,
+    "The program failed before the request was sent.",
+    "Nothing was sent; the run's last line says what happened. The next run sends it.",
+    "an error in a destination's own file",
+)
 IN_FLIGHT_ELSEWHERE = Reason(
     "in_flight_elsewhere",
     DUPLICATE,

@@ -136,13 +136,21 @@ def only_listed_reasons() -> Iterator[None]:
     """Whatever is said of a row is in the list of reasons, with a status that it is listed under."""
     unchecked, find = Verdict.__init__, lru_cache(find_reason)
 
-    def checked(self: Verdict, status: Status, reason: str = "", detail: str = "") -> None:
+    def checked(self: Verdict, status: Status, reason: str = "", detail: str = "", warnings: str = "") -> None:
         listed = find(reason) if reason else None
         assert not reason or (listed and status in listed.statuses), f"{reason} is not listed with {status}"
-        unchecked(self, status, reason, detail)
+        unchecked(self, status, reason, detail, warnings)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Verdict, "__init__", checked)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _locks_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Locks of tests are none of this user's; processes that tests start take the folder over."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("CONVERSIONS_STATE", str(tmp_path_factory.mktemp("state")))
         yield
 
 

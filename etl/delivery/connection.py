@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 import aiohttp
 
 from etl import reasons
 from etl.clock import wall_clock
+from etl.delivery.connector import Connector, Trip, environment_proxy, travelling
 from etl.delivery.pacing import EndpointLock
-from etl.delivery.retries import Attempts, Breaker, DeliveryResult, Pause, backoff
+from etl.delivery.retries import THROTTLED, TRANSIENT, Attempts, Breaker, DeliveryResult, Pause, backoff
 from etl.delivery.shutdown import shutting_down
+from etl.destinations.base import Destination
 from etl.errors import DestinationStopped
 from etl.model import Limits, Request, Response, RetryPolicy
 from etl.redact import host_of
@@ -40,13 +42,23 @@ class AnswerLost(Exception):
     """The request was sent and no answer came back that could be read."""
 
 
+class ConnectionGone(AnswerLost):
+    """The connection was closed before a byte of an answer came."""
+
+
 class VendorConnection:
     """One destination's connection to its vendor: bounded in number, paced, with one pause and one breaker for all."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, limits: Limits, retry_policy: RetryPolicy, lock: EndpointLock
+        self,
+        session: aiohttp.ClientSession,
+        limits: Limits,
+        retry_policy: RetryPolicy,
+        lock: EndpointLock,
+        proxy: str | None,
     ) -> None:
         self._session = session
+        self._proxy = proxy
         self._policy = retry_policy
         self.slots = asyncio.Semaphore(limits.connections)
         """To be held around `send`: a request that waits for a slot can still learn that the destination stopped."""
@@ -60,8 +72,12 @@ class VendorConnection:
         self._ending = asyncio.Event()
         self._on_the_wire: set[asyncio.Timeout] = set()
 
-    async def send(self, request: Request, *, repeatable: bool) -> DeliveryResult:
+    async def send(
+        self, request: Request, *, repeatable: bool, may_leave: Callable[[], Awaitable[bool]]
+    ) -> DeliveryResult:
         """Send until there is a final answer, or the attempts or the time are used up.
+
+        ``may_leave`` is waited for before each attempt; when it says no, what has been tried before is the end.
 
         429 pauses all requests and burns no attempt; `TRANSIENT` answers and requests that were not sent are repeated;
         a lost answer is repeated only where the vendor counts a repeat once. While the breaker is open a request goes
@@ -71,6 +87,8 @@ class VendorConnection:
         while True:
             async with self._probe_turn():
                 if self.breaker.exhausted or not await self._await_slot(attempts):
+                    break
+                if not await may_leave():
                     break
                 await self._attempt(request, attempts)
             if self._is_over(attempts, repeatable=repeatable):
@@ -90,7 +108,7 @@ class VendorConnection:
         deadline = time.monotonic() + self._policy.total_s
         for attempt in range(1, self._policy.attempts + 1):
             try:
-                await self._bounded(request)
+                await self._bounded(request, deadline)
             except (NotSent, AnswerLost) as error:
                 why, wait_s = str(error), backoff(self._policy, attempt)
             else:
@@ -148,7 +166,7 @@ class VendorConnection:
         attempts.sent_at_ms = wall_clock()
         attempts.count += 1
         try:
-            attempts.response = await self._bounded(request)
+            attempts.response = await self._bounded(request, attempts.deadline)
         except (NotSent, AnswerLost) as error:
             attempts.response, attempts.why = None, str(error)
             attempts.lost = attempts.lost or isinstance(error, AnswerLost)
@@ -183,23 +201,52 @@ class VendorConnection:
 
     # -- on the wire
 
-    async def _bounded(self, request: Request) -> Response:
-        """`_send_once`, cut short when the run is ended."""
+    async def _bounded(self, request: Request, deadline: float) -> Response:
+        """`_send_once`, cut short at the deadline (of `time.monotonic`) and when the run is ended."""
+        trip = Trip()
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(None) as timeout:
+            async with asyncio.timeout_at(loop.time() + deadline - time.monotonic()) as timeout:
                 self._on_the_wire.add(timeout)
                 try:
-                    return await self._send_once(request)
+                    return await self._send_quietly(request, trip)
                 finally:
                     self._on_the_wire.discard(timeout)
         except TimeoutError:
-            raise AnswerLost("the run was ended before it answered") from None
+            if not trip.connected:
+                raise NotSent("no connection came about in time") from None
+            ended = self._ending.is_set()
+            raise AnswerLost("the run was ended before it answered" if ended else "no answer came in time") from None
+
+    async def _send_quietly(self, request: Request, trip: Trip) -> Response:
+        """`_send_once`; on a kept connection neither its end nor a refusal is believed before it is heard on a new one.
+
+        Connections are kept only where the vendor counts a repeat once.
+        """
+        with travelling(trip):
+            try:
+                answer = await self._send_once(request)
+                if not trip.reused or answer.status < 300 or answer.status in {THROTTLED, *TRANSIENT}:
+                    return answer
+            except ConnectionGone:
+                if not trip.reused:
+                    raise
+            trip.fresh = True
+            try:
+                return await self._send_once(request)
+            except NotSent as error:
+                raise AnswerLost(str(error)) from None  # the first may have come through
 
     async def _send_once(self, request: Request) -> Response:
         """The answer. Raises NotSent, AnswerLost, or DestinationStopped where no request could ever be sent."""
         try:
             async with self._session.request(
-                request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False
+                request.method,
+                request.url,
+                data=request.body,
+                headers=request.headers,
+                allow_redirects=False,
+                proxy=self._proxy,
             ) as answer:
                 body = await _read_at_most(answer, ANSWER_BYTES)
                 headers = {name.lower(): value for name, value in answer.headers.items()}
@@ -212,6 +259,8 @@ class VendorConnection:
             raise DestinationStopped("endpoint: not a usable URL.", reasons.BAD_ENDPOINT.code) from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(_reason_of(error)) from None
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError) as error:
+            raise ConnectionGone(_reason_of(error)) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise AnswerLost(_reason_of(error)) from None
 
@@ -239,14 +288,20 @@ def _reason_of(error: BaseException) -> str:
 
 
 @asynccontextmanager
-async def connect(limits: Limits, retry_policy: RetryPolicy, lock: EndpointLock) -> AsyncIterator[VendorConnection]:
-    """A destination's connection, for as long as the block runs."""
+async def connect(destination: Destination, lock: EndpointLock) -> AsyncIterator[VendorConnection]:
+    """A destination's connection, for as long as the block runs.
+
+    TCP connections are kept only where one conversion travels at a time and the vendor counts a repeat once.
+    """
+    limits, retry_policy = destination.limits, destination.retry_policy
+    keep = destination.facts.repeatable and destination.facts.max_items == 1
     timeout = aiohttp.ClientTimeout(
         total=None, sock_connect=min(10.0, retry_policy.timeout_s), sock_read=retry_policy.timeout_s
     )
-    connector = aiohttp.TCPConnector(limit=limits.connections, ttl_dns_cache=300)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=True) as session:
-        connection = VendorConnection(session, limits, retry_policy, lock)
+    connector, jar = Connector(connections=limits.connections, keep=keep), aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=jar) as session:
+        proxy = environment_proxy(destination.endpoint)
+        connection = VendorConnection(session, limits, retry_policy, lock, proxy)
         watch = asyncio.create_task(_watch_for_shutdown(connection))
         try:
             yield connection

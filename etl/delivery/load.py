@@ -7,15 +7,18 @@ wire when a process dies is at most one wave, and stands in the ledger as `unkno
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from etl import reasons
 from etl.clock import Clock
 from etl.delivery import verdicts
 from etl.delivery.batches import by_expiry, pack, partition_by_age, waves
 from etl.delivery.connection import VendorConnection, connect
-from etl.delivery.pacing import EndpointLock, endpoint_lock
+from etl.delivery.fence import Fence
+from etl.delivery.pacing import EndpointLock, NoTurn, Waiting, endpoint_lock
 from etl.delivery.retries import DeliveryResult
 from etl.delivery.shutdown import shutting_down
 from etl.destinations.base import Destination
@@ -29,6 +32,9 @@ Progress = Callable[[int], None]
 WAVE_LEAST, WAVE_MOST = 64, 20_000
 WAVE_ROUNDS = 16
 """Rounds of full connections in one wave where the vendor counts a repeat once; one round where it does not."""
+
+_NOT_LEFT = (reasons.OWN_ERROR.code, reasons.OWN_ERROR.detail)
+_TAKEN_OVER = (reasons.IN_FLIGHT_ELSEWHERE.code, "Another run took it over while this one slept; nothing was sent.")
 
 HALVED = frozenset({400, 413, 422})
 """Statuses after which a batch is sent again in halves, until the row that is refused stands alone."""
@@ -44,31 +50,62 @@ class Loader:
     clock: Clock
     force_unknown: bool = False
     progress: Progress = field(default=lambda count: None)
+    waiting: Waiting = field(default=Waiting("", longest_s=0))
     stop: Stop | None = None
     undelivered: dict[str, str] = field(default_factory=dict)
     """Events that are too old now and that an earlier run failed to deliver: event_id -> that run."""
+    _left: set[int] = field(default_factory=set)
+    """The claims of the wave whose requests may have left this process."""
+
+    def __post_init__(self) -> None:
+        self._fence = Fence(self.ledger, self.run_no, self.destination.name)
 
     def load(self, items: Sequence[Item]) -> None:
         """Bring every item to its last word. Returns when all of it is in the ledger."""
         self.stop = self.stop or self.ledger.runs.stops(self.run_no).get(self.destination.name)
-        with endpoint_lock(self.destination.endpoint) as lock:
-            asyncio.run(self._load(by_expiry(items), lock))
+        try:
+            with endpoint_lock(self.destination.endpoint, replace(self.waiting, alive=self._renew_in_time())) as lock:
+                asyncio.run(self._load(by_expiry(items), lock))
+        except NoTurn as error:
+            asyncio.run(self._without_a_turn(items, str(error)))
+
+    async def _without_a_turn(self, items: Sequence[Item], why: str) -> None:
+        """Let every item fail that is not settled, with nothing sent."""
+        sentence = f"{why}, longer than this run waits (`wait_for_turn`); nothing was sent, the next run sends it."
+        await self._stop(DestinationStopped(sentence, reasons.NO_TURN.code))
+        await self._load(items, EndpointLock(None))
+
+    def _renew_in_time(self) -> Callable[[], None]:
+        """What renews the lease of a run that waits, whenever it is time to."""
+        renewed = time.monotonic()
+
+        def renew() -> None:
+            nonlocal renewed
+            if time.monotonic() - renewed > self.ledger.leases.heartbeat_s:
+                renewed = time.monotonic()
+                self.ledger.leases.renew(self.run_no)
+
+        return renew
 
     async def _load(self, items: Sequence[Item], lock: EndpointLock) -> None:
-        limits, retry_policy = self.destination.limits, self.destination.retry_policy
         probed = False
         await asyncio.to_thread(self._find_undelivered, items)
-        async with connect(limits, retry_policy, lock) as connection, self._heartbeat():
+        async with connect(self.destination, lock) as connection, self._heartbeat():
             for wave in waves(items, self._wave_size()):
                 if shutting_down.is_set():
                     raise Interrupted("The run was ended; the next one sends what is missing.")
+                since = self._fence.begin()
                 claims = await asyncio.to_thread(self._claim, wave)
+                self._fence.held(since)
                 fresh, _, _ = partition_by_age([item for claim in claims for item in claim.items], self.clock())
                 if fresh and not probed and not self.stop:
                     probed = True
                     await self._probe(connection, fresh[0])
-                sent = await self._send_wave(connection, claims)
+                sent, error = await self._send_wave(connection, claims)
                 await asyncio.to_thread(self.ledger.claims.record, self.run_no, self.destination.name, sent)
+                if error is not None:
+                    raise error
+                lock.progress()
                 self.progress(len(wave))
 
     def _wave_size(self) -> int:
@@ -83,8 +120,10 @@ class Loader:
         async def renew() -> None:
             while True:
                 await asyncio.sleep(self.ledger.leases.heartbeat_s)
+                since = self._fence.begin()
                 with suppress(LedgerError):  # recording the answers will meet the same trouble, and raises it
-                    await asyncio.to_thread(self.ledger.leases.renew, self.run_no)
+                    if await asyncio.to_thread(self.ledger.leases.renew, self.run_no):
+                        self._fence.held(since)
 
         renewing = asyncio.create_task(renew())
         try:
@@ -119,9 +158,22 @@ class Loader:
             self.stop = Stop(stopped.reason, f"{self.destination.facts.title} stopped: {stopped}")
             await asyncio.to_thread(self.ledger.runs.stop_destination, self.run_no, self.destination.name, self.stop)
 
-    async def _send_wave(self, connection: VendorConnection, claims: Sequence[Claim]) -> list[Sent]:
-        sent = await asyncio.gather(*(self._send(connection, claim, claim.items) for claim in claims))
-        return [each for of_claim in sent for each in of_claim]
+    async def _send_wave(
+        self, connection: VendorConnection, claims: Sequence[Claim]
+    ) -> tuple[list[Sent], BaseException | None]:
+        """Send claims side by side; the first error of our own, after all of them have ended.
+
+        What provably did not leave because of it has failed; what did stays unknown.
+        """
+        sending = (self._send(connection, claim, claim.items) for claim in claims)
+        ends = await asyncio.gather(*sending, return_exceptions=True)
+        errors = [end for end in ends if isinstance(end, BaseException)]
+        sent = [each for end in ends if not isinstance(end, BaseException) for each in end]
+        for claim, end in zip(claims, ends, strict=True):
+            if isinstance(end, BaseException) and claim.number not in self._left:
+                sent.append(_unsent(claim, claim.items, Verdict(Status.FAILED, *_NOT_LEFT)))
+        self._left.clear()
+        return sent, errors[0] if errors else None
 
     async def _send(self, connection: VendorConnection, claim: Claim, items: Sequence[Item]) -> list[Sent]:
         """Send a claim, or a part of it, to its last word; more than one `Sent` where it was halved or expired."""
@@ -136,11 +188,17 @@ class Loader:
             request = self.destination.request([item.payload for item in fresh])
             if len(request.body) > self.destination.limits.bytes:
                 return [*done, _unsent(claim, fresh, verdicts.too_large(self.destination))]
+            leaving = _Leaving(self._fence, claim, fresh, self._left)
             try:
-                result = await connection.send(request, repeatable=self.destination.facts.repeatable)
+                result = await connection.send(
+                    request, repeatable=self.destination.facts.repeatable, may_leave=leaving.may_leave
+                )
             except DestinationStopped as stopped:
                 await self._stop(stopped)
                 return [*done, _unsent(claim, fresh, verdicts.not_sent(self.stop))]
+        if leaving.lost and not result.attempts:
+            taken = _unsent(claim, leaving.lost, Verdict(Status.DUPLICATE, *_TAKEN_OVER))
+            return [*done, taken, *(await self._send(connection, claim, leaving.ours) if leaving.ours else [])]
         if self._is_halved(result, fresh):
             return [*done, *await self._send_halves(connection, claim, fresh)]
         breaker_open = connection.breaker.is_open and not shutting_down.is_set()
@@ -175,6 +233,28 @@ class Loader:
         status = result.response.status if result.response else None
         times = (result.sent_at_ms, result.answered_at_ms)
         return Sent(claim, items, said, size, result.attempts, status, *times)
+
+
+@dataclass
+class _Leaving:
+    """One request of ours at the door: whether all that it carries is still ours."""
+
+    fence: Fence
+    claim: Claim
+    ours: Sequence[Item]
+    left: set[int]
+    lost: Sequence[Item] = ()
+
+    async def may_leave(self) -> bool:
+        """True when nobody has taken any of it over; whatever leaves is noted."""
+        if not self.fence.is_sure:
+            before, self.ours = self.ours, await asyncio.to_thread(self.fence.still_ours, self.claim, self.ours)
+            still = {item.row_number for item in self.ours}
+            self.lost = [item for item in before if item.row_number not in still]
+            if self.lost:
+                return False
+        self.left.add(self.claim.number)
+        return True
 
 
 def _unsent(claim: Claim, items: Sequence[Item], verdict: Verdict) -> Sent:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
+import time
 from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
@@ -12,30 +14,40 @@ import orjson
 import requests
 
 from etl import reasons
-from etl.delivery.retries import TRANSIENT
+from etl.delivery.connector import environment_proxy
+from etl.delivery.retries import THROTTLED, TRANSIENT, retry_after
 from etl.delivery.shutdown import shutting_down
 from etl.errors import Interrupted, LookupFailed
+from etl.model import Response
 from etl.redact import host_of
 
+LONGEST_S = 30.0
+"""A lookup ends within that, repeats and waits included."""
+MOST_BYTES = 64_000_000
+"""No more of an answer is read, unpacked."""
+ATTEMPTS, FIRST_WAIT_S = 3, 0.5
+
+_VALIDATORS = (("ETag", "etag"), ("Last-Modified", "last-modified"))
 _INTERRUPTED = "Ended before anything was sent, while a vendor was asked what it knows; the next run sends it."
 
 
 def fetcher(cache: MutableMapping[str, bytes], user_agent: str) -> Callable[[str, Mapping[str, str]], bytes]:
     """A ``fetch(url, headers)`` for lookups: conditional GET against a cached copy, three attempts, no redirects.
 
-    The copy serves only a 304: what cannot be fetched raises LookupFailed, whatever copy there is.
+    It ends within `LONGEST_S` in all. The copy serves only a 304: what cannot be fetched raises LookupFailed, whatever
+    copy there is.
     """
 
     def fetch(url: str, headers: Mapping[str, str]) -> bytes:
         name = f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.json"
         copy = _cached(cache, name)
-        response = _get(url, {"User-Agent": user_agent, **headers, **_conditions(copy)})
-        if response.status_code == 304 and copy:
+        answer = _get(url, {"User-Agent": user_agent, **headers, **_conditions(copy)})
+        if answer.status == 304 and copy:
             return copy["body"].encode()
-        if response.status_code != 200:
-            raise LookupFailed(f"{host_of(url)} answered {response.status_code}.", reasons.http(response.status_code))
-        validators = {key: response.headers[key] for key in ("ETag", "Last-Modified") if key in response.headers}
-        body = response.content
+        if answer.status != 200:
+            raise LookupFailed(f"{host_of(url)} answered {answer.status}.", reasons.http(answer.status))
+        validators = {name: answer.headers[key] for name, key in _VALIDATORS if key in answer.headers}
+        body = answer.body
         if validators:
             cache[name] = orjson.dumps({"body": body.decode("utf-8", "replace"), **validators})
         return body
@@ -45,8 +57,9 @@ def fetcher(cache: MutableMapping[str, bytes], user_agent: str) -> Callable[[str
 
 def reach(url: str, user_agent: str) -> int:
     """The status of the answer to one HEAD without a conversion. Raises LookupFailed when nothing answers."""
+    until = time.monotonic() + LONGEST_S
     try:
-        return requests.head(url, headers={"User-Agent": user_agent}, timeout=10, allow_redirects=False).status_code
+        return _ask_once("HEAD", url, {"User-Agent": user_agent}, until).status
     except requests.RequestException as error:
         raise _unreachable(url, error) from None
 
@@ -70,34 +83,70 @@ def _unreachable(url: str, error: requests.RequestException) -> LookupFailed:
     return LookupFailed(sentence, reasons.UNREACHABLE.code)
 
 
-def _get(url: str, headers: Mapping[str, str], attempts: int = 3, first_wait_s: float = 0.5) -> requests.Response:
+def _get(url: str, headers: Mapping[str, str]) -> Response:
     """The answer, after retries. Raises LookupFailed when nothing answers, Interrupted when the process is to end."""
-    for attempt in range(1, attempts):
+    until = time.monotonic() + LONGEST_S
+    for attempt in range(1, ATTEMPTS):
+        wait_s = FIRST_WAIT_S * 2 ** (attempt - 1)
         with suppress(requests.RequestException):
-            response = _get_once(url, headers)
-            if response.status_code not in TRANSIENT:
-                return response
-        if shutting_down.wait(first_wait_s * 2 ** (attempt - 1)):
+            answer = _ask_once("GET", url, headers, until)
+            if answer.status not in {THROTTLED, *TRANSIENT}:
+                return answer
+            wait_s = max(wait_s, retry_after(answer) or 0.0)
+        if time.monotonic() + wait_s >= until:
+            break
+        if shutting_down.wait(wait_s):
             raise Interrupted(_INTERRUPTED)
     try:
-        return _get_once(url, headers)
+        return _ask_once("GET", url, headers, until)
     except requests.RequestException as error:
         raise _unreachable(url, error) from None
 
 
-def _get_once(url: str, headers: Mapping[str, str]) -> requests.Response:
-    """One GET. Raises Interrupted as soon as the process is asked to end; the thread that waits is left behind."""
-    answer: Future[requests.Response] = Future()
+def _ask_once(method: str, url: str, headers: Mapping[str, str], until: float) -> Response:
+    """One question, answered before ``until`` (of `time.monotonic`). Raises Interrupted as soon as the process is asked
+    to end; the thread that waits is left behind."""
+    answer: Future[Response] = Future()
 
-    def get() -> None:
+    def ask() -> None:
         try:
-            answer.set_result(requests.get(url, headers=dict(headers), timeout=10, allow_redirects=False))
+            answer.set_result(_read(method, url, headers, until))
         except BaseException as error:  # noqa: BLE001 (it is raised again where the answer is waited for)
             answer.set_exception(error)
 
-    threading.Thread(target=get, daemon=True).start()
-    while not answer.done() and not shutting_down.is_set():
+    threading.Thread(target=ask, daemon=True).start()
+    while not answer.done() and not shutting_down.is_set() and time.monotonic() < until:
         wait([answer], timeout=0.1)
-    if not answer.done():
+    if answer.done():
+        return answer.result()
+    if shutting_down.is_set():
         raise Interrupted(_INTERRUPTED)
-    return answer.result()
+    raise requests.Timeout
+
+
+def _read(method: str, url: str, headers: Mapping[str, str], until: float) -> Response:
+    """The answer, read as far as it may be; nothing of the environment but proxies and certificates has a say."""
+    with requests.Session() as session:
+        session.trust_env = False  # a netrc would put somebody's password on the request
+        proxy = environment_proxy(url)
+        given = session.request(
+            method,
+            url,
+            headers=dict(headers),
+            timeout=10,
+            allow_redirects=False,
+            stream=True,
+            proxies={"http": proxy, "https": proxy} if proxy else {},
+            verify=os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True,
+        )
+        body = bytearray()
+        for some in given.iter_content(1 << 16):
+            body += some
+            if len(body) > MOST_BYTES:
+                raise LookupFailed(
+                    f"{host_of(url)} sent more than {MOST_BYTES // 1_000_000} MB, which is no answer to this question.",
+                    reasons.LOOKUP_FAILED.code,
+                )
+            if time.monotonic() >= until:
+                raise requests.Timeout
+        return Response(given.status_code, {name.lower(): value for name, value in given.headers.items()}, bytes(body))

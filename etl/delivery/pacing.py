@@ -5,56 +5,139 @@ That way the limits of connections and spacing hold across chunks, tasks and run
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+
+import filelock
+import orjson
 
 from etl.delivery.shutdown import shutting_down
-from etl.errors import Interrupted
+from etl.errors import ConfigError, Interrupted
+from etl.redact import host_of
+
+STATE = "CONVERSIONS_STATE"
+"""The environment variable that names the folder of locks."""
+
+SAY_EVERY_S = 15.0
+STALLED_S = 1800.0
+"""A holder that has made no progress for so long is waited for no longer."""
+
+
+class NoTurn(Exception):
+    """Another run sends to the same address, for longer than this one waits; a sentence."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How a run waits for its turn: what it is called, for how long, what it says and does meanwhile.
+
+    ``alive`` is called at every step, several times a second.
+    """
+
+    name: str
+    longest_s: float = 6 * 3600.0
+    say: Callable[[str], None] = lambda sentence: None
+    alive: Callable[[], None] = lambda: None
 
 
 class EndpointLock:
-    """The right to send to one endpoint, held by one process at a time. Its file keeps the next request's start."""
+    """The right to send to one endpoint, held by one process at a time; beside it stands who, and since when.
 
-    def __init__(self, file: IO[bytes]) -> None:
+    Without a file it is the right of one who sends nothing.
+    """
+
+    def __init__(self, file: Path | None, name: str = "") -> None:
         self._file = file
+        self._name = name
+        self._next = _read(file)[2]
+        self.progress()
+
+    def progress(self) -> None:
+        """Note for those who wait that this run goes on."""
+        if self._file is not None:
+            self._file.write_bytes(orjson.dumps([self._name, time.time(), self._next]))
 
     def book(self, spacing_s: float) -> float:
         """Book the next start; how many seconds to wait for it. By the wall clock, which all processes share."""
         now = time.time()
-        self._file.seek(0)
-        booked = self._file.read(32)
-        free_at = float(booked) if booked else now
-        start = min(max(now, free_at), now + spacing_s)  # a clock that was set back must not block for hours
-        self._file.seek(0)
-        self._file.write(f"{start + spacing_s:.3f}".ljust(31).encode())
-        self._file.flush()
+        start = min(max(now, self._next), now + spacing_s)  # a clock that was set back must not block for hours
+        self._next = start + spacing_s
+        self.progress()
         return start - now
 
 
 @contextmanager
-def endpoint_lock(endpoint: str) -> Iterator[EndpointLock]:
-    """Wait for the lock of an endpoint and hold it. Raises Interrupted when the process is asked to end meanwhile."""
-    folder = Path(tempfile.gettempdir()) / f"offline-conversions-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+def endpoint_lock(endpoint: str, waiting: Waiting) -> Iterator[EndpointLock]:
+    """Wait for the lock of an endpoint and hold it.
+
+    Raises Interrupted when the process is asked to end meanwhile, NoTurn when another sends there for too long, and
+    ConfigError when there is no safe place for locks.
+    """
     name = hashlib.sha256(endpoint.encode()).hexdigest()[:16]
-    descriptor = os.open(folder / f"{name}.lane", os.O_RDWR | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "r+b", buffering=0) as file:
-        while not _try_lock(file):
-            if shutting_down.wait(0.05):
-                raise Interrupted("Ended while another run was sending to the same address; nothing was sent there.")
-        yield EndpointLock(file)
-
-
-def _try_lock(file: IO[bytes]) -> bool:
+    folder = state_folder()
+    told = folder / f"{name}.json"
+    lock = filelock.FileLock(folder / f"{name}.lock", timeout=0, mode=0o600)
+    began = said = time.monotonic()
+    while not _acquired(lock):
+        waiting.alive()
+        if shutting_down.wait(0.05):
+            raise Interrupted("Ended while another run was sending to the same address; nothing was sent there.")
+        waited = time.monotonic() - began
+        if waited > waiting.longest_s or _idle_s(told) > STALLED_S:
+            raise NoTurn(f"{_holder(told)} has been sending to {host_of(endpoint)} for {waited:.0f} s of waiting")
+        if time.monotonic() - said >= SAY_EVERY_S:
+            said = time.monotonic()
+            waiting.say(f"waiting for {_holder(told)}, which is sending to {host_of(endpoint)} ({waited:.0f} s so far)")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        yield EndpointLock(told, waiting.name)
+    finally:
+        lock.release()
+
+
+def state_folder() -> Path:
+    """The folder of this user's locks, which nobody else can put anything into. Raises ConfigError."""
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    folder = Path(os.environ.get(STATE) or f"{base}/offline-conversions").expanduser()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise ConfigError(
+            f"The folder of locks {folder} cannot be made ({error.strerror}): let {STATE} name one that can."
+        ) from None
+    if folder.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise ConfigError(
+            f"The folder of locks {folder} is a link, another user's, or can be written by others: let {STATE} name a "
+            "folder of your own (mode 700)."
+        )
+    return folder
+
+
+def _acquired(lock: filelock.FileLock) -> bool:
+    try:
+        lock.acquire()
+    except filelock.Timeout:
         return False
     return True
+
+
+def _read(file: Path | None) -> tuple[str, float, float]:
+    """Who holds a lock, when it last made progress, and when the next request may start; by the wall clock."""
+    try:
+        name, at, free_at = orjson.loads(b"" if file is None else file.read_bytes())
+        return str(name), float(at), float(free_at)
+    except (OSError, ValueError, TypeError):
+        return "", time.time(), 0.0
+
+
+def _holder(file: Path) -> str:
+    return f"run {name}" if (name := _read(file)[0]) else "another run"
+
+
+def _idle_s(file: Path) -> float:
+    return time.time() - _read(file)[1]

@@ -44,12 +44,15 @@ __all__ = [
 class Ledger:
     """One ledger, named by its URL (``sqlite:///var/ledger.db``, ``postgresql://…``). Safe to share between threads.
 
-    ``lease_ms``: how long a run that gives no sign of life keeps its claims.
+    ``lease_ms``: how long a run that gives no sign of life keeps its claims; by the ledger's own clock, unless
+    ``lease_clock`` is given.
     """
 
-    def __init__(self, url: str, *, lease_ms: int = LEASE_MS, clock: Clock = wall_clock) -> None:
+    def __init__(
+        self, url: str, *, lease_ms: int = LEASE_MS, clock: Clock = wall_clock, lease_clock: Clock | None = None
+    ) -> None:
         self.database = Database(url, clock)
-        self.leases = Leases(self.database, lease_ms, clock)
+        self.leases = Leases(self.database, lease_ms, lease_clock)
         self.numbers = Numbers(self.database)
         self.runs = Runs(self.database, self.leases, self.numbers, clock)
         self.claims = Claims(self.database, self.leases, self.numbers, clock)

@@ -88,8 +88,8 @@ class Claims:
                 entries = Entries(self.database, connection, run_no, destination_no)
                 entries.lock()
                 entries.forget_counts()
-                self.leases.extend(connection, run_no, at)
-                return _Claiming(_Writing(entries, names, at), may_repeat).take(wanted)
+                now_ms = self.leases.extend(connection, run_no)
+                return _Claiming(_Writing(entries, names, at), may_repeat, now_ms).take(wanted)
 
         return self.database.retry_on_disconnect(take)
 
@@ -105,19 +105,18 @@ class Claims:
             with self.database.writing() as connection:
                 entries = Entries(self.database, connection, run_no, destination_no)
                 entries.lock()
-                self.leases.extend(connection, run_no, at)
+                self.leases.extend(connection, run_no)
                 recording.record(entries, sent, at)
 
         self.database.retry_on_disconnect(write, also_locked=True)
 
     @retry_on_disconnect
-    def lost(self, run_no: int, destination: str, claims: Sequence[Claim]) -> set[int]:
-        """The numbers of those of these claims of which somebody has taken a row over."""
-        rows = [item.row_number for claim in claims for item in claim.items]
+    def held_rows(self, run_no: int, destination: str, claim: Claim) -> set[int]:
+        """The rows of a claim that nobody has taken over."""
+        destination_no = self.numbers.destination(destination)
         with self.database.reading() as connection:
-            entries = Entries(self.database, connection, run_no, self.numbers.destination(destination))
-            held = entries.still_held(rows)
-        return {claim.number for claim in claims if held.get(claim.number, 0) < len(claim.items)}
+            entries = Entries(self.database, connection, run_no, destination_no)
+            return entries.held_rows([item.row_number for item in claim.items], claim.number)
 
 
 class _MayRepeat(NamedTuple):
@@ -207,6 +206,8 @@ class _Claiming:
 
     writing: _Writing
     may_repeat: _MayRepeat
+    now_ms: int
+    """By the ledger's clock, as leases are."""
 
     @property
     def entries(self) -> Entries:
@@ -310,8 +311,8 @@ class _Claiming:
         """True when nobody knows whether the holder was accepted and nobody is waiting for the answer."""
         if holder.status != Status.UNKNOWN.value:
             return False
-        at = self.writing.at_ms
-        waiting = holder.reason == _IN_FLIGHT.reason and holder.finished_at_ms is None and holder.lease_until_ms > at
+        alive = holder.finished_at_ms is None and holder.lease_until_ms > self.now_ms
+        waiting = holder.reason == _IN_FLIGHT.reason and alive
         return not waiting or holder.run_no == self.entries.run_no
 
     def _lost(self, item: Item, holder: Holder) -> SaidRow:

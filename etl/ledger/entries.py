@@ -109,6 +109,9 @@ _HOLD = (
 # Of how many rows do these verdicts still hold the keys?
 _STILL_HELD = sa.select(entries.c.verdict_no, sa.func.count()).where(_OF_RUN, _HELD).group_by(entries.c.verdict_no)
 
+# Of which rows does this verdict hold the keys?
+_HELD_ROWS = sa.select(entries.c.row_number).where(_OF_RUN, _HELD, entries.c.verdict_no == sa.bindparam("verdict"))
+
 # Who has the last word on these events although nobody holds their keys: which run, and does it reject them?
 _LAST_WORDS = (
     sa.select(entries.c.event_id, entries.c.run_no, verdicts.c.status)
@@ -232,6 +235,11 @@ class Entries:
         if not row_numbers:
             return {}
         return {row[0]: row[1] for row in self.connection.execute(*self._of_rows(_STILL_HELD, row_numbers))}
+
+    def held_rows(self, row_numbers: Sequence[int], verdict_no: int) -> set[int]:
+        """Those of these rows whose keys this verdict still holds."""
+        asked, us = self._of_rows(_HELD_ROWS, row_numbers)
+        return set(self.connection.execute(asked, {**us, "verdict": verdict_no}).scalars())
 
     def holders(self, event_ids: Sequence[str]) -> dict[str, Holder]:
         """Who holds these keys: event_id -> holder."""

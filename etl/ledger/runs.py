@@ -130,11 +130,11 @@ class Runs:
             "window_start_ms": window_ms[0],
             "window_end_ms": window_ms[1],
             "started_at_ms": at,
-            "lease_until_ms": self.leases.until(at),
             "retry_of": retry_of,
             "stop_detail": "",
         }
         with self.database.writing() as connection:
+            values["lease_until_ms"] = self.leases.until(self.leases.now_ms(connection))
             run_no = connection.execute(sa.insert(runs).values(values).returning(runs.c.run_no)).scalar_one()
             rows = [{"run_no": run_no, "destination": d, "stop_reason": "", "stop_detail": ""} for d in destinations]
             connection.execute(sa.insert(run_destinations), rows)
@@ -197,7 +197,8 @@ class Runs:
         """A run that ended before its time goes on."""
         with self.database.writing() as connection:
             connection.execute(_FORGET_COUNTS, {"run": run_no})
-            connection.execute(_REOPEN, {"run": run_no, "until_ms": self.leases.until(self.clock())})
+            until_ms = self.leases.until(self.leases.now_ms(connection))
+            connection.execute(_REOPEN, {"run": run_no, "until_ms": until_ms})
 
     @retry_on_disconnect
     def finish(self, run_no: int, stop_detail: str = "") -> None:

@@ -87,11 +87,11 @@ def test_sigterm_ends_a_run_that_looks_something_up(house: House) -> None:
 
 
 def test_a_run_that_waits_for_anothers_endpoint_lock_ends_at_once(house: House) -> None:
-    from etl.delivery.pacing import endpoint_lock
+    from etl.delivery.pacing import Waiting, endpoint_lock
 
     house.to = ["kameleoon"]
     house.write([order(n) for n in range(10)])
-    with endpoint_lock(make_destination(house.config, "kameleoon").endpoint):
+    with endpoint_lock(make_destination(house.config, "kameleoon").endpoint, Waiting("another")):
         running = started(house)
         while not list((house.folder / "staging").glob("*/items/kameleoon/*.parquet")):
             assert running.poll() is None, running.communicate()
