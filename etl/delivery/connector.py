@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import aiohttp
+from yarl import URL
 
 _TRIP: ContextVar[Trip] = ContextVar("trip")
 
@@ -83,9 +83,9 @@ def environment_proxy(url: str) -> str | None:
 
     Nothing else is taken from the environment: a netrc would put somebody's password on a vendor's request.
     """
-    parts = urlsplit(url)
-    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
+    address = URL(url)
+    if not address.host or urllib.request.proxy_bypass(address.host):
         return None
     proxies = urllib.request.getproxies_environment()
-    found = proxies.get(parts.scheme) or proxies.get("all")
+    found = proxies.get(address.scheme) or proxies.get("all")
     return found if found is None or "://" in found else f"http://{found}"

@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from etl import cli
+from etl.delivery.pacing import Waiting, endpoint_lock
 from etl.destinations import make_destination
 from tests.conftest import House, order
 from tests.faults.harness import ROOT
@@ -87,8 +91,6 @@ def test_sigterm_ends_a_run_that_looks_something_up(house: House) -> None:
 
 
 def test_a_run_that_waits_for_anothers_endpoint_lock_ends_at_once(house: House) -> None:
-    from etl.delivery.pacing import Waiting, endpoint_lock
-
     house.to = ["kameleoon"]
     house.write([order(n) for n in range(10)])
     with endpoint_lock(make_destination(house.config, "kameleoon").endpoint, Waiting("another")):
@@ -102,3 +104,40 @@ def test_a_run_that_waits_for_anothers_endpoint_lock_ends_at_once(house: House) 
     assert running.returncode == 143, err
     assert house.sandbox.counts()["kameleoon"]["requests"] == 0
     assert house.run().exit_code == 0
+
+
+def test_a_run_that_waits_too_long_for_its_turn_sends_nothing_and_says_for_whom(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.to = ["kameleoon", "converge"]
+    house.top_settings = {"wait_for_turn": "500ms"}
+    house.write([order(n) for n in range(10)])
+    monkeypatch.setattr("etl.delivery.pacing.SAY_EVERY_S", 0.1)
+    caplog.set_level("INFO", "conversions")
+    with endpoint_lock(make_destination(house.config, "kameleoon").endpoint, Waiting("20261127T000000-abcdef")):
+        report = house.run()
+    assert report.counts["kameleoon"] == {("failed", "no_turn"): 10}
+    assert report.by_status("converge") == {"delivered": 10}
+    assert "run 20261127T000000-abcdef has been sending to 127.0.0.1" in report.stops["kameleoon"].detail
+    assert "waiting for run 20261127T000000-abcdef" in caplog.text
+    assert house.run().by_status("kameleoon") == {"delivered": 10}
+
+
+@pytest.mark.parametrize("how", ["a link", "open to others"])
+def test_locks_lie_where_nobody_else_can_put_anything(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    house.to = ["kameleoon"]
+    house.write([order(1)])
+    folder = tmp_path / "state"
+    if how == "a link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        folder.symlink_to(tmp_path / "elsewhere")
+    else:
+        folder.mkdir()
+        folder.chmod(0o777)
+    monkeypatch.setenv("CONVERSIONS_STATE", str(folder))
+    told = CliRunner().invoke(cli.app, ["--config", str(house.config.path), "run", "orders"])
+    assert told.exit_code == 2
+    assert "a link, another user's, or can be written by others" in told.stderr
+    assert not list(tmp_path.glob("elsewhere/*"))
