@@ -32,7 +32,7 @@ CODES = {reason.code for reason in LISTED}
 HERE = "tests/test_reasons.py"
 
 PRODUCERS = {
-    "no_turn": "tests/faults/test_ending.py::test_a_run_that_waits_too_long_for_its_turn_sends_nothing_and_says_for_whom",
+    "no_turn": "tests/faults/test_ending.py::test_a_run_that_waits_too_long_for_its_turn_sends_nothing",
     "own_error": "tests/faults/test_lies_on_the_wire.py::test_an_error_of_our_own_makes_nothing_doubtful",
     "already_delivered": "tests/test_ledger.py::test_what_is_delivered_is_a_duplicate_for_ever_after",
     "bad_endpoint": f"{HERE}::test_an_endpoint_that_is_no_address",

@@ -83,7 +83,10 @@ def environment_proxy(url: str) -> str | None:
 
     Nothing else is taken from the environment: a netrc would put somebody's password on a vendor's request.
     """
-    address = URL(url)
+    try:
+        address = URL(url)
+    except ValueError:  # the request itself will say so
+        return None
     if not address.host or urllib.request.proxy_bypass(address.host):
         return None
     proxies = urllib.request.getproxies_environment()

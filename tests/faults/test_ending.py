@@ -106,7 +106,7 @@ def test_a_run_that_waits_for_anothers_endpoint_lock_ends_at_once(house: House) 
     assert house.run().exit_code == 0
 
 
-def test_a_run_that_waits_too_long_for_its_turn_sends_nothing_and_says_for_whom(
+def test_a_run_that_waits_too_long_for_its_turn_sends_nothing(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.to = ["kameleoon", "converge"]
