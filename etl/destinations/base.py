@@ -18,7 +18,7 @@ import pandera.pandas as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from etl import __version__, reasons
-from etl.model import Fetch, Limits, Request, Response, RetryPolicy, Status, Verdict
+from etl.model import Fetch, Limits, Request, Response, RetryPolicy, RunWarning, Status, Verdict
 from etl.reasons import Reason
 from etl.redact import mask, secrets_of
 from schemas.casts import nothing
@@ -40,6 +40,12 @@ def _web_address(url: str) -> str:
         raise ValueError("must be a full http:// or https:// URL")
     return url
 
+
+HINTS: Mapping[int, str] = {
+    413: "The request is larger than the vendor takes: lower `limits.bytes` or `limits.items`.",
+    422: "The vendor could read the request but not use what it says: compare the row with what it documents.",
+}
+"""What a person should do about an answer of which the vendor's own documents say nothing."""
 
 CONTACT_FAULTS = ("email_fault", "phone_fault")
 """Columns that `Destination.hash_personal` adds: why an e-mail or phone number identifies nobody (reason code)."""
@@ -107,6 +113,9 @@ class Facts:
     none of its items, so it may be halved. ``hints``: HTTP status -> what a person should do about it. ``expired`` and
     ``stale``: reason code and sentence for an item sent after ``expires_at_ms`` (it is rejected) or ``stale_at_ms`` (it
     goes, with a warning); ``early``: for one that would be sent before ``ready_at_ms`` (it is failed, to go next time).
+    ``dedup_documented``: False where a repeat may be sent but no document says what becomes of it. For people:
+    ``where_to_look`` for a test event at the vendor, and after how many minutes; ``notes``, what to know before anything
+    is sent; ``events``, the vendor's default event mapping; ``troubleshooting``, symptom -> what its documents say.
     """
 
     title: str
@@ -123,6 +132,16 @@ class Facts:
     expired: tuple[str, str] = (reasons.TOO_OLD.code, reasons.TOO_OLD.sentence)
     stale: tuple[str, str] = (reasons.STALE.code, reasons.STALE.sentence)
     early: tuple[str, str] = (reasons.NOT_YET.code, reasons.NOT_YET.detail)
+    dedup_documented: bool = True
+    where_to_look: str = ""
+    notes: tuple[str, ...] = ()
+    events: Mapping[str, str] = field(default_factory=dict)
+    troubleshooting: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def deduplicates(self) -> str:
+        """``yes``, ``no`` or ``not documented``: what the vendor says of the same conversion sent twice."""
+        return "not documented" if not self.dedup_documented else "yes" if self.repeatable else "no"
 
 
 SettingsModel: TypeAlias = type[Settings]
@@ -204,8 +223,8 @@ class Destination:
         return mask(text, self.secrets())
 
     def hint(self, status: int) -> str:
-        """What a person should do about this answer, in one sentence; empty when the vendor says nothing."""
-        return self.facts.hints.get(status, "")
+        """What a person should do about this answer, in one sentence; empty when nothing is known."""
+        return self.facts.hints.get(status) or HINTS.get(status, "")
 
     # -- from a row to its verdict
 
@@ -236,7 +255,8 @@ class Destination:
         ``conversions`` has the canonical columns and ``occurred_at_ms``; index = row number. The answer keeps the index
         and ``event_id``, ``event_name``. Optional columns that transform reads: ``skip`` (reason code, null = wanted)
         and ``skip_detail``; ``expires_at_ms``, ``stale_at_ms`` and ``ready_at_ms`` (nullable Int64, see `Facts`);
-        ``note`` and ``note_detail`` (reason code and sentence of a warning about a row that is good).
+        ``note`` and ``note_detail`` (reason code and sentence of a warning about a row that is good), and ``notes``, the
+        codes joined by a space, where there are several.
         """
         raise NotImplementedError
 
@@ -257,6 +277,14 @@ class Destination:
         return self.same_for_all(payloads, response)
 
     # -- before a run
+
+    def doubts(self) -> list[str]:
+        """What is odd about the settings although it may be right, in sentences; for `check` and `ping`."""
+        return []
+
+    def warnings(self, conversions: pd.DataFrame, at_ms: int) -> list[RunWarning]:
+        """What a run should say of these conversions as a whole, sent at that moment (epoch ms)."""
+        return []
 
     def prepare(self, fetch: Fetch) -> dict[str, Any]:
         """Look up what the vendor alone knows (JSON-able); runs once per run. Raises `errors.LookupFailed`."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 from etl.column_settings import ALL_COLUMNS, MappingSettings
 from etl.columns import COLUMNS, DERIVED, normalize, reserved_name
 from etl.destinations.base import CONTACT_FAULTS, CONTACT_REASONS, Destination, to_python
-from etl.model import Chunk, RowVerdict, Status, Verdict
+from etl.model import Chunk, RowVerdict, RunWarning, Status, Verdict
 from etl.stages.plan import Job
 from etl.staging import ITEMS
 from schemas.cleaning import clean_ids, other_spelling
@@ -22,6 +22,9 @@ MOMENTS = ("expires_at_ms", "stale_at_ms", "ready_at_ms")
 
 WARNINGS = ("note", "note_detail")
 """Columns of the warning (reason code and sentence) that a destination may give its rows."""
+
+ALL_WARNINGS = "notes"
+"""Column of the codes of all of a row's warnings, joined by a space, where a destination gives it several."""
 
 NOT_TAKEN = "not_taken"
 """Under what name the last moments of rows are staged that became no items, where there are such rows."""
@@ -46,6 +49,7 @@ def stage(job: Job, name: str, chunk: Chunk) -> Chunk:
         return job.staging.write(f"items/{name}", chunk.index, without_payloads(frame))
     made = transformed(frame, destination, job.settings)
     job.record_unsent([name], made.not_taken)
+    job.warn(f"items-{name}-{chunk.index:05d}", warnings(made.items, frame, destination, job.clock()))
     if made.not_taken:
         job.staging.write(f"{NOT_TAKEN}/{name}", chunk.index, made.expiries)
     return job.staging.write(f"items/{name}", chunk.index, made.items)
@@ -57,6 +61,11 @@ def items(
     """One chunk of conversions as staged items, and what is said of the rows that are skipped or rejected."""
     made = transformed(conversions, destination, settings)
     return made.items, made.not_taken
+
+
+def warnings(items: pa.Table, conversions: pd.DataFrame, destination: Destination, at_ms: int) -> list[RunWarning]:
+    """What a destination has to say of a chunk's items as a whole, at the moment they are about to be sent."""
+    return destination.warnings(conversions.loc[items["row_number"].to_numpy()], at_ms)
 
 
 def travelling(conversions: pd.DataFrame, destination: Destination, settings: MappingSettings) -> pd.DataFrame:
@@ -96,6 +105,8 @@ def _with_faults(columns: pd.DataFrame, conversions: pd.DataFrame) -> pd.DataFra
         nothing = pd.Series(None, index=columns.index, dtype="str")
         code, detail = (columns[each] if each in columns.columns else nothing for each in WARNINGS)
         sentence = fault.map({reason.code: reason.sentence for reason in CONTACT_REASONS}).astype("str")
+        every = columns[ALL_WARNINGS].fillna(code) if ALL_WARNINGS in columns.columns else code
+        columns[ALL_WARNINGS] = (every + " " + fault).fillna(every).fillna(fault)
         columns["note"] = code.fillna(fault)
         columns["note_detail"] = (detail + " " + sentence).fillna(sentence).fillna(detail)
     return columns
@@ -128,6 +139,7 @@ def _table(good: pd.DataFrame, conversions: pd.DataFrame, payloads: list[bytes])
         **{name: to_python(good, name) if name in good.columns else [None] * len(good) for name in MOMENTS},
         **{name: good[name].fillna("") if name in good.columns else [""] * len(good) for name in WARNINGS},
         "other_event_id": to_python(_other_spellings(own), "other_event_id"),
+        ALL_WARNINGS: to_python(good, ALL_WARNINGS) if ALL_WARNINGS in good.columns else [None] * len(good),
     }
     return pa.table({name: pa.array(values, ITEMS.field(name).type) for name, values in columns.items()}, schema=ITEMS)
 
