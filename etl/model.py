@@ -136,8 +136,8 @@ class Item(NamedTuple):
     ``row_number`` is for people, ``event_id`` the key's second half, ``payload`` bytes encoded once. ``expires_at_ms``
     (epoch ms) is the last moment the vendor takes it, if there is one, and ``ready_at_ms`` the first; after
     ``stale_at_ms`` it goes with a warning.
-    ``warning`` (code) and ``warning_detail`` (sentence) travel into the result when delivered; ``warnings`` are all its
-    codes, joined by a space, where there are more. ``other_event_id`` is
+    ``warnings`` (codes, joined by a space) and ``warning_detail`` (their sentences) travel into the result when
+    delivered. ``other_event_id`` is
     another spelling of the same id, under which an earlier version may have sent it: the source's own where the id was
     cleaned, the clean one where a row was staged before ids were.
     """
@@ -150,10 +150,14 @@ class Item(NamedTuple):
     expires_at_ms: int | None = None
     stale_at_ms: int | None = None
     ready_at_ms: int | None = None
-    warning: str = ""
+    warnings: str = ""
     warning_detail: str = ""
     other_event_id: str | None = None
-    warnings: str | None = None
+
+    @property
+    def warning(self) -> str:
+        """The first of its warnings, empty where it has none."""
+        return self.warnings.partition(" ")[0]
 
     def __repr__(self) -> str:
         """Without the payload, which is about a person."""

@@ -35,7 +35,6 @@ _KINDS: dict[str, pa.DataType] = {
     "note": pa.string(),
     "note_detail": pa.string(),
     "other_event_id": pa.string(),
-    "notes": pa.string(),
 }
 ITEMS: Any = pa.schema(_KINDS)
 """Staged items, in the order of the fields of `model.Item`."""

@@ -136,10 +136,12 @@ def only_listed_reasons() -> Iterator[None]:
     """Whatever is said of a row is in the list of reasons, with a status that it is listed under."""
     unchecked, find = Verdict.__init__, lru_cache(find_reason)
 
-    def checked(self: Verdict, status: Status, reason: str = "", detail: str = "") -> None:
-        listed = find(reason) if reason else None
-        assert not reason or (listed and status in listed.statuses), f"{reason} is not listed with {status}"
-        unchecked(self, status, reason, detail)
+    def checked(self: Verdict, status: Status, reason: str = "", detail: str = "", warnings: str = "") -> None:
+        for code in dict.fromkeys([*filter(None, [reason]), *warnings.split()]):
+            listed = find(code)
+            assert listed is not None, f"{code} is not listed with {status}"
+            assert status in listed.statuses, f"{code} is not listed with {status}"
+        unchecked(self, status, reason, detail, warnings)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Verdict, "__init__", checked)

@@ -68,7 +68,9 @@ class Attempts:
     def result(self, why_nothing_was_sent: str) -> DeliveryResult:
         """As it stands now, which is how it ends."""
         why = self.why or why_nothing_was_sent
-        return DeliveryResult(self.response, self.lost, why, self.requests, self.sent_at_ms, wall_clock(), self.throttled)
+        return DeliveryResult(
+            self.response, self.lost, why, self.requests, self.sent_at_ms, wall_clock(), self.throttled
+        )
 
 
 class Breaker:

@@ -26,13 +26,14 @@ def of_result(
     if response is not None and not blames_no_row(response) and not is_transient(response):
         verdicts = destination.results([item.payload for item in batch], response)
         uncertain = result.lost and not destination.facts.dedup_documented
-        plain = not any(item.warning or item.stale_at_ms is not None for item in batch)
-        if plain and not uncertain and not any(verdict.reason for verdict in verdicts):  # the usual case, by the thousand
+        plain = not any(item.warnings or item.stale_at_ms is not None for item in batch)
+        if (
+            plain and not uncertain and not any(verdict.reason for verdict in verdicts)
+        ):  # the usual case, by the thousand
             return verdicts
         after = (SENT_AGAIN,) if uncertain else ()
         return [
-            _with_warnings(destination, item, verdict, at, after)
-            for item, verdict in zip(batch, verdicts, strict=True)
+            _with_warnings(destination, item, verdict, at, after) for item, verdict in zip(batch, verdicts, strict=True)
         ]
     if result.lost:
         detail = f"Sent, but {result.why}: it may have been accepted."
@@ -106,14 +107,13 @@ def _with_warnings(
     if verdict.status is not Status.DELIVERED:
         return verdict
     found = [destination.facts.stale] if item.stale_at_ms is not None and at > item.stale_at_ms else []
-    found += [(item.warning, item.warning_detail)] if item.warning else []
+    found += [(item.warnings, item.warning_detail)] if item.warnings else []
     found += [(verdict.reason, verdict.detail)] if verdict.reason else []
     found += after
-    if not found:
+    codes = list(dict.fromkeys(" ".join(codes for codes, _ in found).split()))
+    if not codes:
         return verdict
-    codes = " ".join(item.warnings or code if code == item.warning else code for code, _ in found)
-    sentences = " ".join(sentence for _, sentence in found)
-    return Verdict(verdict.status, found[0][0], sentences, " ".join(dict.fromkeys(codes.split())))
+    return Verdict(verdict.status, codes[0], " ".join(sentence for _, sentence in found), " ".join(codes))
 
 
 def _hint(destination: Destination, response: Response | None) -> str:

@@ -62,7 +62,7 @@ Hashing = Literal["off", "sha256", "sha256-email", "sha256-phone", "sha256-phone
 class LimitSettings(BaseModel):
     """``limits:`` of a destination; what is left out keeps the vendor's default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     items: int | None = Field(default=None, ge=1)
     bytes: int | None = Field(default=None, ge=1000)
@@ -73,7 +73,7 @@ class LimitSettings(BaseModel):
 class RetrySettings(BaseModel):
     """``retry:`` of a destination; what is left out keeps the vendor's default. Seconds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     attempts: int | None = Field(default=None, ge=1, le=20)
     first_wait_s: float | None = Field(default=None, ge=0, le=60)
@@ -85,7 +85,7 @@ class RetrySettings(BaseModel):
 class HashSettings(BaseModel):
     """``hash:`` of a destination: what never leaves in clear. Brought into one form first, see `hashed`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     email: Literal["off", "sha256"] = "off"
     phone: Literal["off", "sha256", "sha256-digits"] = "off"
@@ -94,14 +94,20 @@ class HashSettings(BaseModel):
 class Settings(BaseModel):
     """What every destination takes in imports.yaml; a vendor adds its own. Unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, use_attribute_docstrings=True)
 
     type: str
+    """Which vendor; left out, the destination's name says it."""
     endpoint: Url | None = Field(default=None, repr=False)
+    """The full address, where it is not the vendor's usual one."""
     limits: LimitSettings = LimitSettings()
+    """How much travels at once: items, bytes, connections, spacing_ms; never above the vendor's own limits."""
     retry: RetrySettings = RetrySettings()
+    """How long a request is tried: attempts, first_wait_s, longest_wait_s, total_s, timeout_s."""
     hash: HashSettings = HashSettings()
+    """What never leaves in clear: email (off, sha256) and phone (off, sha256, sha256-digits)."""
     events: dict[str, Any] = {}
+    """Event name -> what it is at the vendor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ class Facts:
     ``stale``: reason code and sentence for an item sent after ``expires_at_ms`` (it is rejected) or ``stale_at_ms`` (it
     goes, with a warning); ``early``: for one that would be sent before ``ready_at_ms`` (it is failed, to go next time).
     ``dedup_documented``: False where a repeat may be sent but no document says what becomes of it. For people:
-    ``where_to_look`` for a test event at the vendor, and after how many minutes; ``notes``, what to know before anything
+    ``where_to_look`` for a test event, and after how many minutes; ``notes``, what to know before anything
     is sent; ``events``, the vendor's default event mapping; ``troubleshooting``, symptom -> what its documents say.
     """
 
@@ -255,8 +261,7 @@ class Destination:
         ``conversions`` has the canonical columns and ``occurred_at_ms``; index = row number. The answer keeps the index
         and ``event_id``, ``event_name``. Optional columns that transform reads: ``skip`` (reason code, null = wanted)
         and ``skip_detail``; ``expires_at_ms``, ``stale_at_ms`` and ``ready_at_ms`` (nullable Int64, see `Facts`);
-        ``note`` and ``note_detail`` (reason code and sentence of a warning about a row that is good), and ``notes``, the
-        codes joined by a space, where there are several.
+        ``note`` and ``note_detail`` (reason codes, joined by a space, and sentences of warnings about a good row).
         """
         raise NotImplementedError
 

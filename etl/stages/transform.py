@@ -21,10 +21,7 @@ MOMENTS = ("expires_at_ms", "stale_at_ms", "ready_at_ms")
 """Columns of moments that a destination may give its rows, see `model.Item`."""
 
 WARNINGS = ("note", "note_detail")
-"""Columns of the warning (reason code and sentence) that a destination may give its rows."""
-
-ALL_WARNINGS = "notes"
-"""Column of the codes of all of a row's warnings, joined by a space, where a destination gives it several."""
+"""Columns of the warnings (reason codes, joined by a space, and sentences) that a destination may give its rows."""
 
 NOT_TAKEN = "not_taken"
 """Under what name the last moments of rows are staged that became no items, where there are such rows."""
@@ -105,9 +102,7 @@ def _with_faults(columns: pd.DataFrame, conversions: pd.DataFrame) -> pd.DataFra
         nothing = pd.Series(None, index=columns.index, dtype="str")
         code, detail = (columns[each] if each in columns.columns else nothing for each in WARNINGS)
         sentence = fault.map({reason.code: reason.sentence for reason in CONTACT_REASONS}).astype("str")
-        every = columns[ALL_WARNINGS].fillna(code) if ALL_WARNINGS in columns.columns else code
-        columns[ALL_WARNINGS] = (every + " " + fault).fillna(every).fillna(fault)
-        columns["note"] = code.fillna(fault)
+        columns["note"] = (code + " " + fault).fillna(code).fillna(fault)
         columns["note_detail"] = (detail + " " + sentence).fillna(sentence).fillna(detail)
     return columns
 
@@ -139,7 +134,6 @@ def _table(good: pd.DataFrame, conversions: pd.DataFrame, payloads: list[bytes])
         **{name: to_python(good, name) if name in good.columns else [None] * len(good) for name in MOMENTS},
         **{name: good[name].fillna("") if name in good.columns else [""] * len(good) for name in WARNINGS},
         "other_event_id": to_python(_other_spellings(own), "other_event_id"),
-        ALL_WARNINGS: to_python(good, ALL_WARNINGS) if ALL_WARNINGS in good.columns else [None] * len(good),
     }
     return pa.table({name: pa.array(values, ITEMS.field(name).type) for name, values in columns.items()}, schema=ITEMS)
 
