@@ -1,7 +1,8 @@
 """What a vendor's file must say: facts, settings, and pure methods that describe requests and read answers.
 
 A destination opens nothing, reads no clock and logs nothing; values in, values out. What may be shared lives here; what
-only one vendor does stays in that vendor's file.
+only one vendor does stays in that vendor's file. Long, because it is the whole of what a vendor's file is written
+against.
 """
 
 from __future__ import annotations
@@ -65,9 +66,13 @@ class LimitSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     items: int | None = Field(default=None, ge=1)
+    """Conversions in one request, at most as many as the vendor takes."""
     bytes: int | None = Field(default=None, ge=1000)
+    """Bytes of one request's body, at most as many as the vendor takes."""
     connections: int | None = Field(default=None, ge=1, le=64)
+    """Requests on the wire at once."""
     spacing_ms: int | None = Field(default=None, ge=0)
+    """Milliseconds between the starts of two requests."""
 
 
 class RetrySettings(BaseModel):
@@ -76,10 +81,15 @@ class RetrySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     attempts: int | None = Field(default=None, ge=1, le=20)
+    """How often one request is tried; a 429 burns no attempt."""
     first_wait_s: float | None = Field(default=None, ge=0, le=60)
+    """Seconds before the second attempt; each further wait is twice as long."""
     longest_wait_s: float | None = Field(default=None, ge=0, le=600)
+    """Seconds that no wait is longer than, unless the vendor asks for more."""
     total_s: float | None = Field(default=None, gt=0, le=3600)
+    """Seconds for all attempts of one request."""
     timeout_s: float | None = Field(default=None, gt=0, le=600)
+    """Seconds to wait for one answer."""
 
 
 class HashSettings(BaseModel):
@@ -88,7 +98,9 @@ class HashSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     email: Literal["off", "sha256"] = "off"
+    """E-mail addresses, in lower case."""
     phone: Literal["off", "sha256", "sha256-digits"] = "off"
+    """Phone numbers, with their plus or as digits alone."""
 
 
 class Settings(BaseModel):
@@ -101,11 +113,11 @@ class Settings(BaseModel):
     endpoint: Url | None = Field(default=None, repr=False)
     """The full address, where it is not the vendor's usual one."""
     limits: LimitSettings = LimitSettings()
-    """How much travels at once: items, bytes, connections, spacing_ms; never above the vendor's own limits."""
+    """How much travels at once."""
     retry: RetrySettings = RetrySettings()
-    """How long a request is tried: attempts, first_wait_s, longest_wait_s, total_s, timeout_s."""
+    """How long a request is tried."""
     hash: HashSettings = HashSettings()
-    """What never leaves in clear: email (off, sha256) and phone (off, sha256, sha256-digits)."""
+    """What never leaves in clear."""
     events: dict[str, Any] = {}
     """Event name -> what it is at the vendor."""
 
