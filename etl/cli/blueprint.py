@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,7 @@ from etl.tables import heading_table, plural, printable
 
 if TYPE_CHECKING:
     from etl.destinations.base import Destination
+    from etl.reasons import Reason
 
 
 class Setting(NamedTuple):
@@ -96,6 +97,33 @@ def plain(class_: type[Destination], changed: Mapping[str, str]) -> dict[str, An
         "troubleshooting": dict(facts.troubleshooting),
         "answers": {str(status): hint for status, hint in sorted(facts.hints.items())},
     }
+
+
+def markdown(class_: type[Destination], own: Sequence[Reason]) -> str:
+    """One vendor for docs/vendors: what its facts, settings and reasons (``own``) say."""
+    facts = class_.facts
+    columns = [(f"`{name}`", f"`{field}`") for name, field in class_.fields.items()]
+    options = [(f"`{each.name}`", each.kind, each.default, each.meaning) for each in settings(class_)]
+    reasons = [(f"`{each.code}`", ", ".join(each.statuses), each.sentence, each.action) for each in own]
+    blocks = [
+        f"Deduplicates: {facts.deduplicates}: {facts.repeatable_because}.",
+        f"Limits: {limits(class_)}.",
+        f"Needs: {', '.join(facts.requires)}.",
+        f"Where to look after a test event: {facts.where_to_look}",
+        *(f"To know: {note}" for note in facts.notes),
+        _table(("event", "by default"), facts.events.items()),
+        _table(("column", "the vendor's field"), columns),
+        _table(("option", "type", "default", "meaning"), options),
+        _table(("when something is wrong", "what to do"), facts.troubleshooting.items()),
+        _table(("answer", "what to do"), ((str(status), hint) for status, hint in sorted(facts.hints.items()))),
+        _table(("reason", "status", "what it means", "what to do"), reasons),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 def limits(class_: type[Destination]) -> str:

@@ -40,7 +40,7 @@ def destinations(
     With a NAME everything about one: events, settings, columns, where to look after a test event, what may go wrong.
     """
     if name is not None or import_name is not None:
-        return _one(ctx.obj, name, import_name, as_json=format_ == "json")
+        return _one(ctx.obj, name, import_name, format_)
     from etl import destinations, tables
     from etl.cli import facts
 
@@ -55,17 +55,20 @@ def destinations(
     return GOOD
 
 
-def _one(program: Globals, name: str | None, import_name: str | None, *, as_json: bool) -> int:
+def _one(program: Globals, name: str | None, import_name: str | None, format_: str) -> int:
     """One vendor whole, or each of those that an import delivers to."""
-    from etl import tables
+    from etl import destinations, tables
     from etl.cli import blueprint
 
     found = _named(program, name, import_name)
-    if as_json:
+    if format_ == "json":
         write(json.dumps([blueprint.plain(*each) for each in found], indent=2) + "\n")
         return GOOD
-    for each in found:
-        for part in blueprint.parts(*each):
+    for class_, changed in found:
+        if format_ == "markdown":
+            write(blueprint.markdown(class_, destinations.all_reasons().get(class_.type, [])))
+            continue
+        for part in blueprint.parts(class_, changed):
             tables.console().print(part)
     return GOOD
 
