@@ -138,7 +138,8 @@ class Item(NamedTuple):
     ``row_number`` is for people, ``event_id`` the key's second half, ``payload`` bytes encoded once. ``expires_at_ms``
     (epoch ms) is the last moment the vendor takes it, if there is one, and ``ready_at_ms`` the first; after
     ``stale_at_ms`` it goes with a warning.
-    ``warning`` (code) and ``warning_detail`` (sentence) travel into the result when delivered. ``other_event_id`` is
+    ``warnings`` (codes, joined by a space) and ``warning_detail`` (their sentences) travel into the result when
+    delivered. ``other_event_id`` is
     another spelling of the same id, under which an earlier version may have sent it: the source's own where the id was
     cleaned, the clean one where a row was staged before ids were.
     """
@@ -151,9 +152,14 @@ class Item(NamedTuple):
     expires_at_ms: int | None = None
     stale_at_ms: int | None = None
     ready_at_ms: int | None = None
-    warning: str = ""
+    warnings: str = ""
     warning_detail: str = ""
     other_event_id: str | None = None
+
+    @property
+    def warning(self) -> str:
+        """The first of its warnings, empty where it has none."""
+        return self.warnings.partition(" ")[0]
 
     def __repr__(self) -> str:
         """Without the payload, which is about a person."""
@@ -191,7 +197,8 @@ class Preview:
 
     ``counts``: (status or ``ready``, reason) -> rows. ``unsent``: the first of the rows that would not be sent.
     ``request``: the first request as it would be sent, secrets masked. ``stopped``: why the destination would stop.
-    ``warnings``: those of the whole source, and this destination's own. ``columns``: what feeds what.
+    ``warnings``: those of the whole source, and this destination's own. ``columns``: what feeds what. ``notes``: what
+    is odd about the settings, and what to know of the vendor before anything is sent, in sentences.
     """
 
     rows: int
@@ -201,3 +208,4 @@ class Preview:
     stopped: str = ""
     warnings: Sequence[RunWarning] = ()
     columns: Sequence[MappedColumn] = ()
+    notes: Sequence[str] = ()

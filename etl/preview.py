@@ -16,7 +16,7 @@ from etl.delivery.batches import partition_by_age
 from etl.destinations import make_destination
 from etl.destinations.base import USER_AGENT, Destination
 from etl.errors import ImporterError, LookupFailed
-from etl.model import Item, MappedColumn, Preview, Request, RowVerdict, Status, Verdict, summed
+from etl.model import Item, MappedColumn, Preview, Request, RowVerdict, RunWarning, Status, Verdict, summed
 from etl.redact import host_of, mask_request
 from etl.sources.base import Window
 from etl.stages import extract, plan, transform, validate
@@ -32,6 +32,7 @@ class _Draft:
     """A `Preview` in the making."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    warnings: list[RunWarning] = field(default_factory=list)
     unsent: list[RowVerdict] = field(default_factory=list)
     request: Request | None = None
 
@@ -70,6 +71,7 @@ def check(
         name: replace(
             each,
             warnings=summed([*reading.warnings, *each.warnings]),
+            notes=[*ready[name].doubts(), *ready[name].facts.notes],
             columns=_mapped_columns(reading, ready[name], settings),
         )
         for name, each in previews.items()
@@ -96,16 +98,16 @@ def _mapped_columns(
     return list(found.values())
 
 
-def _prepared(config: Config, names: Sequence[str]) -> tuple[dict[str, Destination], dict[str, str]]:
-    """The destinations after their lookups, and of those whose lookup failed the sentence that says why."""
+def _prepared(config: Config, names: Sequence[str]) -> tuple[dict[str, Destination], dict[str, LookupFailed]]:
+    """The destinations after their lookups, and of those whose lookup failed why."""
     destinations = {name: make_destination(config, name) for name in names}
-    stopped: dict[str, str] = {}
+    stopped: dict[str, LookupFailed] = {}
     fetch = lookups.fetcher(cache(config.staging_url), USER_AGENT)
     for name in names:
         try:
             destinations[name] = make_destination(config, name, destinations[name].prepare(fetch))
         except LookupFailed as error:
-            stopped[name] = str(error)
+            stopped[name] = error
     return destinations, stopped
 
 
@@ -114,10 +116,10 @@ def _previews(
     frames: Iterable[pd.DataFrame],
     rules: validate.Rules,
     destinations: Mapping[str, Destination],
-    stopped: Mapping[str, str],
+    stopped: Mapping[str, LookupFailed],
     settings: ImportSettings,
 ) -> dict[str, Preview]:
-    """Judge and build every row for every destination; ``stopped`` ones (name -> sentence) get no requests."""
+    """Judge and build every row for every destination; ``stopped`` ones (name -> why) get no requests."""
     drafts = {name: _Draft() for name in destinations}
     rows = 0
     with validate.Validator(source) as validator:
@@ -126,10 +128,19 @@ def _previews(
             good, rejected = validator.judge(frame, rules)
             for name, draft in drafts.items():
                 draft.add_unsent(rejected)
-                if name not in stopped:
+                if name in stopped:
+                    draft.counts[Status.FAILED.value, stopped[name].reason] += len(good)
+                else:
                     _build(destinations[name], draft, good, settings, rules.now_ms)
     return {
-        name: Preview(rows, dict(draft.counts), draft.unsent, draft.request, stopped.get(name, ""), validator.warnings)
+        name: Preview(
+            rows,
+            dict(draft.counts),
+            draft.unsent,
+            draft.request,
+            str(stopped.get(name, "")),
+            [*validator.warnings, *summed(draft.warnings)],
+        )
         for name, draft in drafts.items()
     }
 
@@ -137,6 +148,7 @@ def _previews(
 def _build(destination: Destination, draft: _Draft, good: pd.DataFrame, settings: ImportSettings, now_ms: int) -> None:
     table, not_taken = transform.items(good, destination, settings)
     draft.add_unsent(not_taken)
+    draft.warnings += transform.warnings(table, good, destination, now_ms)
     ready, late, early = partition_by_age(items_of(table), now_ms)
     facts = destination.facts
     for items, verdict in (
@@ -168,10 +180,17 @@ def ping(config: Config, name: str) -> tuple[str, str]:
     except ImporterError as error:
         return "failed", str(error)
     answers = f"{host_of(destination.endpoint)} answers"
+    if status == 404:
+        return "warning", (
+            f"{answers} 404 to a request without conversions: the address is in doubt, unless the vendor answers so to "
+            f"whatever is no conversion. {destination.hint(404)}"
+        ).strip()
     if status in (401, 403):
         return "warning", f"{answers} {status} to a request without conversions. {destination.hint(status)}".strip()
     if 300 <= status < 400 or status >= 500:
         return "warning", f"{answers} {status} to a request without conversions: is `endpoint` right, is the vendor up?"
+    if doubts := destination.doubts():
+        return "warning", f"{answers}, but {' '.join(doubts)}"
     looked_up = ", what it knows was looked up" if found else ""
     return "ok", f"settings and secrets are there{looked_up}, {answers}."
 

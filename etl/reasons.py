@@ -431,6 +431,14 @@ NO_ANSWER = Reason(
     "--status unknown`.",
     "the connection broke while the vendor worked",
 )
+SENT_AGAIN = Reason(
+    "sent_again",
+    DELIVERED,
+    "It was sent again because no answer came the first time, and the vendor does not document what it makes of a "
+    "repeat: it may count twice.",
+    "Look it up at the vendor.",
+    "an answer that was lost, and then one that came",
+)
 UNREACHABLE = Reason(
     "unreachable",
     FAILED,

@@ -177,6 +177,7 @@ def _wrong_values() -> list[Changed]:
     spec = {"total_tax": 3.33, "total_shipping": 0, "$is_new_customer": False}
     no_number, below_zero = json.dumps({**spec, "total_tax": "some"}), json.dumps({**spec, "total_discount": -5})
     no_list = json.dumps({**spec, "items": 3})
+    no_truth = json.dumps({**spec, "$is_new_customer": "perhaps"})
     return [
         ("demo-revenue-not-a-decimal", ORDER, {"revenue": "1,299.00"}),
         ("demo-too-many-decimals", ORDER, {"revenue": "1299.999"}),
@@ -191,6 +192,7 @@ def _wrong_values() -> list[Changed]:
         ("demo-text-for-a-number", "Placed Order", {**_PLACED, "properties": no_number}),
         ("demo-negative-discount", "Placed Order", {**_PLACED, "properties": below_zero}),
         ("demo-items-not-a-list", "Placed Order", {**_PLACED, "properties": no_list}),
+        ("demo-text-for-true-or-false", "Placed Order", {**_PLACED, "properties": no_truth}),
         ("demo-missing-spec-property", SIGNUP, {"email": ""}),
         ("demo-bucketing-not-text-to-text", ORDER, {"attributes": '{"100001": 200002}'}),
     ]
@@ -207,6 +209,7 @@ def _wrong_for_one() -> list[Changed]:
         ("demo-convert-goal-unknown", ORDER, {"convert_goal_id": "999999999"}),
         ("demo-missing-kameleoon-goal", ORDER, {"kameleoon_goal_id": ""}),
         ("demo-kameleoon-goal-not-a-number", ORDER, {"kameleoon_goal_id": "goal-36151"}),
+        ("demo-kameleoon-goal-not-listed", ORDER, {"kameleoon_goal_id": "31651"}),
         ("demo-page-without-url", PAGE, {"url": ""}),
     ]
 

@@ -82,7 +82,7 @@ def check(checked: Mapping[str, Preview], out: Console) -> None:
 
     Rows that no destination would get are listed once.
     """
-    statuses = [Status.SKIPPED.value, Status.REJECTED.value]
+    statuses = [Status.SKIPPED.value, Status.REJECTED.value, Status.FAILED.value]
     _counts(out, {name: (each.rows, _sums(each.counts)) for name, each in checked.items()}, ["ready", *statuses])
     rows = _shared(checked)
     keys = {(row[3].status.value, row[3].reason) for row in rows}
@@ -128,6 +128,8 @@ def _check_one(out: Console, checked: Preview, shared: Mapping[tuple[str, str], 
         out.print(Text(f"Stopped: {checked.stopped}", style="red"))
         return
     own = {key: count - shared.get(key, 0) for key, count in checked.counts.items()}
+    for note in checked.notes:
+        out.print(Text(f"Note: {printable(note)}"), soft_wrap=True)
     _print_unsent(out, own, [row for row in checked.unsent if row[0] not in listed])
     if checked.request is not None:
         out.print(Text("The first request:", style="dim"))
@@ -163,7 +165,8 @@ def _shared(checked: Mapping[str, Preview]) -> list[tuple[int, str, str, Verdict
 
 def _reasons(counts: Mapping[tuple[str, str], int]) -> Iterator[Text]:
     """``rejected: no_goal 2, looks_like_pii 1``, and the warnings on ready rows likewise."""
-    for status, words in (("rejected", "rejected"), ("skipped", "skipped"), ("ready", "ready, with a warning")):
+    headings = {"rejected": "rejected", "failed": "failed", "skipped": "skipped", "ready": "ready, with a warning"}
+    for status, words in headings.items():
         found = [(reason, count) for (each, reason), count in counts.items() if each == status and reason and count]
         if found:
             named = ", ".join(

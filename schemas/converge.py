@@ -29,6 +29,15 @@ REQUIRED_PROPERTIES: Mapping[str, tuple[str, ...]] = {
 }
 """Properties that the spec marks as required, by event; items are not marked."""
 
+TEXTS = (
+    *("id", "currency", "$email", "$phone_number", "$city", "$state", "$zip_code", "$country_code"),
+    *("$first_name", "$last_name", "$sales_channel_type"),
+)
+"""Properties of these events that the spec wants as texts."""
+
+ITEM_TEXTS = ("product_id", "name", "currency", "variant_id", "sku", "variant_name", "vendor", "url", "image_url")
+"""Parts of an item that the spec wants as texts."""
+
 NUMBERS = ("total_price", "total_tax", "total_shipping", "total_discount")
 """Properties of these events that the spec wants as JSON numbers."""
 
@@ -116,11 +125,18 @@ ITEMS_NOT_A_LIST = Reason(
     'Write it as JSON such as [{"product_id": "7", "quantity": 1}]; a number of items belongs into quantity.',
     "demo-items-not-a-list",
 )
+PROPERTY_OF_OTHER_TYPE = Reason(
+    "property_of_other_type",
+    _FOUND,
+    "A property is of another type than the Event Spec wants: a text for true or false, a number for a text.",
+    "Write the properties that the sentence names as it says.",
+    "demo-text-for-true-or-false",
+)
 FINDINGS = (
     *(NEAR_SPEC_NAME, ALIAS_WITHOUT_URN, MISSING_SPEC_PROPERTY, PROPERTY_NOT_A_NUMBER, NEGATIVE_DISCOUNT),
-    ITEMS_NOT_A_LIST,
+    *(ITEMS_NOT_A_LIST, PROPERTY_OF_OTHER_TYPE),
 )
-"""What `findings` may say: warnings with ``spec_check: warn``, rejections with ``strict``."""
+"""What may be said of an event: warnings with ``spec_check: warn``, rejections with ``strict``."""
 
 
 @lru_cache
@@ -153,6 +169,42 @@ def findings(
         yield NEGATIVE_DISCOUNT.code, NEGATIVE_DISCOUNT.sentence
     if not orjson.dumps(properties.get("items"), default=str).startswith((b"[", b"null")):
         yield ITEMS_NOT_A_LIST.code, ITEMS_NOT_A_LIST.sentence
+    if odd := list(_of_other_type(properties)):
+        yield PROPERTY_OF_OTHER_TYPE.code, f"The Event Spec wants {', '.join(odd)}."
+
+
+def _of_other_type(properties: Mapping[str, object]) -> Iterator[str]:
+    """``a text in id`` and so on, for each property of another type than the spec's; `NUMBERS` are judged elsewhere."""
+    for name in TEXTS:
+        if not isinstance(properties.get(name), str | None):
+            yield f"a text in {name}"
+    if not isinstance(properties.get("$is_new_customer"), bool | None):
+        yield "true or false in $is_new_customer"
+    coupon = _plain(properties.get("coupon"))
+    if not (isinstance(coupon, str | None) or (isinstance(coupon, list) and all(isinstance(c, str) for c in coupon))):
+        yield "a text or a list of texts in coupon"
+    items = _plain(properties.get("items"))
+    if isinstance(items, list):
+        yield from dict.fromkeys(odd for item in items for odd in _of_other_type_in_item(item))
+
+
+def _of_other_type_in_item(item: object) -> Iterator[str]:
+    if not isinstance(item, dict):
+        yield "an object for each of items"
+        return
+    for name in ITEM_TEXTS:
+        required = name in ITEM_TEXTS[:2]
+        if not isinstance(item.get(name), str) and (required or name in item):
+            yield f"a text in items[].{name}"
+    if not isinstance(item.get("price"), int | float) or isinstance(item.get("price"), bool):
+        yield "a number in items[].price"
+    if not isinstance(item.get("quantity"), int) or isinstance(item.get("quantity"), bool):
+        yield "a whole number in items[].quantity"
+
+
+def _plain(value: object) -> object:
+    """What JSON text that was put together by column says."""
+    return orjson.loads(orjson.dumps(value)) if isinstance(value, orjson.Fragment) else value
 
 
 _ALIAS_RULES = (

@@ -35,8 +35,17 @@ FALLBACK_VISITOR = Reason(
     DELIVERED,
     "anonymous_id stood in for a missing kameleoon_visitor_code: Kameleoon attributes the event only to a visitor that "
     "it knows under that code.",
-    "Fill kameleoon_visitor_code, unless anonymous_id is that code.",
+    "Have Kameleoon's JavaScript tag set its cookie kameleoonVisitorCode before the conversion and fill "
+    "kameleoon_visitor_code with what it holds; nothing to do where anonymous_id is that code.",
     "a row with an anonymous_id only",
+)
+GOAL_NOT_LISTED = Reason(
+    "goal_not_listed",
+    REJECTED,
+    "`known_goals` does not list this goal id, and Kameleoon loses a conversion to a goal that does not exist "
+    "in silence.",
+    "Compare the id with Goals in the Kameleoon app, then correct the row or the list.",
+    "demo-kameleoon-goal-not-listed",
 )
 MISSING_URL = Reason(
     "missing_url",
@@ -76,8 +85,12 @@ OUTSIDE_ATTRIBUTION = Reason(
 )
 
 
-def rules(*, visitor_code_limit: int, indices: bool) -> pa.DataFrameSchema:
-    """Rules for the frame of ``Kameleoon.columns``; with ``indices`` the referrers must be whole numbers."""
+def rules(*, visitor_code_limit: int, indices: bool, known_goals: frozenset[str] | None = None) -> pa.DataFrameSchema:
+    """Rules for the frame of ``Kameleoon.columns``; with ``indices`` the referrers must be whole numbers.
+
+    ``known_goals`` are the goals that exist, None = any.
+    """
+    listed = rule(GOAL_NOT_LISTED, lambda column: column.isin(known_goals or ()) | ~column.str.fullmatch(WHOLE))
     return pa.DataFrameSchema(
         {
             "visitor_code": required(
@@ -102,6 +115,7 @@ def rules(*, visitor_code_limit: int, indices: bool) -> pa.DataFrameSchema:
                     lambda column: column.str.fullmatch(WHOLE),
                     "The goal id is not a whole number such as 36151.",
                 ),
+                *([] if known_goals is None else [listed]),
             ),
             "revenue": money(
                 rule(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.pandas as pa
 
 from etl import reasons
-from etl.reasons import DELIVERED, REJECTED, Reason
+from etl.reasons import DELIVERED, REJECTED, UNKNOWN, Reason
 from schemas.rules import contact_faults, is_negative, looks_personal, money, optional, required, rule
 
 MISSING_USER_ID = Reason(
@@ -38,9 +38,9 @@ UNUSUAL_EVENT_NAME = Reason(
 )
 OTHER_ACTION_ECHOED = Reason(
     "other_action_echoed",
-    DELIVERED,
-    "The answer repeated another actionId than the one sent.",
-    "Look for it in tomorrow's results.",
+    UNKNOWN,
+    "The answer repeated another actionId than the one sent, so that it proves nothing of this row.",
+    "The next run sends it again; look for it in tomorrow's results.",
     "an answer with the actionId of the request before",
 )
 

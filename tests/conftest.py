@@ -137,8 +137,10 @@ def only_listed_reasons() -> Iterator[None]:
     unchecked, find = Verdict.__init__, lru_cache(find_reason)
 
     def checked(self: Verdict, status: Status, reason: str = "", detail: str = "", warnings: str = "") -> None:
-        listed = find(reason) if reason else None
-        assert not reason or (listed and status in listed.statuses), f"{reason} is not listed with {status}"
+        for code in dict.fromkeys([*filter(None, [reason]), *warnings.split()]):
+            listed = find(code)
+            assert listed is not None, f"{code} is not listed with {status}"
+            assert status in listed.statuses, f"{code} is not listed with {status}"
         unchecked(self, status, reason, detail, warnings)
 
     with pytest.MonkeyPatch.context() as patched:

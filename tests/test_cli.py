@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -643,3 +644,59 @@ def test_ledger_upgrade(house: House) -> None:
 def test_out_leaves_devices_alone() -> None:
     assert CliRunner().invoke(app, ["sample", "--rows", "1", "--out", os.devnull]).exit_code == GOOD
     assert not Path(os.devnull).is_file()
+
+
+# -- one vendor whole
+
+
+@pytest.mark.parametrize("type_", destinations.types())
+def test_one_vendor_is_shown_whole(type_: str) -> None:
+    (shown,) = json.loads(CliRunner().invoke(app, ["destinations", type_, "--format", "json"]).output)
+    facts, model = destinations.find(type_).facts, destinations.find(type_).settings_model
+    assert shown["where_to_look"].endswith(".")
+    assert "minute" in shown["where_to_look"]
+    assert shown["events"] == dict(facts.events) != {}
+    assert shown["troubleshooting"] == dict(facts.troubleshooting) != {}
+    named = {setting["name"].partition(".")[0]: setting for setting in shown["settings"]}
+    assert set(named) == set(model.model_fields)
+    assert [name for name, setting in named.items() if not setting["meaning"].endswith(".")] == []
+    table = CliRunner().invoke(app, ["destinations", type_]).output
+    assert [name for name in (*named, *facts.events) if name not in table] == []
+
+
+def test_a_vendor_is_shown_with_what_an_import_changes(house: House) -> None:
+    house.overrides = {"kameleoon": {"events": {"Deal Won": 36151}}}
+    (shown,) = json.loads(
+        conversions(house, "destinations", "kameleoon", "--import", "orders", "--format", "json").output
+    )
+    assert shown["events_changed"] == {"Deal Won": "36151"}
+    assert {event["name"]: event["default"] for event in shown["settings"]}["limits.items"] == "5000"
+    told = conversions(house, "destinations", "braze")
+    assert told.exit_code == 2
+    assert "braze: there is no such destination" in told.stderr
+
+
+def test_check_counts_every_row(house: House) -> None:
+    house.to = ["webflow_optimize"]
+    ahead = datetime.fromtimestamp(time.time() + 60, UTC).isoformat()
+    house.write([order(1, webflow_user_id="7"), order(2, webflow_user_id="7", occurred_at=ahead)])
+    lines = conversions(house, "check", "orders").output
+    assert re.search(r"destination +rows +ready +failed", lines)
+    assert re.search(r"webflow_optimize +2 +1 +1", lines)
+    assert "failed: not_yet 1" in lines
+
+
+def test_ping_doubts_an_address_that_answers_404(house: House) -> None:
+    house.overrides = {"kameleoon": {"endpoint": f"{house.sandbox.url}/nobody/here"}}
+    told = conversions(house, "ping", "kameleoon")
+    assert told.exit_code == 0
+    assert "404 to a request without conversions: the address is in doubt" in told.output
+    assert "`data_region`" in told.output
+
+
+def test_ping_and_check_doubt_a_site_code_of_another_form(house: House) -> None:
+    house.to = ["kameleoon"]
+    house.overrides = {"kameleoon": {"site_code": "F17C21U1AG"}}
+    house.write([order(1)])
+    assert "`site_code` is not ten small letters and digits" in conversions(house, "ping", "kameleoon").output
+    assert "Note: `site_code` is not ten small letters and digits" in conversions(house, "check", "orders").output

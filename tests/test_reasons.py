@@ -55,6 +55,7 @@ PRODUCERS = {
     "not_wanted": "tests/cases/test_b_columns.py::test_a_row_that_is_not_wanted_today_goes_when_it_is",
     "not_yet": "tests/test_pipeline.py::test_webflow_gets_nothing_that_is_still_to_come",
     "nul_byte": "tests/sources/test_csv.py::ODD",
+    "sent_again": "tests/destinations/test_webflow_optimize.py::test_what_was_sent_again_is_a_warning",
     "settings": "tests/airflow/test_imports_dag.py::test_settings_that_break_under_way_stop_their_destination_alone",
     "stale": f"{HERE}::test_a_row_that_grows_old_at_a_vendor_with_no_words_of_its_own",
     "tls": "tests/faults/test_fault_table.py::test_a_certificate_that_nobody_vouches_for",

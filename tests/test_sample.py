@@ -40,7 +40,7 @@ STRICT: Mapping[str, dict[str, Any]] = {
     "convert": {"currency": "GBP", "bucketing_column": "attributes", "max_age_days": 5},
     "optimizely": {"reject_personal_ids": True, "lift_quantity": True, "max_age_days": 5},
     "converge": {"spec_check": "strict", "aliases_from": ["email", "phone"]},
-    "kameleoon": {"referrers_field": "referrersIndices"},
+    "kameleoon": {"referrers_field": "referrersIndices", "known_goals": [36151, 36152, 36153]},
     "webflow_optimize": {"hash_user_id": "sha256-phone", "user_domain": None, "known_events": ["order-completed"]},
 }
 """Options under which the vendors turn away what they else let pass."""

@@ -42,7 +42,7 @@ def _row(type_: str, facts: Facts) -> dict[str, str]:
         "bytes": f"{facts.max_bytes:,}",
         "connections": str(limits.connections),
         "spacing": f"{limits.spacing_ms:,} ms" if limits.spacing_ms else "none",
-        "dedup": "yes" if facts.repeatable else "no",
+        "dedup": facts.deduplicates,
         "because": facts.repeatable_because,
         "requires": ", ".join(facts.requires),
     }
@@ -81,6 +81,8 @@ def plain(type_: str, facts: Facts) -> dict[str, Any]:
         "connections": limits.connections,
         "spacing_ms": limits.spacing_ms,
         "deduplicates": facts.repeatable,
+        "dedup_documented": facts.dedup_documented,
+        "where_to_look": facts.where_to_look,
         "because": facts.repeatable_because,
         "requires": list(facts.requires),
     }

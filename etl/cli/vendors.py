@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,21 +11,36 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from etl.cli.options import From, To, Until, listed, moment, window_of
-from etl.cli.program import GOOD, SOME_ROWS, STOPPED, app, write
+from etl.cli.program import GOOD, SOME_ROWS, STOPPED, Globals, Usage, app, write
 from etl.model import Status
 
 if TYPE_CHECKING:
     from etl.config import Config
+    from etl.destinations.base import Destination
     from etl.sources.base import Window
 
 
 @app.command()
 def destinations(
+    ctx: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="One vendor whole: its type, or a destination's name.", show_default=False),
+    ] = None,
+    import_name: Annotated[
+        str | None,
+        typer.Option("--import", metavar="IMPORT", help="Show what this import's `events` change.", show_default=False),
+    ] = None,
     format_: Annotated[
         Literal["table", "markdown", "json"], typer.Option("--format", help="For people, for the README, for programs.")
     ] = "table",
 ) -> int:
-    """Who can be delivered to: limits, deduplication, required columns. Needs no imports.yaml."""
+    """Who can be delivered to: limits, deduplication, required columns. Needs no imports.yaml.
+
+    With a NAME everything about one: events, settings, columns, where to look after a test event, what may go wrong.
+    """
+    if name is not None or import_name is not None:
+        return _one(ctx.obj, name, import_name, format_)
     from etl import destinations, tables
     from etl.cli import facts
 
@@ -35,10 +51,48 @@ def destinations(
     elif format_ == "markdown":
         write(facts.markdown(found))
     else:
-        import json
-
         write(json.dumps([facts.plain(*each) for each in found.items()], indent=2) + "\n")
     return GOOD
+
+
+def _one(program: Globals, name: str | None, import_name: str | None, format_: str) -> int:
+    """One vendor whole, or each of those that an import delivers to."""
+    from etl import destinations, tables
+    from etl.cli import blueprint
+
+    found = _named(program, name, import_name)
+    if format_ == "json":
+        write(json.dumps([blueprint.plain(*each) for each in found], indent=2) + "\n")
+        return GOOD
+    for class_, changed in found:
+        if format_ == "markdown":
+            write(blueprint.markdown(class_, destinations.all_reasons().get(class_.type, [])))
+            continue
+        for part in blueprint.parts(class_, changed):
+            tables.console().print(part)
+    return GOOD
+
+
+def _named(
+    program: Globals, name: str | None, import_name: str | None
+) -> list[tuple[type[Destination], dict[str, str]]]:
+    """The vendors meant, and for each what the import's destination says under `events`."""
+    from etl import destinations
+
+    if import_name is None and name in destinations.types():
+        return [(destinations.find(name), {})]
+    config = program.load()
+    among = config.import_settings(import_name).to if import_name is not None else config.destination_names
+    found = []
+    for each in among:
+        class_, raw = destinations.kind_of(config, each)
+        if name in (None, each, class_.type):
+            events = raw.get("events") or {} if import_name is not None else {}
+            found.append((class_, {event: str(becomes) for event, becomes in events.items()}))
+    if not found:
+        known = ", ".join(dict.fromkeys([*destinations.types(), *config.destination_names]))
+        raise Usage(f"{name}: there is no such destination (there is: {known}).")
+    return found
 
 
 @app.command()

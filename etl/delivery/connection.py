@@ -165,6 +165,7 @@ class VendorConnection:
         """One attempt, written into ``attempts``."""
         attempts.sent_at_ms = wall_clock()
         attempts.count += 1
+        attempts.requests += 1
         try:
             attempts.response = await self._bounded(request, attempts.deadline)
         except (NotSent, AnswerLost) as error:

@@ -27,7 +27,7 @@ class DeliveryResult:
 
     ``response`` is the vendor's final word; None when there was none. ``lost``: at least one attempt may have been
     accepted without an answer that could be read. ``why`` says, without the row's data, what happened. ``attempts`` is
-    0 where nothing was sent.
+    how many requests went out, those that were asked to wait (429) too; 0 where nothing was sent.
     """
 
     response: Response | None
@@ -46,6 +46,9 @@ class Attempts:
 
     deadline: float
     count: int = 0
+    """Those that are held against the policy: one that is asked to wait is not."""
+    requests: int = 0
+    """Those that went out."""
     lost: bool = False
     response: Response | None = None
     why: str = ""
@@ -64,9 +67,10 @@ class Attempts:
 
     def result(self, why_nothing_was_sent: str) -> DeliveryResult:
         """As it stands now, which is how it ends."""
-        count = max(self.count, 1 if self.sent_at_ms else 0)  # an attempt that was answered 429 was one
         why = self.why or why_nothing_was_sent
-        return DeliveryResult(self.response, self.lost, why, count, self.sent_at_ms, wall_clock(), self.throttled)
+        return DeliveryResult(
+            self.response, self.lost, why, self.requests, self.sent_at_ms, wall_clock(), self.throttled
+        )
 
 
 class Breaker:

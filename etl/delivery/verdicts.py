@@ -12,6 +12,8 @@ from etl.ledger import Stop
 from etl.model import Item, Response, Status, Verdict
 from etl.redact import origin_of
 
+SENT_AGAIN = (reasons.SENT_AGAIN.code, reasons.SENT_AGAIN.sentence)
+
 
 def of_result(
     destination: Destination, batch: Sequence[Item], result: DeliveryResult, stop: Stop | None, at: int
@@ -23,18 +25,24 @@ def of_result(
     response = result.response
     if response is not None and not blames_no_row(response) and not is_transient(response):
         verdicts = destination.results([item.payload for item in batch], response)
-        if not any(item.warning or item.stale_at_ms is not None for item in batch):  # the usual case, by the thousand
+        uncertain = result.lost and not destination.facts.dedup_documented
+        plain = not any(item.warnings or item.stale_at_ms is not None for item in batch)
+        if (
+            plain and not uncertain and not any(verdict.reason for verdict in verdicts)
+        ):  # the usual case, by the thousand
             return verdicts
-        return [_with_warning(destination, item, verdict, at) for item, verdict in zip(batch, verdicts, strict=True)]
+        after = (SENT_AGAIN,) if uncertain else ()
+        return [
+            _with_warnings(destination, item, verdict, at, after) for item, verdict in zip(batch, verdicts, strict=True)
+        ]
     if result.lost:
         detail = f"Sent, but {result.why}: it may have been accepted."
         verdict = Verdict(Status.UNKNOWN, reasons.NO_ANSWER.code, detail)
     elif response is not None and blames_no_row(response):
         verdict = Verdict(Status.FAILED, reasons.http(response.status), stop.detail if stop else "")
     else:
-        verdict = Verdict(
-            Status.FAILED, _reason(response), f"{_attempts(result)}: {result.why}; the next run sends it."
-        )
+        detail = f"{_attempts(result)}: {result.why}; the next run sends it. {_hint(destination, response)}".strip()
+        verdict = Verdict(Status.FAILED, _reason(response), detail)
     return [verdict] * len(batch)
 
 
@@ -48,8 +56,8 @@ def stop_after(destination: Destination, result: DeliveryResult, *, breaker_open
     elif response is not None and result.throttled:
         sentence = (
             f"it answered {response.status} and asked for more time than `retry.total_s` allows; "
-            "`conversions retry` goes on later."
-        )
+            f"`conversions retry` goes on later. {_hint(destination, response)}"
+        ).strip()
     elif breaker_open and (response is None or is_transient(response)):
         sentence = f"{result.why}, and so on for every request. Is the vendor down, or `endpoint` wrong?"
     else:
@@ -89,13 +97,27 @@ def is_transient(response: Response) -> bool:
     return response.status == THROTTLED or response.status in TRANSIENT
 
 
-def _with_warning(destination: Destination, item: Item, verdict: Verdict, at: int) -> Verdict:
-    """A delivered item keeps the warning it came with; one that was nearly too old gets the vendor's."""
+def _with_warnings(
+    destination: Destination, item: Item, verdict: Verdict, at: int, after: Sequence[tuple[str, str]]
+) -> Verdict:
+    """A delivered item keeps the warnings it came with, and gets what its age and the answers say.
+
+    The first one is its reason, and every code stands in ``warnings``.
+    """
     if verdict.status is not Status.DELIVERED:
         return verdict
-    if item.stale_at_ms is not None and at > item.stale_at_ms:
-        return Verdict(verdict.status, *destination.facts.stale)
-    return Verdict(verdict.status, item.warning, item.warning_detail) if item.warning else verdict
+    found = [destination.facts.stale] if item.stale_at_ms is not None and at > item.stale_at_ms else []
+    found += [(item.warnings, item.warning_detail)] if item.warnings else []
+    found += [(verdict.reason, verdict.detail)] if verdict.reason else []
+    found += after
+    codes = list(dict.fromkeys(" ".join(codes for codes, _ in found).split()))
+    if not codes:
+        return verdict
+    return Verdict(verdict.status, codes[0], " ".join(sentence for _, sentence in found), " ".join(codes))
+
+
+def _hint(destination: Destination, response: Response | None) -> str:
+    return destination.hint(response.status) if response is not None else ""
 
 
 def _reason(response: Response | None) -> str:

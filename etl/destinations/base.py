@@ -1,7 +1,8 @@
 """What a vendor's file must say: facts, settings, and pure methods that describe requests and read answers.
 
 A destination opens nothing, reads no clock and logs nothing; values in, values out. What may be shared lives here; what
-only one vendor does stays in that vendor's file.
+only one vendor does stays in that vendor's file. Long, because it is the whole of what a vendor's file is written
+against.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pandera.pandas as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from etl import __version__, reasons
-from etl.model import Fetch, Limits, Request, Response, RetryPolicy, Status, Verdict
+from etl.model import Fetch, Limits, Request, Response, RetryPolicy, RunWarning, Status, Verdict
 from etl.reasons import Reason
 from etl.redact import mask, secrets_of
 from schemas.casts import nothing
@@ -41,6 +42,12 @@ def _web_address(url: str) -> str:
     return url
 
 
+HINTS: Mapping[int, str] = {
+    413: "The request is larger than the vendor takes: lower `limits.bytes` or `limits.items`.",
+    422: "The vendor could read the request but not use what it says: compare the row with what it documents.",
+}
+"""What a person should do about an answer of which the vendor's own documents say nothing."""
+
 CONTACT_FAULTS = ("email_fault", "phone_fault")
 """Columns that `Destination.hash_personal` adds: why an e-mail or phone number identifies nobody (reason code)."""
 
@@ -56,46 +63,63 @@ Hashing = Literal["off", "sha256", "sha256-email", "sha256-phone", "sha256-phone
 class LimitSettings(BaseModel):
     """``limits:`` of a destination; what is left out keeps the vendor's default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     items: int | None = Field(default=None, ge=1)
+    """Conversions in one request, at most as many as the vendor takes."""
     bytes: int | None = Field(default=None, ge=1000)
+    """Bytes of one request's body, at most as many as the vendor takes."""
     connections: int | None = Field(default=None, ge=1, le=64)
+    """Requests on the wire at once."""
     spacing_ms: int | None = Field(default=None, ge=0)
+    """Milliseconds between the starts of two requests."""
 
 
 class RetrySettings(BaseModel):
     """``retry:`` of a destination; what is left out keeps the vendor's default. Seconds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     attempts: int | None = Field(default=None, ge=1, le=20)
+    """How often one request is tried; a 429 burns no attempt."""
     first_wait_s: float | None = Field(default=None, ge=0, le=60)
+    """Seconds before the second attempt; each further wait is twice as long."""
     longest_wait_s: float | None = Field(default=None, ge=0, le=600)
+    """Seconds that no wait is longer than, unless the vendor asks for more."""
     total_s: float | None = Field(default=None, gt=0, le=3600)
+    """Seconds for all attempts of one request."""
     timeout_s: float | None = Field(default=None, gt=0, le=600)
+    """Seconds to wait for one answer."""
 
 
 class HashSettings(BaseModel):
     """``hash:`` of a destination: what never leaves in clear. Brought into one form first, see `hashed`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     email: Literal["off", "sha256"] = "off"
+    """E-mail addresses, in lower case."""
     phone: Literal["off", "sha256", "sha256-digits"] = "off"
+    """Phone numbers, with their plus or as digits alone."""
 
 
 class Settings(BaseModel):
     """What every destination takes in imports.yaml; a vendor adds its own. Unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, use_attribute_docstrings=True)
 
     type: str
+    """Which vendor; left out, the destination's name says it."""
     endpoint: Url | None = Field(default=None, repr=False)
+    """The full address, where it is not the vendor's usual one."""
     limits: LimitSettings = LimitSettings()
+    """How much travels at once."""
     retry: RetrySettings = RetrySettings()
+    """How long a request is tried."""
     hash: HashSettings = HashSettings()
+    """What never leaves in clear."""
     events: dict[str, Any] = {}
+    """Event name -> what it is at the vendor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +131,9 @@ class Facts:
     none of its items, so it may be halved. ``hints``: HTTP status -> what a person should do about it. ``expired`` and
     ``stale``: reason code and sentence for an item sent after ``expires_at_ms`` (it is rejected) or ``stale_at_ms`` (it
     goes, with a warning); ``early``: for one that would be sent before ``ready_at_ms`` (it is failed, to go next time).
+    ``dedup_documented``: False where a repeat may be sent but no document says what becomes of it. For people:
+    ``where_to_look`` for a test event, and after how many minutes; ``notes``, what to know before anything
+    is sent; ``events``, the vendor's default event mapping; ``troubleshooting``, symptom -> what its documents say.
     """
 
     title: str
@@ -123,6 +150,16 @@ class Facts:
     expired: tuple[str, str] = (reasons.TOO_OLD.code, reasons.TOO_OLD.sentence)
     stale: tuple[str, str] = (reasons.STALE.code, reasons.STALE.sentence)
     early: tuple[str, str] = (reasons.NOT_YET.code, reasons.NOT_YET.detail)
+    dedup_documented: bool = True
+    where_to_look: str = ""
+    notes: tuple[str, ...] = ()
+    events: Mapping[str, str] = field(default_factory=dict)
+    troubleshooting: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def deduplicates(self) -> str:
+        """``yes``, ``no`` or ``not documented``: what the vendor says of the same conversion sent twice."""
+        return "not documented" if not self.dedup_documented else "yes" if self.repeatable else "no"
 
 
 SettingsModel: TypeAlias = type[Settings]
@@ -204,8 +241,8 @@ class Destination:
         return mask(text, self.secrets())
 
     def hint(self, status: int) -> str:
-        """What a person should do about this answer, in one sentence; empty when the vendor says nothing."""
-        return self.facts.hints.get(status, "")
+        """What a person should do about this answer, in one sentence; empty when nothing is known."""
+        return self.facts.hints.get(status) or HINTS.get(status, "")
 
     # -- from a row to its verdict
 
@@ -236,7 +273,7 @@ class Destination:
         ``conversions`` has the canonical columns and ``occurred_at_ms``; index = row number. The answer keeps the index
         and ``event_id``, ``event_name``. Optional columns that transform reads: ``skip`` (reason code, null = wanted)
         and ``skip_detail``; ``expires_at_ms``, ``stale_at_ms`` and ``ready_at_ms`` (nullable Int64, see `Facts`);
-        ``note`` and ``note_detail`` (reason code and sentence of a warning about a row that is good).
+        ``note`` and ``note_detail`` (reason codes, joined by a space, and sentences of warnings about a good row).
         """
         raise NotImplementedError
 
@@ -257,6 +294,14 @@ class Destination:
         return self.same_for_all(payloads, response)
 
     # -- before a run
+
+    def doubts(self) -> list[str]:
+        """What is odd about the settings although it may be right, in sentences; for `check` and `ping`."""
+        return []
+
+    def warnings(self, conversions: pd.DataFrame, at_ms: int) -> list[RunWarning]:
+        """What a run should say of these conversions as a whole, sent at that moment (epoch ms)."""
+        return []
 
     def prepare(self, fetch: Fetch) -> dict[str, Any]:
         """Look up what the vendor alone knows (JSON-able); runs once per run. Raises `errors.LookupFailed`."""

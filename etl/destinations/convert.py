@@ -104,6 +104,27 @@ FACTS = Facts(
         404: "The project is not there: compare project_id with the project's address in the Convert dashboard.",
     },
     expired=(reasons.TOO_OLD.code, "Older than max_age_days: Convert would count it as if it had happened today."),
+    where_to_look=(
+        "In the Convert dashboard, in the project's active experiment: the Results tab, the goal's details, or the "
+        "Real-Time view; look after 5 to 10 minutes."
+    ),
+    events={
+        "page": "a page visit goal, by its URL: `page_goals`, or the row's convert_goal_id",
+        "Order Completed": "a revenue goal: amount, products and transaction",
+        "Form Submitted": "a click or engagement goal",
+        "others": "the goal of that name under `events`, or the row's convert_goal_id",
+    },
+    troubleshooting={
+        "401 authentication error": "The API key is not valid: make a new one in Account Settings > API Keys.",
+        "404 project not found": "Compare `project_id` with the project's address in the Convert dashboard.",
+        "No conversions recorded": "The goal does not exist: create it, and let `events` or convert_goal_id "
+        "name its id.",
+        "Revenue not appearing": "Create a revenue goal, and map Order Completed to it under `events`.",
+        "400 bad request": "The body was not understood: look at the first request with `conversions check`.",
+        "Events sent but experiment shows no data": (
+            "The visitor was in no variation before: send the id under which the website's snippet bucketed it."
+        ),
+    },
 )
 
 LONGEST_DIMENSION = 32
@@ -115,24 +136,43 @@ class ConvertSettings(Settings):
     """One project, how to reach it, and which event is which goal."""
 
     account_id: Text
+    """The account's id, from Account Settings."""
     project_id: Text
+    """The project's id, as its address in the dashboard shows it."""
     api: Literal["goals", "tracking"] = "goals"
+    """Where conversions go: the address of the integration's page, or Convert's own tracking endpoint."""
     api_key: Secret | None = Field(default=None, validate_default=True)
+    """The key from Account Settings > API Keys; not needed with `api: tracking`."""
     auth_header: Text = "Authorization"
+    """The header that carries the key."""
     auth_scheme: str = "Bearer"
+    """What stands before the key in that header; empty for nothing."""
     sdk_key: Secret | None = None
+    """The SDK key, where a project demands one in tracking mode."""
     sdk_key_secret: Secret | None = None
+    """The secret of that SDK key."""
     events: dict[str, Text] = Field(default={})
+    """Event name -> goal id; a row's convert_goal_id wins."""
     page_goals: dict[str, Text] = Field(default={})
+    """Address of a page, with * for anything -> id of its page visit goal."""
     goals_url: Url | None = None
+    """Where the project's goals are read before a run, so that unknown ones are rejected."""
     revenue_events: Literal["two", "one"] = "two"
+    """A conversion and its transaction as two events, as Convert's kits send them, or as one."""
     enrich_data: bool = True
+    """Let Convert add the experiences that it stored for the visitor, where the plan includes that."""
     bucketing_column: Text | None = None
+    """The column with a visitor's experiences and variations, as a JSON object of texts."""
     source: Text = "offline-conversions"
+    """What Convert is told the data comes from."""
     hash_visitor_id: Hashing = "off"
+    """How visitor ids are hashed, just as the website does it."""
     allow_negative_amount: bool = False
+    """Send amounts below zero instead of rejecting them."""
     currency: str | None = Field(default=None, pattern="^[A-Z]{3}$")
+    """The project's currency; rows in another one are rejected."""
     max_age_days: int | None = Field(default=None, ge=1)
+    """Conversions older than this are rejected; without it none is."""
 
     @field_validator("api_key")
     @classmethod

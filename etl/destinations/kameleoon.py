@@ -72,7 +72,47 @@ FACTS = Facts(
         429: "Over the rate limit for this IP address: raise `limits.spacing_ms`, or ask Kameleoon for more.",
     },
     stale=(schema.OUTSIDE_ATTRIBUTION.code, schema.OUTSIDE_ATTRIBUTION.sentence),
+    where_to_look=(
+        "In the Kameleoon app, in the visitor's profile (by the visitor code) or the results of the experiment "
+        "that the "
+        "visitor saw, under the goal: look after 5 to 30 minutes. Kameleoon documents no delay; the answer "
+        "comes before "
+        "anybody has looked at the event."
+    ),
+    notes=(
+        "no event carries a time, Kameleoon dates it when it arrives: an import that comes late counts late, and after "
+        "the attribution window (7 days by default) no experiment is credited.",
+    ),
+    events={
+        "page": "PAGE: href, title, referrers",
+        "Order Completed": "CONVERSION: goalId, revenue",
+        REFUND: "CONVERSION: goalId, revenue, negative: true",
+        "Signed Up": "CONVERSION: goalId",
+        "others": "not sent, unless `events` gives them a goal",
+    },
+    troubleshooting={
+        "404 Not Found": "The data region is wrong: `data_region` is eu or na, as the account is hosted.",
+        "Conversions not attributed to an experiment": (
+            "The visitor went under anonymous_id (warning `fallback_visitor`): install Kameleoon's tag, and "
+            "import what "
+            "its cookie kameleoonVisitorCode held."
+        ),
+        "Goal not recorded": (
+            "The goal id is missing (`missing_goal_id`) or no goal of the project: list the goals in "
+            "`known_goals`, and "
+            "what is none is rejected (`goal_not_listed`)."
+        ),
+        "400 Bad Request": "nonce or eventType is missing or the body is malformed: neither is ever sent so from here.",
+        "429 Too Many Requests": (
+            "The limit is per IP address; sending pauses and goes on by itself. For more, raise "
+            "`limits.spacing_ms`, or "
+            "ask Kameleoon for an authenticated connection."
+        ),
+    },
 )
+
+SITE_CODE = "[0-9a-z]{10}"
+"""What site codes look like: ten letters and digits (f17c21u1ag); other tools refuse any other length."""
 
 
 def _goal_id(goal: object) -> str:
@@ -83,26 +123,40 @@ def _goal_id(goal: object) -> str:
     return text
 
 
+GoalId = Annotated[str, BeforeValidator(_goal_id)]
+
+
 class KameleoonSettings(Settings):
     """Project, region, and fixed goals.
 
-    ``events`` adds event names, each a conversion with a fixed goal (a row's ``kameleoon_goal_id`` wins), to the
-    default mapping. Options, because Kameleoon's own documents and libraries differ from that mapping's source:
+    Options, because Kameleoon's own documents and libraries differ from that mapping's source:
     ``domain: eu`` (projects live on .io or .eu, by age); ``nonce_style: hex16`` (16 hex digits are documented, any text
     is shown); ``referrers_field: referrersIndices`` (the name and the whole numbers that the libraries send);
-    ``visitor_code_limit`` (100 documented, 255 taken). ``negative_as_refund`` sends an amount below zero as a refund.
-    Conversions older than ``attribution_days`` go with a warning.
+    ``visitor_code_limit`` (100 documented, 255 taken).
     """
 
     site_code: Text
+    """The project's site code, from Setup > Project in the Kameleoon app: ten letters and digits."""
     data_region: Literal["eu", "na"]
+    """Where the account is hosted."""
     domain: Literal["io", "eu"] = "io"
-    events: dict[str, Annotated[str, BeforeValidator(_goal_id)]] = Field(default_factory=dict)
+    """How the host ends: io, or eu for some projects, by age; the project's own page shows it."""
+    events: dict[str, GoalId] = Field(default_factory=dict)
+    """Event name -> goal id: names beside the default mapping, or a fixed goal; a row's kameleoon_goal_id wins."""
+    known_goals: frozenset[GoalId] | None = None
+    """The ids of the goals that exist; a conversion to another one is rejected instead of lost."""
     nonce_style: Literal["event_id", "hex16"] = "event_id"
+    """What makes repeats known: the event_id as it is, or 16 hex digits made of it, as documented."""
     referrers_field: Literal["referrers", "referrersIndices"] = "referrers"
+    """The name of a page view's referrers: that of Signal's page, or that of Kameleoon's own libraries."""
     visitor_code_limit: int = Field(default=255, ge=1, le=255)
+    """Longer visitor codes are rejected: Kameleoon's libraries take 255, its reference says 100."""
     negative_as_refund: bool = False
+    """Send an amount below zero as a refund instead of rejecting it."""
     attribution_days: int = Field(default=7, ge=1)
+    """Conversions older than this go with a warning."""
+    max_age_days: int | None = Field(default=None, ge=1)
+    """Conversions older than this are rejected; without it none is for its age."""
 
     @field_validator("events")
     @classmethod
@@ -152,7 +206,15 @@ class Kameleoon(Destination):
         self._page(out, conversions, out["event_type"] == PAGE)
         self._metadata(out, conversions, out["event_type"] == CONVERSION)
         out["stale_at_ms"] = conversions["occurred_at_ms"] + self.settings.attribution_days * DAY_MS
+        if self.settings.max_age_days is not None:
+            out["expires_at_ms"] = conversions["occurred_at_ms"] + self.settings.max_age_days * DAY_MS
         return out
+
+    def doubts(self) -> list[str]:
+        """A site code of another form: nobody tells, Kameleoon answers before it looks."""
+        if re.fullmatch(SITE_CODE, self.settings.site_code):
+            return []
+        return ["`site_code` is not ten small letters and digits such as f17c21u1ag: compare it with Setup > Project."]
 
     def _nonces(self, event_ids: pd.Series[str]) -> pd.Series[str]:
         """The event id as it is or, in the documented form, the first 64 bits of its SHA-256."""
@@ -168,9 +230,10 @@ class Kameleoon(Destination):
         fallback = codes.isna() & out["visitor_code"].notna()
         long = (out["visitor_code"].str.len() > DOCUMENTED_VISITOR_CODE).fillna(False).astype(bool)
         too_long, stood_in = schema.LONG_VISITOR_CODE, schema.FALLBACK_VISITOR
-        out["note"] = _text_where(too_long.code, long).mask(fallback & ~long, stood_in.code)
-        detail = _text_where(stood_in.sentence, fallback).mask(long & ~fallback, too_long.sentence)
-        out["note_detail"] = detail.mask(long & fallback, f"{too_long.sentence} {stood_in.sentence}")
+        codes = _text_where(too_long.code, long).mask(fallback & ~long, stood_in.code)
+        out["note"] = codes.mask(long & fallback, f"{too_long.code} {stood_in.code}")
+        detail = _text_where(stood_in.detail, fallback).mask(long & ~fallback, too_long.sentence)
+        out["note_detail"] = detail.mask(long & fallback, f"{too_long.sentence} {stood_in.detail}")
 
     def _conversion(self, out: pd.DataFrame, own: pd.DataFrame, wanted: pd.Series[bool]) -> None:
         """Goal and amount; of a refund, the amount without its sign."""
@@ -197,7 +260,7 @@ class Kameleoon(Destination):
         out["metadata"] = map_distinct(given, _custom_data)
         odd = given.notna() & out["metadata"].isna()
         said = schema.METADATA_LEFT_OUT.detail
-        out["note"] = out["note"].mask(odd & out["note"].isna(), schema.METADATA_LEFT_OUT.code)
+        out["note"] = out["note"].mask(odd, (out["note"] + " ").fillna("") + schema.METADATA_LEFT_OUT.code)
         out["note_detail"] = out["note_detail"].mask(odd, (out["note_detail"] + " ").fillna("") + said)
 
     def schema(self) -> pa.DataFrameSchema:
@@ -205,6 +268,7 @@ class Kameleoon(Destination):
         return schema.rules(
             visitor_code_limit=self.settings.visitor_code_limit,
             indices=self.settings.referrers_field == "referrersIndices",
+            known_goals=self.settings.known_goals,
         )
 
     def items(self, frame: pd.DataFrame) -> list[bytes]:

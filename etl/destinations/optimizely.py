@@ -131,6 +131,31 @@ FACTS = Facts(
         413: "Lower limits.bytes: one body may hold 3.5 MB.",
     },
     expired=(reasons.TOO_OLD.code, "Older than max_age_days."),
+    where_to_look=(
+        "In Optimizely, the Event Inspector (under Events) at once; the Results tab of the experiment after up to 10 "
+        "minutes."
+    ),
+    events={
+        "Order Completed": "purchase: revenue and item count as event tags",
+        "Product Added": "add_to_cart: product details as event tags",
+        "Checkout Started": "begin_checkout: the cart's value as revenue tag",
+        "Form Submitted": "form_submit: form details as event tags",
+        "others": "the event key of the same name, unless `events` gives another",
+    },
+    troubleshooting={
+        "No conversions in experiment results": (
+            "The event key differs: keys are case-sensitive; with `datafile_url` an unknown one is found out before "
+            "anything is sent (`unknown_event_key`)."
+        ),
+        "Events sent but not attributed to experiment": (
+            "The visitor was not activated in an experiment before, or goes under another id than there."
+        ),
+        "400 bad request": "Compare `account_id` and `project_id` with the Optimizely dashboard.",
+        "Revenue not tracked": "Amounts are turned into hundredths here (89.99 goes as 8999): give plain amounts.",
+        "Stale experiment configuration": "The datafile is fetched anew before every run; check `datafile_url`.",
+        "403 forbidden": "The SDK key may be wrong or of another environment: Settings > Environments shows it.",
+        "Visitor count higher than expected": "Anonymous ids change: fill user_id, which goes first.",
+    },
 )
 
 
@@ -144,23 +169,41 @@ class OptimizelySettings(Settings):
     """One environment of a project. The datafile's address holds the SDK key, so it is as secret as that."""
 
     account_id: Text
+    """The account's id, from Settings > Account."""
     project_id: Text
+    """The Feature Experimentation project's id."""
     sdk_key: Secret
+    """The SDK key of the environment."""
     datafile_url: Annotated[SecretStr, AfterValidator(_secret_address)] | None = None
+    """Where the datafile is read before a run, so that unknown event keys are rejected."""
     datafile_token: Secret | None = None
+    """The token of a datafile that is not public."""
     events: dict[str, Text] = Field(default={})
+    """Event name -> event key; others keep their name. Keys are case-sensitive."""
     region: Literal["us", "eu"] | None = None
+    """Whose endpoint: us or eu; left out, what the datafile says."""
     strict: bool = False
+    """Ask for a 400 where a body breaks a rule of form; else Optimizely answers 204 and drops it."""
     minor_units: Literal["hundredths", "iso4217"] = "hundredths"
+    """How amounts become whole numbers: hundredths always, or as many digits as the currency has."""
     round_revenue: bool = False
+    """Round amounts with too many decimals instead of rejecting them."""
     lift_quantity: bool = False
+    """Also send quantity beside the tags, where Optimizely has a field for it."""
     anonymize_ip: bool | None = None
+    """Ask Optimizely not to keep the sender's address; left out, as the datafile says, else yes."""
     hash_visitor_id: Hashing = "off"
+    """How visitor ids are hashed, just as the website does it."""
     reject_personal_ids: bool = False
+    """Reject visitor ids that look like e-mail addresses or phone numbers."""
     allow_account_mismatch: bool = False
+    """Send although the datafile belongs to another account or project."""
     max_age_days: int | None = Field(default=None, ge=1)
+    """Conversions older than this are rejected; without it none is."""
     client_name: Text = "offline-conversions"
+    """The name under which this program presents itself."""
     client_version: Text = __version__
+    """The version under which it does."""
 
 
 class Optimizely(Destination):

@@ -36,7 +36,7 @@ from etl.destinations.base import (
     region_of,
     to_python,
 )
-from etl.model import Limits, Request, Response, Status, Verdict
+from etl.model import Limits, Request, Response, RunWarning, Status, Verdict
 from schemas import webflow_optimize as schema
 from schemas.casts import texts
 from schemas.rules import is_decimal
@@ -45,6 +45,28 @@ ENDPOINT = "https://log.intellimize.co/event"
 
 CENTS = Decimal("0.01")
 DECIMALS = "revenue has more than two decimals, which the vendor's on-site events do not take (round_value rounds it)."
+
+SESSION_RULE = (
+    "a conversion is attributed only if it happened after the view and in the same session (30 minutes idle, "
+    "24 hours at "
+    "most); the answer never tells."
+)
+NIGHTLY = (
+    "conversions are imported at midnight UTC and shown under the day on which they happened, so that results "
+    "of past days "
+    "change: send before midnight UTC, look the day after."
+)
+DIALECTS = (
+    "the vendor's two pages differ (apiName or eventName, 7 days or 2, a second path with seconds): where "
+    "tomorrow's results "
+    "lack the event, try `event_field: eventName`; `dialect: customer_path_seconds` is the help page's odd example."
+)
+OLDER_THAN_A_DAY = (
+    "Webflow Optimize: happened more than a day before sending. They change the results of past days, and are "
+    "attributed "
+    "only where they happened in the session of the view (30 minutes idle, 24 hours at most), which the answer "
+    "never tells."
+)
 
 FACTS = Facts(
     title="Webflow Optimize",
@@ -56,7 +78,12 @@ FACTS = Facts(
     max_items=1,
     max_bytes=1_000_000,
     repeatable=True,
-    repeatable_because="actionId is documented as the conversion's unique id; what a repeat does is not stated",
+    repeatable_because=(
+        "actionId is documented as the conversion's unique id, but not what a repeat does: an unanswered "
+        "request is sent "
+        "again, with a warning"
+    ),
+    dedup_documented=False,
     all_or_nothing=True,
     requires=(
         "event_id",
@@ -76,31 +103,64 @@ FACTS = Facts(
     },
     expired=(reasons.TOO_OLD.code, "Older than seven days (or max_age_days): Webflow Optimize ignores it."),
     stale=(schema.OLDER_THAN_2_DAYS.code, schema.OLDER_THAN_2_DAYS.sentence),
+    where_to_look=(
+        "In the results of the optimization whose goal uses the event, on the day after: conversions are imported at "
+        "midnight UTC, up to 1,440 minutes later, and stand under the day on which they happened."
+    ),
+    notes=(SESSION_RULE, NIGHTLY, DIALECTS),
+    events={"every event": "apiName: its own name, unless `events` gives another"},
+    troubleshooting={
+        "Ignored or attributed wrongly: the timestamp is in the wrong format": (
+            "It always goes as UTC milliseconds; what is no moment is rejected (`timestamp_unparsable`, `no_timezone`, "
+            "`timestamp_not_milliseconds`)."
+        ),
+        "Ignored or attributed wrongly: the timestamp lies after the call": (
+            "Rejected (`in_the_future`) or kept for the next run (`not_yet`)."
+        ),
+        "Ignored or attributed wrongly: the timestamp is older than 7 days": (
+            "Rejected (`too_old`); from two days on a warning (`older_than_2_days`), as the newer page says two."
+        ),
+        "No attribution: the apiName did not exist when the conversion happened": (
+            "Nobody can tell from here: list the names in `known_events`, and others are rejected "
+            "(`unknown_event_key`)."
+        ),
+        "No attribution: outside the session of the view": SESSION_RULE,
+        "No attribution: setUserId was not called before": (
+            "Nobody can tell from here: the website has to call setUserId with the same domain and id (hashed alike)."
+        ),
+    },
 )
 
 
 class WebflowOptimizeSettings(Settings):
     """Account, token and the names under which the website knows its visitors.
 
-    ``events`` renames events to API names; others keep theirs. Options, because the vendor's pages contradict each
-    other: ``event_field: eventName`` (the newer page's name for ``apiName``); ``max_age_days: 2`` (the newer page's
-    limit, a warning otherwise); ``dialect: customer_path_seconds`` (the help page's last example: the account in the
-    path, ``eventName``, seconds). Options, because only the on-site call states limits: ``allow_negative_value``,
-    ``round_value`` (half up, to cents). ``hash_user_id`` must do what the website did before setUserId;
-    ``known_events`` lists the API names that exist, so that a misspelt one is rejected and not lost.
+    Options, because the vendor's pages contradict each other: ``event_field``, ``max_age_days``, ``dialect``; because
+    only the on-site call states limits: ``allow_negative_value``, ``round_value``.
     """
 
     customer_id: Text
+    """The Optimize account's id, from its Account settings."""
     api_key: Secret
+    """The offline conversions tracking authorization token, from the Account settings."""
     user_domain: Text | None = None
+    """The domain that the website gives to setUserId; a row's webflow_user_domain wins."""
     events: dict[str, Text] = Field(default_factory=dict)
+    """Event name -> apiName of the custom event; others keep their name."""
     known_events: frozenset[str] | None = None
+    """The API names that exist; an event of another name is rejected instead of lost."""
     event_field: Literal["apiName", "eventName"] = "apiName"
+    """The field of the event's name: that of the help page, or that of the newer page."""
     dialect: Literal["event", "customer_path_seconds"] = "event"
+    """The form of the request: that of both pages, or that of the help page's last example."""
     max_age_days: int = Field(default=7, ge=1, le=7)
+    """Older conversions are rejected; the newer page says that two days is the limit."""
     hash_user_id: Hashing = "off"
+    """How user ids are hashed, just as the website does it before setUserId."""
     allow_negative_value: bool = False
+    """Send values below zero, which on-site events may not have."""
     round_value: bool = False
+    """Round values half up to two decimals, which is all that on-site events may have."""
 
 
 class WebflowOptimize(Destination):
@@ -152,7 +212,14 @@ class WebflowOptimize(Destination):
         nothing, name = texts([None] * len(out), out.index), schema.UNUSUAL_EVENT_NAME.sentence
         codes = nothing.mask(unusual, schema.UNUSUAL_EVENT_NAME.code).mask(too_fine, reasons.TOO_MANY_DECIMALS.code)
         sentences = nothing.mask(unusual, name).mask(too_fine, DECIMALS)
-        out["note"], out["note_detail"] = codes, sentences.mask(unusual & too_fine, f"{DECIMALS} {name}")
+        both = f"{reasons.TOO_MANY_DECIMALS.code} {schema.UNUSUAL_EVENT_NAME.code}"
+        out["note"] = codes.mask(unusual & too_fine, both)
+        out["note_detail"] = sentences.mask(unusual & too_fine, f"{DECIMALS} {name}")
+
+    def warnings(self, conversions: pd.DataFrame, at_ms: int) -> list[RunWarning]:
+        """Of conversions that last night's import missed, what becomes of them."""
+        late = int((conversions["occurred_at_ms"] < at_ms - DAY_MS).sum())
+        return [RunWarning("older_than_a_day", "", late, OLDER_THAN_A_DAY)] if late else []
 
     def schema(self) -> pa.DataFrameSchema:
         """The rules, with or without negative values and unlisted events."""
@@ -189,10 +256,10 @@ class WebflowOptimize(Destination):
         return replace(request, url=f"https://log.intellimize.co/customer/{quote(self.settings.customer_id, '')}/event")
 
     def results(self, payloads: Sequence[bytes], response: Response) -> list[Verdict]:
-        """2xx is delivered; the answer repeats the conversion, and another one's actionId there is worth a warning."""
+        """2xx is delivered; the answer repeats the conversion, and with another one's actionId it proves nothing."""
         verdicts = self.same_for_all(payloads, response)
         if verdicts[0].status is Status.DELIVERED and _action(response.body) not in (None, _action(payloads[0])):
-            return [Verdict(Status.DELIVERED, schema.OTHER_ACTION_ECHOED.code, schema.OTHER_ACTION_ECHOED.detail)]
+            return [Verdict(Status.UNKNOWN, schema.OTHER_ACTION_ECHOED.code, schema.OTHER_ACTION_ECHOED.detail)]
         return verdicts
 
 
@@ -200,10 +267,11 @@ def _rounded(value: str) -> str:
     return str(Decimal(value).quantize(CENTS, ROUND_HALF_UP))
 
 
-def _action(body: bytes) -> object:
-    """The actionId of a JSON object; None where there is none. The format of the answer is not documented."""
+def _action(body: bytes) -> str | None:
+    """The actionId of a JSON object, as text; None where there is none. The format of the answer is not documented."""
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
-    return answer.get("actionId") if isinstance(answer, dict) else None
+    action = answer.get("actionId") if isinstance(answer, dict) else None
+    return None if action is None else str(action)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from etl.column_settings import ALL_COLUMNS, MappingSettings
 from etl.columns import COLUMNS, DERIVED, normalize, reserved_name
 from etl.destinations.base import CONTACT_FAULTS, CONTACT_REASONS, Destination, to_python
-from etl.model import Chunk, RowVerdict, Status, Verdict
+from etl.model import Chunk, RowVerdict, RunWarning, Status, Verdict
 from etl.stages.plan import Job
 from etl.staging import ITEMS
 from schemas.cleaning import clean_ids, other_spelling
@@ -21,7 +21,7 @@ MOMENTS = ("expires_at_ms", "stale_at_ms", "ready_at_ms")
 """Columns of moments that a destination may give its rows, see `model.Item`."""
 
 WARNINGS = ("note", "note_detail")
-"""Columns of the warning (reason code and sentence) that a destination may give its rows."""
+"""Columns of the warnings (reason codes, joined by a space, and sentences) that a destination may give its rows."""
 
 NOT_TAKEN = "not_taken"
 """Under what name the last moments of rows are staged that became no items, where there are such rows."""
@@ -46,6 +46,7 @@ def stage(job: Job, name: str, chunk: Chunk) -> Chunk:
         return job.staging.write(f"items/{name}", chunk.index, without_payloads(frame))
     made = transformed(frame, destination, job.settings)
     job.record_unsent([name], made.not_taken)
+    job.warn(f"items-{name}-{chunk.index:05d}", warnings(made.items, frame, destination, job.clock()))
     if made.not_taken:
         job.staging.write(f"{NOT_TAKEN}/{name}", chunk.index, made.expiries)
     return job.staging.write(f"items/{name}", chunk.index, made.items)
@@ -57,6 +58,11 @@ def items(
     """One chunk of conversions as staged items, and what is said of the rows that are skipped or rejected."""
     made = transformed(conversions, destination, settings)
     return made.items, made.not_taken
+
+
+def warnings(items: pa.Table, conversions: pd.DataFrame, destination: Destination, at_ms: int) -> list[RunWarning]:
+    """What a destination has to say of a chunk's items as a whole, at the moment they are about to be sent."""
+    return destination.warnings(conversions.loc[items["row_number"].to_numpy()], at_ms)
 
 
 def travelling(conversions: pd.DataFrame, destination: Destination, settings: MappingSettings) -> pd.DataFrame:
@@ -96,7 +102,7 @@ def _with_faults(columns: pd.DataFrame, conversions: pd.DataFrame) -> pd.DataFra
         nothing = pd.Series(None, index=columns.index, dtype="str")
         code, detail = (columns[each] if each in columns.columns else nothing for each in WARNINGS)
         sentence = fault.map({reason.code: reason.sentence for reason in CONTACT_REASONS}).astype("str")
-        columns["note"] = code.fillna(fault)
+        columns["note"] = (code + " " + fault).fillna(code).fillna(fault)
         columns["note_detail"] = (detail + " " + sentence).fillna(sentence).fillna(detail)
     return columns
 

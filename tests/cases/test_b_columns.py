@@ -62,7 +62,7 @@ def test_a_stray_column_does_not_take_the_place_of_ours(house: House, stray: str
     house.write([order(1, order_id="ORD-1", email="ada@example.com", phone="+44 20 7946 0958", **{stray: value})])
     house.import_settings = {"extra_columns": "all" if extras == "all" else [stray]}
     found = codes(house)
-    ours = {"id": "ORD-1", "total_price": 19.99, "$email": "ada@example.com", "$phone_number": "+44 20 7946 0958"}
+    ours = {"id": "ORD-1", "total_price": 19.99, "$email": "ada@example.com", "$phone_number": "+442079460958"}
     ((at_converge,), (at_optimizely,)) = properties(house), tags(house)
     assert {name: at_converge.get(name) for name in ours} == ours
     assert "total" not in at_converge

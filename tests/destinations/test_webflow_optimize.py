@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from etl.clock import DAY_MS
 from etl.columns import COLUMNS
 from etl.destinations.webflow_optimize import WebflowOptimize, WebflowOptimizeSettings
+from tests.conftest import House, order
 
 AT_MS = 1_795_000_000_000
 
@@ -42,6 +43,16 @@ def test_settings_are_refused_with_the_path_of_the_key(settings: dict[str, Any],
     with pytest.raises(ValidationError) as caught:
         vendor(**settings)
     assert [".".join(map(str, error["loc"])) for error in caught.value.errors()] == [where]
+
+
+def test_what_was_sent_again_is_a_warning(house: House) -> None:
+    house.to = ["webflow_optimize"]
+    house.write([order(1, webflow_user_id="7")])
+    house.sandbox.fault(vendor="webflow_optimize", drop="after", times=1)
+    house.run()
+    (row,) = house.results()
+    assert (row["status"], row["reason"], row["attempts"]) == ("delivered", "sent_again", 2)
+    assert "does not document what it makes of a repeat" in row["detail"]
 
 
 @pytest.mark.parametrize("days", [7, 2, 1])

@@ -247,9 +247,15 @@ MERGED = {"negative_value": "negative_amount", "no_goal": "missing_goal_id"}
 """Reason codes of before that rows get no longer, and the code that they get now; CHANGELOG says why."""
 
 
+WARNED = {'["converge", 63, "delivered", ""]': '["converge", 63, "delivered", "property_not_a_number"]'}
+"""Rows of before that go with a warning now, as JSON: a quantity of "two" is left out of what Converge gets."""
+
+
 def as_of_now(outcome: Any) -> Any:
-    """What version 0.1.0 did, in the reason codes of now."""
+    """What version 0.1.0 did, in the reason codes and with the warnings of now."""
     text = json.dumps(outcome)
+    for before, now in WARNED.items():
+        text = text.replace(before, now)
     for before, now in MERGED.items():
         text = text.replace(f'"{before}"', f'"{now}"')
     return json.loads(text)
