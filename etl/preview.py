@@ -13,9 +13,11 @@ from etl.clock import Clock, wall_clock
 from etl.config import Config, ImportSettings
 from etl.delivery import lookups
 from etl.delivery.batches import partition_by_age
+from etl.delivery.siblings import Siblings
 from etl.destinations import make_destination
 from etl.destinations.base import USER_AGENT, Destination
 from etl.errors import ImporterError, LookupFailed
+from etl.ledger import Sent
 from etl.model import Item, MappedColumn, Preview, Request, RowVerdict, RunWarning, Status, Verdict, summed
 from etl.redact import host_of, mask_request
 from etl.sources.base import Window
@@ -35,6 +37,7 @@ class _Draft:
     warnings: list[RunWarning] = field(default_factory=list)
     unsent: list[RowVerdict] = field(default_factory=list)
     request: Request | None = None
+    siblings: Siblings | None = None
 
     def add_unsent(self, rows: list[RowVerdict]) -> None:
         self.counts.update((row.verdict.status.value, row.verdict.reason) for row in rows)
@@ -120,7 +123,7 @@ def _previews(
     settings: ImportSettings,
 ) -> dict[str, Preview]:
     """Judge and build every row for every destination; ``stopped`` ones (name -> why) get no requests."""
-    drafts = {name: _Draft() for name in destinations}
+    drafts = {name: _Draft(siblings=Siblings(each) if each.in_order else None) for name, each in destinations.items()}
     rows = 0
     with validate.Validator(source) as validator:
         for frame in frames:
@@ -156,10 +159,29 @@ def _build(destination: Destination, draft: _Draft, good: pd.DataFrame, settings
         (early, Verdict(Status.FAILED, *facts.early)),
     ):
         draft.add_unsent([RowVerdict(item.row_number, item.event_id, item.event_name, verdict) for item in items])
+    if draft.siblings:
+        ready = _in_company(draft, draft.siblings, ready)
     draft.counts.update(("ready", reason) for reason in _warnings(destination, ready, now_ms))
     if draft.request is None and ready:
         payloads = [item.payload for item in ready[: destination.limits.items]]
         draft.request = mask_request(destination.request(payloads), destination.secrets())
+
+
+def _in_company(draft: _Draft, siblings: Siblings, items: list[Item]) -> list[Item]:
+    """The items that would go beside those before them, as they would if all of these were delivered."""
+    going: list[Item] = []
+    for item in items:
+        now, settled, _ = siblings.sort([item])
+        siblings.learn(Sent([each], [Verdict(Status.DELIVERED)], 0, 0) for each in now)
+        going += now
+        draft.add_unsent(
+            [
+                RowVerdict(item.row_number, item.event_id, item.event_name, verdict)
+                for each in settled
+                for verdict in each.verdicts
+            ]
+        )
+    return going
 
 
 def _warnings(destination: Destination, items: list[Item], now_ms: int) -> Iterator[str]:

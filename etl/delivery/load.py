@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 
 from etl.clock import Clock
 from etl.delivery import verdicts
-from etl.delivery.batches import by_expiry, pack, partition_by_age, waves
+from etl.delivery.batches import OrderKey, by_expiry, pack, partition_by_age, turns, waves
 from etl.delivery.connection import VendorConnection, connect
 from etl.delivery.pacing import EndpointLock, endpoint_lock
 from etl.delivery.retries import DeliveryResult
 from etl.delivery.shutdown import shutting_down
+from etl.delivery.siblings import Siblings
 from etl.destinations.base import Destination
 from etl.errors import DestinationStopped, Interrupted, LedgerError
 from etl.ledger import Ledger, Sent, Stop
@@ -45,6 +46,8 @@ class Loader:
     force_unknown: bool = False
     progress: Progress = field(default=lambda count: None)
     stop: Stop | None = None
+    siblings: Siblings | None = None
+    """Where rows of a run bear on each other: what is known of those that share something with these."""
     undelivered: dict[str, str] = field(default_factory=dict)
     """Events that are too old now and that an earlier run failed to deliver: event_id -> that run."""
 
@@ -52,7 +55,7 @@ class Loader:
         """Bring every item to its last word. Returns when all of it is in the ledger."""
         self.stop = self.stop or self.ledger.runs.stops(self.run_no).get(self.destination.name)
         with endpoint_lock(self.destination.endpoint) as lock:
-            asyncio.run(self._load(by_expiry(items), lock))
+            asyncio.run(self._load(by_expiry(items, self._order_key), lock))
 
     async def _load(self, items: Sequence[Item], lock: EndpointLock) -> None:
         limits, retry_policy = self.destination.limits, self.destination.retry_policy
@@ -67,9 +70,15 @@ class Loader:
                 if fresh and not probed and not self.stop:
                     probed = True
                     await self._probe(connection, fresh[0])
+                if self.siblings and len(claimed) < len(wave):
+                    await asyncio.to_thread(self._learn_lost, self.siblings, wave, claimed)
                 sent = await self._send_wave(connection, claimed)
                 await asyncio.to_thread(self.ledger.claims.record, self.run_no, self.destination.name, sent)
                 self.progress(len(wave))
+
+    @property
+    def _order_key(self) -> OrderKey | None:
+        return self.siblings.order_key if self.siblings else None
 
     def _wave_size(self) -> int:
         limits = self.destination.limits
@@ -104,6 +113,10 @@ class Loader:
             self.run_no, self.destination.name, wave, repeatable=facts.repeatable, force_unknown=self.force_unknown
         )
 
+    def _learn_lost(self, siblings: Siblings, wave: Sequence[Item], claimed: Sequence[Item]) -> None:
+        won = {item.row_number for item in claimed}
+        siblings.learn_lost(self.ledger, self.run_no, [item for item in wave if item.row_number not in won])
+
     async def _probe(self, connection: VendorConnection, item: Item) -> None:
         try:
             await connection.probe(self.destination.endpoint, self.destination.request([item.payload]).headers)
@@ -117,12 +130,28 @@ class Loader:
             await asyncio.to_thread(self.ledger.runs.stop_destination, self.run_no, self.destination.name, self.stop)
 
     async def _send_wave(self, connection: VendorConnection, items: Sequence[Item]) -> list[Sent]:
-        batches = pack(items, self.destination)
-        sent = await asyncio.gather(*(self._send(connection, batch) for batch in batches))
-        return [each for of_batch in sent for each in of_batch]
+        side_by_side = turns(pack(items, self.destination), self._order_key)
+        sent = await asyncio.gather(*(self._send_in_turn(connection, batches) for batches in side_by_side))
+        return [each for of_turn in sent for each in of_turn]
 
-    async def _send(self, connection: VendorConnection, batch: Sequence[Item]) -> list[Sent]:
-        """Send one batch to its last word; more than one `Sent` where it was halved or partly expired."""
+    async def _send_in_turn(self, connection: VendorConnection, batches: Sequence[list[Item]]) -> list[Sent]:
+        """Send batches one after another; what has to wait for the answer to its batch goes after it."""
+        done: list[Sent] = []
+        for batch in batches:
+            while batch:
+                later: list[Item] = []
+                sent = await self._send(connection, batch, later)
+                if self.siblings:
+                    self.siblings.learn(sent)
+                done += sent
+                batch = later
+        return done
+
+    async def _send(self, connection: VendorConnection, batch: Sequence[Item], later: list[Item]) -> list[Sent]:
+        """Send one batch to its last word; more than one `Sent` where it was halved or partly expired.
+
+        Items that depend on the answer are put into ``later`` and not sent.
+        """
         async with connection.slots:
             at = self.clock()
             fresh, late, early = partition_by_age(batch, at)
@@ -131,6 +160,12 @@ class Loader:
                 return done
             if self.stop or shutting_down.is_set():
                 return [*done, _unsent(fresh, verdicts.not_sent(self.stop))]
+            if self.siblings:
+                fresh, settled, held_back = self.siblings.sort(fresh)
+                done += settled
+                later += held_back
+                if not fresh:
+                    return done
             request = self.destination.request([item.payload for item in fresh])
             if len(request.body) > self.destination.limits.bytes:
                 return [*done, _unsent(fresh, verdicts.too_large(self.destination))]
@@ -149,7 +184,7 @@ class Loader:
     async def _send_halves(self, connection: VendorConnection, batch: Sequence[Item]) -> list[Sent]:
         middle = len(batch) // 2
         first, second = await asyncio.gather(
-            self._send(connection, batch[:middle]), self._send(connection, batch[middle:])
+            self._send(connection, batch[:middle], []), self._send(connection, batch[middle:], [])
         )
         return [*first, *second]
 

@@ -83,7 +83,7 @@ def test_the_api_key_never_goes_to_the_list_of_goals(settings: dict[str, Any], a
         asked.append(headers)
         return b'{"goals": [{"key": "no id"}, "no goal", {"id": 7, "key": null, "name": "Seven"}]}'
 
-    assert vendor(**settings).prepare(fetch) == {"goals": {"Seven": "7", "7": "7"}}
+    assert vendor(**settings).prepare(fetch) == {"goals": {"Seven": "7", "7": "7"}, "not_revenue": []}
     assert asked[0].get("Authorization") == authorization
     assert asked[0]["User-Agent"].startswith("ConvertAgent/")
 
@@ -97,7 +97,7 @@ def test_goals_of_an_unknown_shape_are_left_out() -> None:
     ]
     listed = json.dumps({"goals": [*odd, {"id": "4", "name": "Four", "key": "four"}]}).encode()
     found = vendor(goals_url="https://goals.example/config").prepare(lambda url, headers: listed)
-    assert found == {"goals": {"1": "1", "2": "2", "4": "4", "Four": "4", "four": "4"}}
+    assert found == {"goals": {"1": "1", "2": "2", "4": "4", "Four": "4", "four": "4"}, "not_revenue": []}
 
 
 # -- time
