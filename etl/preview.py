@@ -21,7 +21,7 @@ from etl.ledger import Sent
 from etl.model import Item, MappedColumn, Preview, Request, RowVerdict, RunWarning, Status, Verdict, summed
 from etl.redact import host_of, mask_request
 from etl.sources.base import Window
-from etl.stages import extract, plan, transform, validate
+from etl.stages import extract, plan, sums, transform, validate
 from etl.stages.mapping import ColumnRules
 from etl.staging import cache, items_of
 
@@ -38,6 +38,7 @@ class _Draft:
     unsent: list[RowVerdict] = field(default_factory=list)
     request: Request | None = None
     siblings: Siblings | None = None
+    sums: list[sums.Sums] = field(default_factory=list)
 
     def add_unsent(self, rows: list[RowVerdict]) -> None:
         self.counts.update((row.verdict.status.value, row.verdict.reason) for row in rows)
@@ -142,7 +143,7 @@ def _previews(
             draft.unsent,
             draft.request,
             str(stopped.get(name, "")),
-            [*validator.warnings, *summed(draft.warnings)],
+            [*validator.warnings, *summed(draft.warnings), *sums.warnings(destinations[name].facts.title, draft.sums)],
         )
         for name, draft in drafts.items()
     }
@@ -152,6 +153,7 @@ def _build(destination: Destination, draft: _Draft, good: pd.DataFrame, settings
     table, not_taken = transform.items(good, destination, settings)
     draft.add_unsent(not_taken)
     draft.warnings += transform.warnings(table, good, destination, now_ms)
+    draft.sums.append(sums.sums(destination, good.loc[table["row_number"].to_numpy()]))
     ready, late, early = partition_by_age(items_of(table), now_ms)
     facts = destination.facts
     for items, verdict in (

@@ -327,6 +327,10 @@ class Destination:
         """What is odd about the settings although it may be right, in sentences; for `check` and `ping`."""
         return []
 
+    def metrics(self, conversions: pd.DataFrame) -> pd.Series[str] | None:
+        """What the vendor adds the revenue of each row up to, whatever its currency; None where it keeps them apart."""
+        return None
+
     def warnings(self, conversions: pd.DataFrame, at_ms: int) -> list[RunWarning]:
         """What a run should say of these conversions as a whole, sent at that moment (epoch ms)."""
         return []

@@ -315,6 +315,10 @@ class Convert(Destination):
         goals: Mapping[str, str] = self.lookup.get("goals", {})
         return goals.get(text) or (text if _is_id(text) else None)
 
+    def metrics(self, conversions: pd.DataFrame) -> pd.Series[str] | None:
+        """The goal: its revenue is in the project's currency, and no field names another."""
+        return map_distinct(self._goal_ids(conversions), lambda goal: f"the revenue of goal {goal}")
+
     def schema(self) -> pa.DataFrameSchema:
         """The rules, as the options set them."""
         settings = self.settings

@@ -132,21 +132,6 @@ FACTS = Facts(
         404: "Check `endpoint`: it should be https://logx.optimizely.com/v1/events.",
         413: "Lower limits.bytes: one body may hold 3.5 MB.",
     },
-    events={**EVENTS, "any other": "the event key of the same name, in the same case"},
-    troubleshooting={
-        "No conversions in experiment results": "The event key must be the datafile's, case and all: others are "
-        "unknown_event_key, with the nearest one.",
-        "Events sent but not attributed to experiment": "Optimizely counts only visitors for whom it decided "
-        "before, under the same id; no answer says so.",
-        "400 bad request": "Compare account_id and project_id with the dashboard; another account's datafile stops the "
-        "run (datafile_mismatch).",
-        "Revenue not tracked": "revenue goes in whole hundredths; what has more decimals is too_many_decimals.",
-        "Stale experiment configuration": "The datafile is fetched anew for every run; one that cannot be had stops it "
-        "(datafile_unavailable).",
-        "403 forbidden": "The SDK key may be wrong or of another environment: Settings > Environments shows it.",
-        "Visitor count higher than expected": "One id per visitor: anonymous_visitor warns of rows that go under "
-        "anonymous_id.",
-    },
     notes=(
         "Checkout Started sends the cart's value as revenue, as the default's page says: a metric that begin_checkout "
         "and purchase share adds up both.",
@@ -332,6 +317,10 @@ class Optimizely(Destination):
         said = self.lookup.get("bot_filtering")
         named = {"entity_id": BOT_FILTERING, "key": BOT_FILTERING, "type": "custom", "value": said}
         return [] if said is None else [named]
+
+    def metrics(self, conversions: pd.DataFrame) -> pd.Series[str] | None:
+        """The event: money has no currency here, the tag of that name is for people."""
+        return map_distinct(conversions["event_name"], lambda name: f"the revenue of {self._event_key(name)}")
 
     def schema(self) -> pa.DataFrameSchema:
         """The rules, as the options set them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -254,3 +255,26 @@ def test_details_hold_nothing_of_the_row(shop: House) -> None:
     shop.write([visits(1, user="somebody"), visits(2, user="somebody")])
     shop.run()
     assert "somebody" not in json.dumps([row["detail"] for row in shop.results()])
+
+
+def test_a_row_of_yesterday_counts_today(shop: House) -> None:
+    at = datetime.now(UTC) - timedelta(days=1, minutes=1)
+    shop.write([buys(1, "T-1", "10", occurred_at=at.isoformat()), visits(2, user="v")])
+    shop.run()
+    assert said(shop) == {"order-1": ("delivered", "counted_today"), "order-2": DELIVERED}
+    detail = next(row["detail"] for row in shop.results() if row["event_id"] == "order-1")
+    assert "counts it as of today" in detail
+    assert "max_age_days" in detail
+
+
+def test_revenue_to_a_goal_that_takes_none_is_told_where_goals_are_looked_up(shop: House) -> None:
+    shop.overrides = {"convert": {"goals_url": shop.sandbox.lookup("convert")}}
+    shop.write([buys(1, "T-1", "10", convert_goal_id="100215965"), buys(2, "T-2", "10", user="v")])
+    shop.run()
+    assert said(shop) == {"order-1": ("delivered", "not_a_revenue_goal"), "order-2": DELIVERED}
+
+
+def test_a_visitor_without_user_id_is_told(shop: House) -> None:
+    shop.write([buys(1, "T-1", "10", user=""), buys(2, "T-2", "10", user="v")])
+    shop.run()
+    assert said(shop) == {"order-1": ("delivered", "anonymous_visitor"), "order-2": DELIVERED}
