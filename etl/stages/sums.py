@@ -45,7 +45,7 @@ def _warning(title: str, metric: str, money: Sequence[tuple[str, tuple[Decimal, 
         f"{currency} {amount:,f} in {rows:,} row{'' if rows == 1 else 's'}" for currency, (amount, rows) in money
     )
     sentence = (
-        f"{title} adds up {metric} as if it were one currency: {listed}. Bring the amounts into one before, or give every "
-        "currency a destination of its own."
+        f"{title} adds up {metric} as if it were one currency: {listed}. Bring the amounts into one before, or give "
+        "every currency a destination of its own."
     )
     return RunWarning(CODE, "currency", sum(rows for _, (_, rows) in money), sentence)

@@ -242,6 +242,5 @@ def test_bots_are_filtered_as_the_datafile_says(said: bool | None) -> None:
 def test_a_row_keeps_all_its_warnings() -> None:
     own = frame(user_id=[None], anonymous_id=["cookie-7"], properties=['{"revenue": 5}'], attributes=['{"x": 1}'])
     out = vendor().columns(own)
-    assert out["note"].tolist() == ["unregistered_attribute"]
-    assert out["notes"].tolist() == ["unregistered_attribute reserved_tag anonymous_visitor"]
+    assert out["note"].tolist() == ["unregistered_attribute reserved_tag anonymous_visitor"]
     assert "cookie-7" not in out["note_detail"].iloc[0]
