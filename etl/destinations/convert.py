@@ -109,8 +109,8 @@ FACTS = Facts(
     stale=(schema.COUNTED_TODAY.code, schema.COUNTED_TODAY.detail),
     expired=(reasons.TOO_OLD.code, "Older than max_age_days: Convert would count it as if it had happened today."),
     where_to_look=(
-        "In the Convert dashboard, in the project's active experiment: the Results tab, the goal's details, or the "
-        "Real-Time view; look after 5 to 10 minutes."
+        "In the Convert dashboard: Live Logs or the Real-Time view at once (a request that Convert drops never shows "
+        "there); in the project's active experiment the Results tab and the goal's details, after 5 to 10 minutes."
     ),
     events={
         "page": "a page visit goal, by its URL: `page_goals`, or the row's convert_goal_id",
@@ -123,7 +123,8 @@ FACTS = Facts(
         "404 project not found": "Compare `project_id` with the project's address in the Convert dashboard.",
         "No conversions recorded": "The goal does not exist: create it, and let `events` or convert_goal_id "
         "name its id.",
-        "Revenue not appearing": "Create a revenue goal, and map Order Completed to it under `events`.",
+        "Revenue not appearing": "Create a revenue goal, and map Order Completed to it under `events`; where goals are "
+        "looked up, `not_a_revenue_goal` warns.",
         "400 bad request": "The body was not understood: look at the first request with `conversions check`.",
         "Events sent but experiment shows no data": (
             "The visitor was in no variation before: send the id under which the website's snippet bucketed it."
