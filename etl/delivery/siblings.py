@@ -8,7 +8,7 @@ own, or before a crash) by the ties that were staged with them and what the ledg
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -32,8 +32,10 @@ class Sorted(NamedTuple):
 class Siblings:
     """What is known of the ties of one destination's items, while a chunk of them is delivered."""
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, shared: Collection[str] = ()) -> None:
         self.destination = destination
+        self.shared = shared
+        """Ties that several items of the chunk have."""
         self._known: dict[str, tuple[Status, str]] = {}
         """Tie -> delivered or unknown, and the event_id of a row of which that is true."""
 
@@ -91,8 +93,12 @@ class Siblings:
             for tie in shared:
                 self._known.setdefault(tie, (status, event_id))
 
+    def _shared_ties(self, item: Item) -> set[str]:
+        return set(_ties(self.destination, item).shared)
+
     def learn_lost(self, ledger: Ledger, run_no: int, items: Sequence[Item]) -> None:
-        """Remember what the ledger says of items that were not won."""
+        """Remember what the ledger says of items that were not won, as far as others of the chunk ask for it."""
+        items = [item for item in items if not self._shared_ties(item).isdisjoint(self.shared)]
         found = _statuses(ledger, [run_no], self.destination.name, [item.row_number for item in items])
         for item in items:
             if status := found.get(item.row_number):
@@ -119,8 +125,9 @@ def found(
     """
     ties = {_digest(tie): tie for item in items for tie in _ties(destination, item).shared}
     own = staged(destination, items)
-    siblings = Siblings(destination)
-    for frame in (own[own["tie"].duplicated(keep=False)], *others):
+    several = own[own["tie"].duplicated(keep=False)]
+    siblings = Siblings(destination, {ties[tie] for tie in several["tie"].unique()})
+    for frame in (several, *others):
         shared = frame[frame["tie"].isin(list(ties))]
         if shared.empty:
             continue

@@ -29,6 +29,9 @@ Options where Convert's own interface differs from the default:
 ``allow_negative_amount``, ``currency``, ``max_age_days``
     Convert takes negative amounts, has no field for a currency and counts old conversions as today's. So the first are
     stopped unless allowed; rows in another currency or older than that many days only if these two are set.
+``send_repeated_goals``, ``send_repeated_transactions``
+    Convert's kits send a goal once per visitor, and further orders as their transaction alone; so does a run, see
+    `ties`. A goal again without an order, and an order again, are duplicates unless these are set.
 ``page_goals``
     The server matches no addresses: ``{"https://shop.example/thanks*": "goal id"}`` does it here for ``page`` events.
 ``goals_url``

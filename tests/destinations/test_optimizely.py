@@ -215,6 +215,14 @@ def test_currencies_that_are_added_up_are_told_with_their_sums(house: House) -> 
     assert list(checked) == [warning]
 
 
+@pytest.mark.parametrize(("type_", "metric"), [("kameleoon", "goal 36151"), ("convert", "goal 100215962")])
+def test_others_that_know_no_currency_are_told_of_too(house: House, type_: str, metric: str) -> None:
+    house.to = [type_]
+    house.write([order(1, currency="GBP"), order(2, currency="EUR")])
+    (warning,) = house.run().warnings
+    assert f"adds up the revenue of {metric} as if it were one currency: EUR 19.99 in 1 row" in warning.sentence
+
+
 def test_one_currency_is_nothing_to_speak_of(house: House) -> None:
     house.to = ["optimizely"]
     house.write([order(1), order(2, revenue=""), order(3, currency="")])
