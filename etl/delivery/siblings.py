@@ -132,7 +132,8 @@ def found(
         if shared.empty:
             continue
         delivered = ledger.results.delivered_by(destination.name, shared["event_id"].drop_duplicates().tolist())
-        statuses = _statuses(ledger, run_nos, destination.name, shared.index.unique().tolist())
+        open_rows = shared.index[~shared["event_id"].isin(list(delivered))]
+        statuses = _statuses(ledger, run_nos, destination.name, open_rows.unique().tolist())
         for number, event_id, tie in shared.itertuples():
             status = Status.DELIVERED if event_id in delivered else statuses.get(number)
             if status is not None:
