@@ -16,10 +16,11 @@ from queue import SimpleQueue
 from etl import destinations, report
 from etl.clock import Clock, wall_clock
 from etl.config import Config
-from etl.delivery import lookups
+from etl.delivery import lookups, siblings
 from etl.delivery.load import Loader
 from etl.delivery.pacing import Waiting
-from etl.destinations.base import USER_AGENT
+from etl.delivery.siblings import Siblings
+from etl.destinations.base import USER_AGENT, Destination
 from etl.errors import ImporterError, LookupFailed
 from etl.ledger import ELSEWHERE, Stop
 from etl.model import Chunk, Item, Status
@@ -73,7 +74,7 @@ def prepare(job: Job) -> None:
 
 def load(job: Job, name: str, chunk: Chunk) -> None:
     """Deliver one chunk of items to its destination; every item ends in the ledger."""
-    deliver_items(job, name, job.staging.items(chunk), force_unknown=False)
+    deliver_items(job, name, job.staging.items(chunk), chunk.index, force_unknown=False)
 
 
 def deliver(job: Job, chunks: Iterable[Chunk]) -> None:
@@ -136,20 +137,38 @@ def _needs_next_run(job: Job, name: str, counts: report.Counts) -> bool:
     return any(rows and (status in again or (status, reason) == ELSEWHERE) for (status, reason), rows in counts.items())
 
 
-def deliver_items(job: Job, name: str, items: Sequence[Item], force_unknown: bool) -> None:
-    """Bring items to their last word; ``force_unknown``: also send again what may have been accepted."""
+def deliver_items(job: Job, name: str, items: Sequence[Item], index: int, *, force_unknown: bool) -> None:
+    """Bring the items of a chunk to their last word; ``force_unknown``: also send again what may have been accepted."""
     began = time.monotonic()
+    destination = job.destination(name)
     loader = Loader(
-        job.destination(name),
+        destination,
         job.ledger,
         job.run.run_no,
         job.clock,
         force_unknown=force_unknown,
         progress=lambda rows: job.progress(name, rows),
         waiting=Waiting(job.run.run_id, job.config.wait_for_turn_s, lambda said: log.info("%s: %s", name, said)),
+        siblings=_siblings(job, destination, items, index) if destination.in_order else None,
     )
     loader.load(items)
     log.info("%s: %d items in %.1f s%s", name, len(items), time.monotonic() - began, ", stopped" if loader.stop else "")
+
+
+def _siblings(job: Job, destination: Destination, items: Sequence[Item], index: int) -> Siblings:
+    """What is known of rows of other chunks, and of the run that this one repeats, that bear on these items.
+
+    The ties of every chunk are staged before it is delivered, so that a task of its own finds those of the others.
+    """
+    own = job.staging.write(_ties_of(job.run.run_id, destination), index, siblings.staged(destination, items))
+    runs = [job.run, *([job.ledger.runs.get(job.run.retry_of)] if job.run.retry_of else [])]
+    chunks = [chunk for run in runs for chunk in job.staging.chunks(_ties_of(run.run_id, destination))]
+    others = (job.staging.frame(chunk) for chunk in chunks if chunk.path != own.path)
+    return siblings.found(destination, job.ledger, [run.run_no for run in reversed(runs)], items, others)
+
+
+def _ties_of(run_id: str, destination: Destination) -> str:
+    return f"ties-{run_id}/{destination.name}"
 
 
 def side_by_side(

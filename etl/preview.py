@@ -13,13 +13,14 @@ from etl.clock import Clock, wall_clock
 from etl.config import Config, ImportSettings
 from etl.delivery import lookups
 from etl.delivery.batches import partition_by_age
+from etl.delivery.siblings import Siblings
 from etl.destinations import make_destination
 from etl.destinations.base import USER_AGENT, Destination
 from etl.errors import ImporterError, LookupFailed
 from etl.model import Item, MappedColumn, Preview, Request, RowVerdict, RunWarning, Status, Verdict, summed
 from etl.redact import host_of, mask_request
 from etl.sources.base import Window
-from etl.stages import extract, plan, transform, validate
+from etl.stages import extract, plan, sums, transform, validate
 from etl.stages.mapping import ColumnRules
 from etl.staging import cache, items_of
 
@@ -35,6 +36,8 @@ class _Draft:
     warnings: list[RunWarning] = field(default_factory=list)
     unsent: list[RowVerdict] = field(default_factory=list)
     request: Request | None = None
+    siblings: Siblings | None = None
+    sums: list[sums.Sums] = field(default_factory=list)
 
     def add_unsent(self, rows: list[RowVerdict]) -> None:
         self.counts.update((row.verdict.status.value, row.verdict.reason) for row in rows)
@@ -120,7 +123,7 @@ def _previews(
     settings: ImportSettings,
 ) -> dict[str, Preview]:
     """Judge and build every row for every destination; ``stopped`` ones (name -> why) get no requests."""
-    drafts = {name: _Draft() for name in destinations}
+    drafts = {name: _Draft(siblings=Siblings(each) if each.in_order else None) for name, each in destinations.items()}
     rows = 0
     with validate.Validator(source) as validator:
         for frame in frames:
@@ -139,7 +142,7 @@ def _previews(
             draft.unsent,
             draft.request,
             str(stopped.get(name, "")),
-            [*validator.warnings, *summed(draft.warnings)],
+            [*validator.warnings, *summed(draft.warnings), *sums.warnings(destinations[name].facts.title, draft.sums)],
         )
         for name, draft in drafts.items()
     }
@@ -149,6 +152,7 @@ def _build(destination: Destination, draft: _Draft, good: pd.DataFrame, settings
     table, not_taken = transform.items(good, destination, settings)
     draft.add_unsent(not_taken)
     draft.warnings += transform.warnings(table, good, destination, now_ms)
+    draft.sums.append(sums.sums(destination, good.loc[table["row_number"].to_numpy()]))
     ready, late, early = partition_by_age(items_of(table), now_ms)
     facts = destination.facts
     for items, verdict in (
@@ -156,10 +160,23 @@ def _build(destination: Destination, draft: _Draft, good: pd.DataFrame, settings
         (early, Verdict(Status.FAILED, *facts.early)),
     ):
         draft.add_unsent([RowVerdict(item.row_number, item.event_id, item.event_name, verdict) for item in items])
+    if draft.siblings:
+        ready = _in_company(draft, draft.siblings, ready)
     draft.counts.update(("ready", reason) for reason in _warnings(destination, ready, now_ms))
     if draft.request is None and ready:
         payloads = [item.payload for item in ready[: destination.limits.items]]
         draft.request = mask_request(destination.request(payloads), destination.secrets())
+
+
+def _in_company(draft: _Draft, siblings: Siblings, items: list[Item]) -> list[Item]:
+    """The items that would go beside those before them, as they would if all of these were delivered."""
+    going: list[Item] = []
+    for item in items:
+        now, settled, _ = siblings.sort([item])
+        siblings.learn((each, Verdict(Status.DELIVERED)) for each in now)
+        going += now
+        draft.add_unsent([RowVerdict(each.row_number, each.event_id, each.event_name, said) for each, said in settled])
+    return going
 
 
 def _warnings(destination: Destination, items: list[Item], now_ms: int) -> Iterator[str]:

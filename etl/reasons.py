@@ -331,6 +331,14 @@ MISSING_VISITOR_ID = Reason(
     "Fill one of them with the id that the website gave to the vendor.",
     "demo-nobody",
 )
+ANONYMOUS_VISITOR = Reason(
+    "anonymous_visitor",
+    DELIVERED,
+    "user_id is empty, so the visitor goes under anonymous_id: where the website told the vendor the user's id, the "
+    "conversion is nobody's.",
+    "Fill user_id, or make sure that the website knows such visitors under anonymous_id.",
+    "demo-visitor-known-by-cookie-only",
+)
 LOOKS_LIKE_PII = Reason(
     "looks_like_pii",
     REJECTED,

@@ -132,7 +132,7 @@ def _send_again(job: Job, name: str, letters: DeadLetterRows, *, force_unknown: 
         else:
             table, not_taken = transform.items(frame, job.destination(name), _columns_of(job))
             job.record_unsent([name], not_taken)
-        pipeline.deliver_items(job, name, items_of(table), force_unknown)
+        pipeline.deliver_items(job, name, items_of(table), chunk.index, force_unknown=force_unknown)
     if missing := letters.runs[job.staging.run_id][name] - found:
         job.ledger.runs.record_rows_read(job.run.run_no, {name: found})
         raise SourceError(_never_staged(job, missing) if chunks else _gone(job, missing))

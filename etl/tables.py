@@ -82,7 +82,7 @@ def check(checked: Mapping[str, Preview], out: Console) -> None:
 
     Rows that no destination would get are listed once.
     """
-    statuses = [Status.SKIPPED.value, Status.REJECTED.value, Status.FAILED.value]
+    statuses = [status.value for status in (Status.DUPLICATE, Status.SKIPPED, Status.REJECTED, Status.FAILED)]
     _counts(out, {name: (each.rows, _sums(each.counts)) for name, each in checked.items()}, ["ready", *statuses])
     rows = _shared(checked)
     keys = {(row[3].status.value, row[3].reason) for row in rows}
@@ -165,7 +165,8 @@ def _shared(checked: Mapping[str, Preview]) -> list[tuple[int, str, str, Verdict
 
 def _reasons(counts: Mapping[tuple[str, str], int]) -> Iterator[Text]:
     """``rejected: no_goal 2, looks_like_pii 1``, and the warnings on ready rows likewise."""
-    headings = {"rejected": "rejected", "failed": "failed", "skipped": "skipped", "ready": "ready, with a warning"}
+    headings = {status: status for status in ("rejected", "failed", "duplicate", "skipped")}
+    headings |= {"ready": "ready, with a warning"}
     for status, words in headings.items():
         found = [(reason, count) for (each, reason), count in counts.items() if each == status and reason and count]
         if found:

@@ -10,7 +10,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from etl import reasons
-from etl.reasons import DELIVERED, FAILED, REJECTED, UNKNOWN, Reason
+from etl.reasons import DELIVERED, DUPLICATE, FAILED, REJECTED, UNKNOWN, Reason
 from schemas.numbers import WHOLE
 from schemas.rules import contact_faults, is_negative, looks_personal, money, optional, required, rule
 
@@ -74,6 +74,43 @@ DIMENSION_LEFT_OUT = Reason(
     "a customDimension1 of 33 characters",
 )
 
+NOT_A_REVENUE_GOAL = Reason(
+    "not_a_revenue_goal",
+    DELIVERED,
+    "The list of goals says that this is no revenue goal: its revenue shows in no report.",
+    "Send it to a revenue goal, or make this one such a goal.",
+    "an order whose convert_goal_id is a page goal",
+)
+COUNTED_TODAY = Reason(
+    "counted_today",
+    DELIVERED,
+    "It happened more than a day ago: Convert has no field for the time and counts it as of today.",
+    "Import at least daily; max_age_days stops older rows.",
+    "demo-three-days-old",
+)
+GOAL_REPEATED = Reason(
+    "goal_repeated",
+    DUPLICATE,
+    "Another row of this run has the same visitor and goal, and this one brings neither revenue nor an order number: "
+    "Convert counts a goal once per visitor.",
+    "Nothing to do; send_repeated_goals sends such rows all the same.",
+    "two sign-ups of one visitor",
+)
+TRANSACTION_REPEATED = Reason(
+    "transaction_repeated",
+    DUPLICATE,
+    "Another row of this run has the same visitor, goal, order number and amount: Convert would add both up.",
+    "Nothing to do if it is the same order; else give it a number of its own, or set send_repeated_transactions.",
+    "an order that stands twice under two event_ids",
+)
+TRANSACTION_SPLIT = Reason(
+    "transaction_split",
+    DELIVERED,
+    "Another row of this run has the same visitor, goal and order number with another amount: Convert adds both up.",
+    "Right where each row is a line of the order; else export one row per order.",
+    "an export with one row per line of an order",
+)
+
 
 def _is_whole(column: pd.Series[Any]) -> pd.Series[bool]:
     return column.astype("str").str.fullmatch(WHOLE).astype(bool)
@@ -93,6 +130,13 @@ def _maps_text_to_text(value: object) -> bool:
     except orjson.JSONDecodeError:
         return False
     return isinstance(content, dict) and all(isinstance(variation, str) for variation in content.values())
+
+
+UNNAMED = {
+    True: ", and no single goal of the project has that name or key",
+    False: "; names and keys were not looked up, which goals_url or `api: tracking` does",
+}
+"""What can be said of a goal that is no id: after a lookup, and without one."""
 
 
 def rules(
@@ -133,11 +177,10 @@ def rules(
                 rule(
                     reasons.GOAL_ID_NOT_A_WHOLE_NUMBER,
                     _is_id,
-                    "The goal of the event {event_name} is not a goal id (digits only), and no goal goes by that name.",
+                    f"The goal of the event {{event_name}} is not a goal id (digits only){UNNAMED[goals is not None]}.",
                 ),
                 *([] if goals is None else [exists]),
-                sentence="No goal for the event {event_name}: give the row a convert_goal_id, or name the goal under "
-                "`events`.",
+                sentence="No goal for the event {event_name}. {advice}",
             ),
             "revenue": money(*([] if allow_negative else [not_negative])),
             "quantity": optional(rule(reasons.QUANTITY_NOT_A_WHOLE_NUMBER, _is_whole)),

@@ -82,6 +82,16 @@ def contact_faults() -> list[pa.Check]:
     ]
 
 
+def warned(frame: pd.DataFrame, *found: tuple[pd.Series[bool], Reason]) -> pd.DataFrame:
+    """The frame with the columns of its rows' warnings (`Destination.columns`): of each reason where it is true."""
+    codes = sentences = pd.Series("", index=frame.index, dtype="str")
+    for where, reason in found:
+        codes = codes.mask(where, codes + " " + reason.code)
+        sentences = sentences.mask(where, sentences + " " + reason.detail)
+    said = codes != ""
+    return frame.assign(note=codes.str.strip().where(said), note_detail=sentences.str.strip().where(said))
+
+
 def money(*tests: pa.Check) -> pa.Column:
     """revenue: empty or a plain decimal; more rules of the vendor as ``tests``."""
     return optional(

@@ -30,6 +30,7 @@ ROOT = Path(__file__).parent.parent
 LISTED: list[Reason] = [reason for each in all_reasons().values() for reason in each]
 CODES = {reason.code for reason in LISTED}
 HERE = "tests/test_reasons.py"
+RUNS = "tests/destinations/test_convert_run.py"
 
 PRODUCERS = {
     "no_turn": "tests/faults/test_ending.py::test_a_run_that_waits_too_long_for_its_turn_sends_nothing",
@@ -43,6 +44,7 @@ PRODUCERS = {
     "dry_run": "tests/test_drops.py::test_a_trial_gets_the_same_answers_and_sends_nothing",
     "file_quarantined": "tests/test_drops.py::test_three_files_one_of_them_twice_one_growing_and_one_all_bad",
     "file_unusable": "tests/test_drops.py::test_of_a_file_that_breaks_off_nothing_is_sent_however_good_its_beginning",
+    "goal_repeated": f"{RUNS}::test_a_goal_again_without_an_order_is_sent_once",
     "in_flight": "tests/test_ledger.py::test_a_claim_stands_as_unknown_before_anything_is_sent",
     "in_flight_elsewhere": "tests/test_ledger.py::test_what_another_living_run_has_on_the_wire_is_left_to_it",
     "inexact_number": "tests/cases/test_h_doubles.py::test_a_double_is_an_id_as_far_as_it_is_exact",
@@ -60,6 +62,8 @@ PRODUCERS = {
     "stale": f"{HERE}::test_a_row_that_grows_old_at_a_vendor_with_no_words_of_its_own",
     "tls": "tests/faults/test_fault_table.py::test_a_certificate_that_nobody_vouches_for",
     "too_large": f"{HERE}::test_a_row_that_is_larger_than_a_request",
+    "transaction_repeated": f"{RUNS}::test_an_order_again_is_a_duplicate_and_its_lines_are_not",
+    "transaction_split": f"{RUNS}::test_an_order_again_is_a_duplicate_and_its_lines_are_not",
     "undecodable": "tests/sources/test_csv.py::test_an_encoding_that_fails_far_into_the_file_costs_only_those_rows",
     "unreachable": "tests/faults/test_fault_table.py::test_connection_refused",
     "waiting_for_a_person": "tests/test_ledger.py::test_an_unanswered_row",

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from etl.destinations.base import Destination
+from etl.ledger import Claim
 from etl.model import Item
 
+OrderKey = Callable[[Item], str]
+"""What items share that must go in order, one after another."""
 
-def by_expiry(items: Sequence[Item]) -> Sequence[Item]:
-    """The items that expire soonest first; those that never do keep their order, after them."""
+
+def by_expiry(items: Sequence[Item], order_key: OrderKey | None = None) -> Sequence[Item]:
+    """The items that expire soonest first; those that never do keep their order, after them.
+
+    Items under one order key keep their order, and go when the first of them to expire has to.
+    """
     if all(item.expires_at_ms is None for item in items):
         return items
-    return sorted(items, key=lambda item: (item.expires_at_ms is None, item.expires_at_ms or 0))
+    if order_key is None:
+        return sorted(items, key=lambda item: (item.expires_at_ms is None, item.expires_at_ms or 0))
+    keys = [order_key(item) for item in items]
+    soonest: dict[str, int] = {}
+    for key, item in zip(keys, items, strict=True):
+        if item.expires_at_ms is not None:
+            soonest[key] = min(item.expires_at_ms, soonest.get(key, item.expires_at_ms))
+    places = sorted(range(len(items)), key=lambda place: (keys[place] not in soonest, soonest.get(keys[place], 0)))
+    return [items[place] for place in places]
 
 
 def partition_by_age(items: Sequence[Item], at: int) -> tuple[list[Item], list[Item], list[Item]]:
@@ -48,3 +63,17 @@ def pack(items: Sequence[Item], destination: Destination) -> Iterator[list[Item]
         size += cost
     if batch:
         yield batch
+
+
+def turns(claims: Iterable[Claim], order_key: OrderKey | None) -> list[list[Claim]]:
+    """Batches that may travel side by side; those that share an order key are one turn, one after another."""
+    if order_key is None:
+        return [[claim] for claim in claims]
+    found: list[tuple[set[str], list[tuple[int, Claim]]]] = []
+    for number, claim in enumerate(claims):
+        keys = {order_key(item) for item in claim.items}
+        meeting = [turn for turn in found if not turn[0].isdisjoint(keys)]
+        found = [turn for turn in found if turn[0].isdisjoint(keys)]
+        earlier = [each for _, numbered in meeting for each in numbered]
+        found.append((keys.union(*(theirs for theirs, _ in meeting)), [*earlier, (number, claim)]))
+    return [[claim for _, claim in sorted(numbered, key=lambda each: each[0])] for _, numbered in found]

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field, replace
 from etl import reasons
 from etl.clock import Clock
 from etl.delivery import verdicts
-from etl.delivery.batches import by_expiry, pack, partition_by_age, waves
+from etl.delivery.batches import OrderKey, by_expiry, pack, partition_by_age, turns, waves
 from etl.delivery.connection import VendorConnection, connect
 from etl.delivery.fence import Fence
 from etl.delivery.pacing import EndpointLock, NoTurn, Waiting, endpoint_lock
 from etl.delivery.retries import DeliveryResult
 from etl.delivery.shutdown import shutting_down
+from etl.delivery.siblings import Siblings
 from etl.destinations.base import Destination
 from etl.errors import DestinationStopped, Interrupted, LedgerError
 from etl.ledger import Claim, Ledger, Sent, Stop
@@ -52,6 +53,8 @@ class Loader:
     progress: Progress = field(default=lambda count: None)
     waiting: Waiting = field(default=Waiting("", longest_s=0))
     stop: Stop | None = None
+    siblings: Siblings | None = None
+    """Where rows of a run bear on each other: what is known of those that share something with these."""
     undelivered: dict[str, str] = field(default_factory=dict)
     """Events that are too old now and that an earlier run failed to deliver: event_id -> that run."""
     _left: set[int] = field(default_factory=set)
@@ -65,7 +68,7 @@ class Loader:
         self.stop = self.stop or self.ledger.runs.stops(self.run_no).get(self.destination.name)
         try:
             with endpoint_lock(self.destination.endpoint, replace(self.waiting, alive=self._renew_in_time())) as lock:
-                asyncio.run(self._load(by_expiry(items), lock))
+                asyncio.run(self._load(by_expiry(items, self._order_key), lock))
         except NoTurn as error:
             asyncio.run(self._without_a_turn(items, str(error)))
 
@@ -101,12 +104,18 @@ class Loader:
                 if fresh and not probed and not self.stop:
                     probed = True
                     await self._probe(connection, fresh[0])
+                if self.siblings and sum(len(claim.items) for claim in claims) < len(wave):
+                    await asyncio.to_thread(self._learn_lost, self.siblings, wave, claims)
                 sent, error = await self._send_wave(connection, claims)
                 await asyncio.to_thread(self.ledger.claims.record, self.run_no, self.destination.name, sent)
                 if error is not None:
                     raise error
                 lock.progress()
                 self.progress(len(wave))
+
+    @property
+    def _order_key(self) -> OrderKey | None:
+        return self.siblings.order_key if self.siblings else None
 
     def _wave_size(self) -> int:
         limits = self.destination.limits
@@ -146,6 +155,10 @@ class Loader:
             force_unknown=self.force_unknown,
         )
 
+    def _learn_lost(self, siblings: Siblings, wave: Sequence[Item], claims: Sequence[Claim]) -> None:
+        won = {item.row_number for claim in claims for item in claim.items}
+        siblings.learn_lost(self.ledger, self.run_no, [item for item in wave if item.row_number not in won])
+
     async def _probe(self, connection: VendorConnection, item: Item) -> None:
         try:
             await connection.probe(self.destination.endpoint, self.destination.request([item.payload]).headers)
@@ -165,18 +178,39 @@ class Loader:
 
         What provably did not leave because of it has failed; what did stays unknown.
         """
-        sending = (self._send(connection, claim, claim.items) for claim in claims)
+        sent: list[Sent] = []
+        side_by_side = turns(claims, self._order_key)
+        sending = (self._send_in_turn(connection, some, sent) for some in side_by_side)
         ends = await asyncio.gather(*sending, return_exceptions=True)
-        errors = [end for end in ends if isinstance(end, BaseException)]
-        sent = [each for end in ends if not isinstance(end, BaseException) for each in end]
-        for claim, end in zip(claims, ends, strict=True):
-            if isinstance(end, BaseException) and claim.number not in self._left:
-                sent.append(_unsent(claim, claim.items, Verdict(Status.FAILED, *_NOT_LEFT)))
+        errors = [end for end in ends if end is not None]
+        if errors:
+            settled = {item.row_number for each in sent for item in each.items}
+            for claim in claims:
+                rest = [item for item in claim.items if item.row_number not in settled]
+                if rest and claim.number not in self._left:
+                    sent.append(_unsent(claim, rest, Verdict(Status.FAILED, *_NOT_LEFT)))
         self._left.clear()
         return sent, errors[0] if errors else None
 
-    async def _send(self, connection: VendorConnection, claim: Claim, items: Sequence[Item]) -> list[Sent]:
-        """Send a claim, or a part of it, to its last word; more than one `Sent` where it was halved or expired."""
+    async def _send_in_turn(self, connection: VendorConnection, claims: Sequence[Claim], done: list[Sent]) -> None:
+        """Send claims one after another; what has to wait for the answer to its batch goes after it."""
+        for claim in claims:
+            items: Sequence[Item] = claim.items
+            while items:
+                later: list[Item] = []
+                sent = await self._send(connection, claim, items, later)
+                if self.siblings:
+                    self.siblings.learn(end for each in sent for end in zip(each.items, each.verdicts, strict=True))
+                done += sent
+                items = later
+
+    async def _send(
+        self, connection: VendorConnection, claim: Claim, items: Sequence[Item], later: list[Item]
+    ) -> list[Sent]:
+        """Send a claim, or a part of it, to its last word; more than one `Sent` where it was halved or expired.
+
+        Items that depend on the answer are put into ``later`` and not sent.
+        """
         async with connection.slots:
             at = self.clock()
             fresh, late, early = partition_by_age(items, at)
@@ -185,6 +219,12 @@ class Loader:
                 return done
             if self.stop or shutting_down.is_set():
                 return [*done, _unsent(claim, fresh, verdicts.not_sent(self.stop))]
+            if self.siblings:
+                fresh, settled, held_back = self.siblings.sort(fresh)
+                done += [Sent(claim, [item], [verdict], 0, 0) for item, verdict in settled]
+                later += held_back
+                if not fresh:
+                    return done
             request = self.destination.request([item.payload for item in fresh])
             if len(request.body) > self.destination.limits.bytes:
                 return [*done, _unsent(claim, fresh, verdicts.too_large(self.destination))]
@@ -198,7 +238,8 @@ class Loader:
                 return [*done, _unsent(claim, fresh, verdicts.not_sent(self.stop))]
         if leaving.lost and not result.attempts:
             taken = _unsent(claim, leaving.lost, Verdict(Status.DUPLICATE, *_TAKEN_OVER))
-            return [*done, taken, *(await self._send(connection, claim, leaving.ours) if leaving.ours else [])]
+            rest = await self._send(connection, claim, leaving.ours, later) if leaving.ours else []
+            return [*done, taken, *rest]
         if self._is_halved(result, fresh):
             return [*done, *await self._send_halves(connection, claim, fresh)]
         breaker_open = connection.breaker.is_open and not shutting_down.is_set()
@@ -209,7 +250,7 @@ class Loader:
     async def _send_halves(self, connection: VendorConnection, claim: Claim, items: Sequence[Item]) -> list[Sent]:
         middle = len(items) // 2
         first, second = await asyncio.gather(
-            self._send(connection, claim, items[:middle]), self._send(connection, claim, items[middle:])
+            self._send(connection, claim, items[:middle], []), self._send(connection, claim, items[middle:], [])
         )
         return [*first, *second]
 

@@ -165,6 +165,17 @@ class Facts:
 SettingsModel: TypeAlias = type[Settings]
 
 
+class Ties(NamedTuple):
+    """What an item has in common with others of its run.
+
+    Items with one ``order_key`` travel in the order of their file, one after another. ``shared`` are what `repeated`
+    and `amended` ask about.
+    """
+
+    order_key: str
+    shared: tuple[str, ...] = ()
+
+
 class Destination:
     """One configured account of a vendor. Subclasses live one level below, one per file."""
 
@@ -180,6 +191,8 @@ class Destination:
     """Canonical column -> the vendor's field that it fills, as its documents write it; for people."""
     property_names: ClassVar[Mapping[str, str]] = {}
     """Canonical column -> its name among the properties, where a stray column of that name would take its place."""
+    in_order: ClassVar[bool] = False
+    """True where rows of a run bear on each other, see `ties`; for vendors whose batches are not halved."""
     own_columns: ClassVar[tuple[str, ...]] = ()
     """Further columns that the vendor's documents name: they travel to it, and to it alone, without being asked for."""
 
@@ -293,11 +306,30 @@ class Destination:
         """One verdict per payload, for an answer that is neither a stop (401, 403 …) nor transient (408, 429, 5xx)."""
         return self.same_for_all(payloads, response)
 
+    # -- rows of one run that bear on each other (``in_order``)
+
+    def ties(self, payload: bytes) -> Ties:
+        """What an item has in common with others of its run, read from its payload, before and after `amended`."""
+        raise NotImplementedError
+
+    def repeated(self, ties: Ties, known: Mapping[str, Status]) -> Verdict | None:
+        """Why an item is not sent beside what went before it, if it is not. ``known``: of its ties those of which
+        another row was delivered (``delivered``) or may have been (``unknown``)."""
+        return None
+
+    def amended(self, payload: bytes, ties: Ties, known: Mapping[str, Status]) -> tuple[bytes, Reason | None]:
+        """The payload as it goes after what went before it, never longer, and a warning."""
+        return payload, None
+
     # -- before a run
 
     def doubts(self) -> list[str]:
         """What is odd about the settings although it may be right, in sentences; for `check` and `ping`."""
         return []
+
+    def metrics(self, conversions: pd.DataFrame) -> pd.Series[str] | None:
+        """What the vendor adds the revenue of each row up to, whatever its currency; None where it keeps them apart."""
+        return None
 
     def warnings(self, conversions: pd.DataFrame, at_ms: int) -> list[RunWarning]:
         """What a run should say of these conversions as a whole, sent at that moment (epoch ms)."""

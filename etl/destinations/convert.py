@@ -29,6 +29,9 @@ Options where Convert's own interface differs from the default:
 ``allow_negative_amount``, ``currency``, ``max_age_days``
     Convert takes negative amounts, has no field for a currency and counts old conversions as today's. So the first are
     stopped unless allowed; rows in another currency or older than that many days only if these two are set.
+``send_repeated_goals``, ``send_repeated_transactions``
+    Convert's kits send a goal once per visitor, and further orders as their transaction alone; so does a run, see
+    `ties`. A goal again without an order, and an order again, are duplicates unless these are set.
 ``page_goals``
     The server matches no addresses: ``{"https://shop.example/thanks*": "goal id"}`` does it here for ``page`` events.
 ``goals_url``
@@ -59,6 +62,7 @@ from etl.destinations.base import (
     Secret,
     Settings,
     Text,
+    Ties,
     Url,
     encoded,
     hashed_ids,
@@ -69,8 +73,10 @@ from etl.destinations.base import (
 )
 from etl.errors import LookupFailed
 from etl.model import Fetch, Limits, Request, Response, Status, Verdict
+from etl.reasons import Reason
 from schemas import convert as schema
 from schemas.casts import texts
+from schemas.rules import warned
 
 ENDPOINT = "https://api.convert.com/v1/projects/{project_id}/goals"
 
@@ -103,10 +109,11 @@ FACTS = Facts(
         ),
         404: "The project is not there: compare project_id with the project's address in the Convert dashboard.",
     },
+    stale=(schema.COUNTED_TODAY.code, schema.COUNTED_TODAY.detail),
     expired=(reasons.TOO_OLD.code, "Older than max_age_days: Convert would count it as if it had happened today."),
     where_to_look=(
-        "In the Convert dashboard, in the project's active experiment: the Results tab, the goal's details, or the "
-        "Real-Time view; look after 5 to 10 minutes."
+        "In the Convert dashboard: Live Logs or the Real-Time view at once (a request that Convert drops never shows "
+        "there); in the project's active experiment the Results tab and the goal's details, after 5 to 10 minutes."
     ),
     events={
         "page": "a page visit goal, by its URL: `page_goals`, or the row's convert_goal_id",
@@ -119,7 +126,8 @@ FACTS = Facts(
         "404 project not found": "Compare `project_id` with the project's address in the Convert dashboard.",
         "No conversions recorded": "The goal does not exist: create it, and let `events` or convert_goal_id "
         "name its id.",
-        "Revenue not appearing": "Create a revenue goal, and map Order Completed to it under `events`.",
+        "Revenue not appearing": "Create a revenue goal, and map Order Completed to it under `events`; where goals are "
+        "looked up, `not_a_revenue_goal` warns.",
         "400 bad request": "The body was not understood: look at the first request with `conversions check`.",
         "Events sent but experiment shows no data": (
             "The visitor was in no variation before: send the id under which the website's snippet bucketed it."
@@ -127,7 +135,17 @@ FACTS = Facts(
     },
 )
 
+UNAUTHORIZED = {
+    "secret": "The secret of the SDK key was not accepted: compare sdk_key and sdk_key_secret with the project's.",
+    "key": "The SDK key has a secret: set sdk_key_secret.",
+    "open": "The project takes conversions only under its SDK key: set sdk_key and, where it has one, sdk_key_secret.",
+}
+"""What a 401 of the tracking endpoint means, by the credential that was sent."""
+
 LONGEST_DIMENSION = 32
+REVENUE = "revenue"
+"""What a row that brings an amount and no order number ties to: it is an order of its own, whatever else is alike."""
+
 DIMENSIONS = tuple(f"customDimension{number}" for number in range(1, 6))
 """Columns that are goal data of their own name (api.convert.com/doc/serving, read 2026-11-21)."""
 
@@ -155,6 +173,10 @@ class ConvertSettings(Settings):
     """Event name -> goal id; a row's convert_goal_id wins."""
     page_goals: dict[str, Text] = Field(default={})
     """Address of a page, with * for anything -> id of its page visit goal."""
+    send_repeated_goals: bool = False
+    """Send a visitor's goal again although no order comes with it."""
+    send_repeated_transactions: bool = False
+    """Send an order again that has the visitor, goal, number and amount of another row of the run."""
     goals_url: Url | None = None
     """Where the project's goals are read before a run, so that unknown ones are rejected."""
     revenue_events: Literal["two", "one"] = "two"
@@ -195,6 +217,7 @@ class Convert(Destination):
     type = "convert"
     facts = FACTS
     contacts = ()
+    in_order = True
     settings_model = ConvertSettings
     endpoint_template = ENDPOINT
     fields: ClassVar = {
@@ -235,25 +258,45 @@ class Convert(Destination):
         visitors = hashed_ids(own["user_id"].fillna(own["anonymous_id"]), settings.hash_visitor_id, region_of(own))
         out["visitor_id"] = visitors.ids.mask(visitors.faults.notna(), "")
         out["visitor_fault"] = visitors.faults
+        out["advice"] = self._advice(own)
         out["goal_id"] = self._goal_ids(own)
         out["quantity"] = own["quantity"].astype("str").str.replace(r"\.0*$", "", regex=True)
         nothing = texts([None] * len(own), own.index)
         out["bucketing"] = own.get(settings.bucketing_column or "", nothing)
-        self._dimensions(out, own)
+        out["stale_at_ms"] = own["occurred_at_ms"] + DAY_MS
         if settings.max_age_days:
             out["expires_at_ms"] = own["occurred_at_ms"] + settings.max_age_days * DAY_MS
-        return out
+        return warned(
+            out,
+            (self._dimensions(out, own), schema.DIMENSION_LEFT_OUT),
+            (self._is_unseen(out), schema.NOT_A_REVENUE_GOAL),
+            (own["user_id"].isna() & own["anonymous_id"].notna(), reasons.ANONYMOUS_VISITOR),
+        )
 
-    def _dimensions(self, out: pd.DataFrame, own: pd.DataFrame) -> None:
-        """Each custom dimension as JSON, text or a list of texts; longer ones than Convert takes are left out."""
+    def _dimensions(self, out: pd.DataFrame, own: pd.DataFrame) -> pd.Series[bool]:
+        """Put in each custom dimension as JSON, text or a list of texts; where one is longer than Convert takes, and
+        left out."""
         long = pd.Series(False, index=own.index)
         for name in DIMENSIONS:
             given = own.get(name, texts([None] * len(own), own.index))
             out[name] = map_distinct(given, _dimension)
             long |= given.notna() & out[name].isna()
-        nothing = texts([None] * len(own), own.index)
-        out["note"] = nothing.mask(long, schema.DIMENSION_LEFT_OUT.code)
-        out["note_detail"] = nothing.mask(long, schema.DIMENSION_LEFT_OUT.detail)
+        return long
+
+    def _is_unseen(self, out: pd.DataFrame) -> pd.Series[bool]:
+        """Where revenue goes to a goal that is known to be no revenue goal."""
+        others: Sequence[str] = self.lookup.get("not_revenue", ())
+        return out["revenue"].notna() & out["goal_id"].isin(list(others))
+
+    def _advice(self, own: pd.DataFrame) -> pd.Series[str]:
+        """What to do about an event that has no goal."""
+        known = "No goal of the project has that name or key: g" if "goals" in self.lookup else "G"
+        name_it = f"{known}ive the row a convert_goal_id, or name the goal under `events`."
+        pages = (
+            "No pattern of page_goals matches its url" if self.settings.page_goals else "Convert matches no addresses"
+        )
+        name_page = f"{pages}: name goals of pages under `page_goals` (pattern: goal id), or fill convert_goal_id."
+        return texts([name_it] * len(own), own.index).mask(own["event_name"] == "page", name_page)
 
     def _goal_ids(self, own: pd.DataFrame) -> pd.Series[str]:
         """Named by the row, else by the page, else by `events`, else by the event's own name.
@@ -275,6 +318,10 @@ class Convert(Destination):
     def _goal_id(self, text: str) -> str | None:
         goals: Mapping[str, str] = self.lookup.get("goals", {})
         return goals.get(text) or (text if _is_id(text) else None)
+
+    def metrics(self, conversions: pd.DataFrame) -> pd.Series[str] | None:
+        """The goal: its revenue is in the project's currency, and no field names another."""
+        return map_distinct(self._goal_ids(conversions), lambda goal: f"the revenue of goal {goal}")
 
     def schema(self) -> pa.DataFrameSchema:
         """The rules, as the options set them."""
@@ -309,6 +356,37 @@ class Convert(Destination):
         with_data = {"eventType": "conversion", "data": {"goalId": goal, "goalData": goal_data, **known}}
         return [with_data] if self.settings.revenue_events == "one" else [bare, with_data]
 
+    # -- rows of one run that bear on each other
+
+    def ties(self, payload: bytes) -> Ties:
+        """Of one visitor; of one visitor and goal; and of one order, with and without its amount."""
+        content = orjson.loads(payload)
+        data = content["events"][-1]["data"]
+        brought = {pair["key"]: pair["value"] for pair in data.get("goalData", ())}
+        goal = orjson.dumps([content["visitorId"], data["goalId"]]).decode()
+        if "transactionId" not in brought:
+            return Ties(content["visitorId"], (goal,) if "amount" not in brought else (goal, f"{goal}{REVENUE}"))
+        order = f"{goal}{orjson.dumps(brought['transactionId']).decode()}"
+        amount = brought.get("amount")
+        return Ties(content["visitorId"], (goal, order, f"{order}{None if amount is None else float(amount)}"))
+
+    def repeated(self, ties: Ties, known: Mapping[str, Status]) -> Verdict | None:
+        """A goal again that brings no order, or an order again; as Convert's kits suppress them."""
+        goal, *order = ties.shared
+        if not order and goal in known and not self.settings.send_repeated_goals:
+            return Verdict(Status.DUPLICATE, schema.GOAL_REPEATED.code, schema.GOAL_REPEATED.detail)
+        if len(order) > 1 and order[-1] in known and not self.settings.send_repeated_transactions:
+            return Verdict(Status.DUPLICATE, schema.TRANSACTION_REPEATED.code, schema.TRANSACTION_REPEATED.detail)
+        return None
+
+    def amended(self, payload: bytes, ties: Ties, known: Mapping[str, Status]) -> tuple[bytes, Reason | None]:
+        """After an accepted bare conversion of the same visitor and goal the order goes alone, as in Convert's kits."""
+        goal, *order = ties.shared
+        warning = schema.TRANSACTION_SPLIT if len(order) > 1 and order[0] in known else None
+        if order and known.get(goal) is Status.DELIVERED:
+            return _without_bare(payload), warning
+        return payload, warning
+
     def request(self, payloads: Sequence[bytes]) -> Request:
         """Visitors in the envelope that Convert's JavaScript kit sends; the agent's name is part of the protocol."""
         return self.post(b"".join((self._head, b",".join(payloads), self._tail)), self._auth(), user_agent=AGENT)
@@ -335,13 +413,20 @@ class Convert(Destination):
             return {}
         return {"Authorization": f"Bearer {secret.get_secret_value()}"}
 
+    def hint(self, status: int) -> str:
+        """See `Destination.hint`; the tracking endpoint knows no API key."""
+        settings = self.settings
+        if settings.api == "goals" or status != 401:
+            return super().hint(status)
+        return UNAUTHORIZED["secret" if settings.sdk_key_secret else "key" if settings.sdk_key else "open"]
+
     def results(self, payloads: Sequence[bytes], response: Response) -> list[Verdict]:
         """The answer is for the whole request; a 200 is read, because Convert gives it to what it throws away."""
         doubt = _doubt(response.body) if 200 <= response.status < 300 else None
         return [doubt] * len(payloads) if doubt else self.same_for_all(payloads, response)
 
     def prepare(self, fetch: Fetch) -> dict[str, Any]:
-        """``{"goals": {id, key or name: id}}`` of the project, or nothing where no address of the goals is known."""
+        """``{"goals": {id, key or name: id}, "not_revenue": [id]}`` of the project; nothing without an address."""
         url = self._goals_url
         if url is None:
             return {}
@@ -352,7 +437,7 @@ class Convert(Destination):
             sentence = f"Convert's goals could not be read. {self.masked(str(error))}"
             raise LookupFailed(sentence, schema.GOALS_UNAVAILABLE.code) from None
         self._check_project(config)
-        return {"goals": _goals(config)}
+        return {"goals": _goals(config), "not_revenue": _not_revenue(config)}
 
     @property
     def _goals_url(self) -> str | None:
@@ -417,6 +502,20 @@ def _goals(config: Mapping[str, Any]) -> dict[str, str]:
     goals = [goal for goal in config["goals"] if isinstance(goal, dict) and isinstance(goal.get("id"), str | int)]
     found = {text: id_ for field in ("name", "key") for text, id_ in _unambiguous(goals, field)}
     return found | {str(goal["id"]): str(goal["id"]) for goal in goals}
+
+
+def _not_revenue(config: Mapping[str, Any]) -> list[str]:
+    """The ids of goals whose type is known and takes no revenue."""
+    goals = [goal for goal in config["goals"] if isinstance(goal, dict) and isinstance(goal.get("id"), str | int)]
+    return sorted(str(goal["id"]) for goal in goals if isinstance(goal.get("type"), str) and goal["type"] != "revenue")
+
+
+def _without_bare(payload: bytes) -> bytes:
+    """The item without its bare conversion, where that stands before the order, byte for byte."""
+    events = orjson.loads(payload)["events"]
+    if len(events) < 2:
+        return payload
+    return payload.replace(orjson.dumps(events[0]) + b",", b"", 1)
 
 
 def _unambiguous(goals: list[dict[str, Any]], field: str) -> Iterator[tuple[str, str]]:

@@ -237,9 +237,7 @@ class Kameleoon(Destination):
 
     def _conversion(self, out: pd.DataFrame, own: pd.DataFrame, wanted: pd.Series[bool]) -> None:
         """Goal and amount; of a refund, the amount without its sign."""
-        fixed = own["event_name"].map(self.settings.events).astype("str")
-        goals = own["kameleoon_goal_id"].str.strip().fillna(fixed).where(wanted)
-        out["goal_id"] = goals.str.replace("^0+([0-9])", r"\1", regex=True)  # JSON knows no 036151
+        out["goal_id"] = self._goals(own).where(wanted)
         out["missing"] = _text_where(reasons.MISSING_GOAL_ID.code, wanted & out["goal_id"].isna())
         revenue = own["revenue"].where(wanted)
         below = revenue.notna() & is_negative(revenue)
@@ -262,6 +260,15 @@ class Kameleoon(Destination):
         said = schema.METADATA_LEFT_OUT.detail
         out["note"] = out["note"].mask(odd, (out["note"] + " ").fillna("") + schema.METADATA_LEFT_OUT.code)
         out["note_detail"] = out["note_detail"].mask(odd, (out["note_detail"] + " ").fillna("") + said)
+
+    def _goals(self, own: pd.DataFrame) -> pd.Series[str]:
+        fixed = own["event_name"].map(self.settings.events).astype("str")
+        goals = own["kameleoon_goal_id"].str.strip().fillna(fixed)
+        return goals.str.replace("^0+([0-9])", r"\1", regex=True)  # JSON knows no 036151
+
+    def metrics(self, conversions: pd.DataFrame) -> pd.Series[str] | None:
+        """The goal: no field of an event names a currency."""
+        return map_distinct(self._goals(conversions), lambda goal: f"the revenue of goal {goal}")
 
     def schema(self) -> pa.DataFrameSchema:
         """The rules, under this destination's limit for visitor codes."""

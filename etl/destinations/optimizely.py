@@ -6,7 +6,7 @@ troubleshooting" (the body, repeats), .../feature-experimentation "Include event
 
 Odd: 204 means queued, not valid; whatever does not fit is left out without a word, so everything that can be checked
 against the project's datafile is checked before sending. An event goes by an id that stands only in the datafile, money
-is whole hundredths of a unit, and a repeat is known by entity_id, uuid and timestamp together.
+is whole hundredths of a unit of no currency, and a repeat is known by entity_id, uuid and timestamp together.
 
 Long, because all that knows a vendor is one file: the datafile, money in minor units and tags are this one's own, and
 each is a part at the end.
@@ -25,7 +25,8 @@ Options where Optimizely's own interface offers more than the default:
 ``lift_quantity``
     Also sends quantity beside the tags, where Optimizely has a field for it.
 ``anonymize_ip``
-    Else as the datafile says, else true: the only address Optimizely sees is this importer's.
+    Else as the datafile says. Where that says nothing: true, as the Event API has it (Optimizely's kits send false
+    then); the only address Optimizely sees is this importer's.
 ``hash_visitor_id``, ``reject_personal_ids``
     The terms forbid personal data, ids are stored as given. Hash only if the website decides under the same hash.
 ``datafile_token``
@@ -76,7 +77,7 @@ from schemas.casts import texts
 from schemas.conversion import extras
 from schemas.currencies import THREE_DECIMALS
 from schemas.numbers import DECIMAL
-from schemas.rules import is_decimal
+from schemas.rules import is_decimal, warned
 
 ENDPOINT = "https://logx.optimizely.com/v1/events"
 
@@ -99,6 +100,7 @@ EXACT = json.JSONDecoder(parse_float=orjson.Fragment, parse_int=orjson.Fragment)
 VERSIONS = ("2", "3", "4")
 NEEDED = ("accountId", "projectId", "revision", "version", "events", "attributes")
 RESERVED_ATTRIBUTE = "$opt_"
+BOT_FILTERING = "$opt_bot_filtering"
 LARGEST = 2**53
 """Optimizely's kits drop attributes that are larger numbers."""
 
@@ -130,6 +132,10 @@ FACTS = Facts(
         404: "Check `endpoint`: it should be https://logx.optimizely.com/v1/events.",
         413: "Lower limits.bytes: one body may hold 3.5 MB.",
     },
+    notes=(
+        "Checkout Started sends the cart's value as revenue, as the default's page says: a metric that begin_checkout "
+        "and purchase share adds up both.",
+    ),
     expired=(reasons.TOO_OLD.code, "Older than max_age_days."),
     where_to_look=(
         "In Optimizely, the Event Inspector (under Events) at once; the Results tab of the experiment after up to 10 "
@@ -247,10 +253,14 @@ class Optimizely(Destination):
         out["quantity_json"] = map_distinct(out["quantity"], _number_or_text)
         out["more_tags"], out["value"], reserved = _more_tags(own)
         out["attributes"], unregistered = self._attributes(own["attributes"])
-        out["note"], out["note_detail"] = _warnings(own.index, unregistered, reserved)
         if settings.max_age_days:
             out["expires_at_ms"] = own["occurred_at_ms"] + settings.max_age_days * DAY_MS
-        return out
+        return warned(
+            out,
+            (unregistered, schema.UNREGISTERED_ATTRIBUTE),
+            (reserved, schema.RESERVED_TAG),
+            (own["user_id"].isna() & own["anonymous_id"].notna(), reasons.ANONYMOUS_VISITOR),
+        )
 
     @property
     def _ids(self) -> Mapping[str, str]:
@@ -299,7 +309,18 @@ class Optimizely(Destination):
             for key, value in attributes.items()
             if (key in ids or key.startswith(RESERVED_ATTRIBUTE)) and _is_attribute(value)
         ]
-        return orjson.dumps(kept).decode(), len(kept) < len(attributes)
+        return orjson.dumps([*kept, *self._bot_filtering]).decode(), len(kept) < len(attributes)
+
+    @property
+    def _bot_filtering(self) -> list[dict[str, Any]]:
+        """The attribute that Optimizely's kits append last where the datafile says anything of bots."""
+        said = self.lookup.get("bot_filtering")
+        named = {"entity_id": BOT_FILTERING, "key": BOT_FILTERING, "type": "custom", "value": said}
+        return [] if said is None else [named]
+
+    def metrics(self, conversions: pd.DataFrame) -> pd.Series[str] | None:
+        """The event: money has no currency here, the tag of that name is for people."""
+        return map_distinct(conversions["event_name"], lambda name: f"the revenue of {self._event_key(name)}")
 
     def schema(self) -> pa.DataFrameSchema:
         """The rules, as the options set them."""
@@ -327,7 +348,7 @@ class Optimizely(Destination):
                 around(',"quantity":', column(frame["quantity_json"] if self.settings.lift_quantity else no_field)),
                 _tags(frame),
                 '}]}],"attributes":',
-                column(frame["attributes"].fillna("[]")),
+                column(frame["attributes"].fillna(orjson.dumps(self._bot_filtering).decode())),
                 ',"visitor_id":',
                 quoted(frame["visitor_id"]),
                 "}",
@@ -408,7 +429,7 @@ def _datafile(body: bytes, masked: Callable[[str], str]) -> Mapping[str, Any]:
 
 def _lookup(datafile: Mapping[str, Any]) -> dict[str, Any]:
     """What is needed of the datafile."""
-    anonymize = datafile.get("anonymizeIP")
+    anonymize, bots = datafile.get("anonymizeIP"), datafile.get("botFiltering")
     return {
         "account_id": str(datafile["accountId"]),
         "project_id": str(datafile["projectId"]),
@@ -416,6 +437,7 @@ def _lookup(datafile: Mapping[str, Any]) -> dict[str, Any]:
         "events": _ids_by_key(datafile["events"]),
         "attributes": _ids_by_key(datafile["attributes"]),
         "anonymize_ip": anonymize if isinstance(anonymize, bool) else True,
+        "bot_filtering": bots if isinstance(bots, bool) else None,
         "region": "eu" if str(datafile.get("region", "")).lower() == "eu" else "us",
     }
 
@@ -453,15 +475,6 @@ def _is_attribute(value: object) -> bool:
     if isinstance(value, bool | str):
         return True
     return isinstance(value, int | float) and abs(value) <= LARGEST
-
-
-def _warnings(
-    index: pd.Index[int], unregistered: pd.Series[bool], reserved: pd.Series[bool]
-) -> tuple[pd.Series[str], pd.Series[str]]:
-    note, detail = texts([None] * len(index), index), texts([None] * len(index), index)
-    for rows, reason in ((reserved, schema.RESERVED_TAG), (unregistered, schema.UNREGISTERED_ATTRIBUTE)):
-        note, detail = note.mask(rows, reason.code), detail.mask(rows, reason.sentence)
-    return note, detail
 
 
 # -- tags

@@ -18,7 +18,7 @@ from etl.filesystem import OUT_OF_REACH
 from etl.ledger import Ledger, RunInfo, open_ledger
 from etl.model import RowVerdict, RunWarning, summed
 from etl.sources.base import Source, Window
-from etl.stages import tuning
+from etl.stages import sums, tuning
 from etl.staging import Staging, delete_old
 
 log = logging.getLogger("conversions")
@@ -68,10 +68,21 @@ class Job:
         """Everything that was warned of in this run so far; nothing where staging is out of reach."""
         try:
             parts = self.staging.read_values(self._warnings)
+            several = [warning for name in self.destinations for warning in self._several_currencies(name)]
         except OUT_OF_REACH as error:
             log.warning("warnings of run %s cannot be read: %s", self.run.run_id, type(error).__name__)
             return []
-        return summed(RunWarning(*each) for part in parts for each in part)
+        return summed(RunWarning(*each) for part in parts for each in part) + several
+
+    def keep_sums(self, destination: Destination, index: int, found: sums.Sums) -> None:
+        """Keep what a chunk's conversions amount to at a destination; of the same chunk again, the last."""
+        if found:
+            kept = [destination.facts.title, found]
+            self.staging.write_value(f"sums-{self.run.run_id}/{destination.name}/{index:05d}", kept)
+
+    def _several_currencies(self, name: str) -> list[RunWarning]:
+        parts = self.staging.read_values(f"sums-{self.run.run_id}/{name}")
+        return sums.warnings(parts[0][0], [found for _, found in parts]) if parts else []
 
     @property
     def _warnings(self) -> str:

@@ -12,6 +12,7 @@ from etl.column_settings import ALL_COLUMNS, MappingSettings
 from etl.columns import COLUMNS, DERIVED, normalize, reserved_name
 from etl.destinations.base import CONTACT_FAULTS, CONTACT_REASONS, Destination, to_python
 from etl.model import Chunk, RowVerdict, RunWarning, Status, Verdict
+from etl.stages import sums
 from etl.stages.plan import Job
 from etl.staging import ITEMS
 from schemas.cleaning import clean_ids, other_spelling
@@ -47,6 +48,8 @@ def stage(job: Job, name: str, chunk: Chunk) -> Chunk:
     made = transformed(frame, destination, job.settings)
     job.record_unsent([name], made.not_taken)
     job.warn(f"items-{name}-{chunk.index:05d}", warnings(made.items, frame, destination, job.clock()))
+    own = frame.loc[made.items["row_number"].to_numpy()]
+    job.keep_sums(destination, chunk.index, sums.sums(destination, own))
     if made.not_taken:
         job.staging.write(f"{NOT_TAKEN}/{name}", chunk.index, made.expiries)
     return job.staging.write(f"items/{name}", chunk.index, made.items)

@@ -257,6 +257,12 @@ def test_facts_agree_with_themselves(type_: str) -> None:
 
 
 @pytest.mark.parametrize("type_", types())
+def test_batches_that_are_halved_hold_rows_that_have_nothing_to_do_with_each_other(type_: str) -> None:
+    vendor = find(type_)
+    assert not (vendor.in_order and (vendor.facts.all_or_nothing or vendor.facts.repeatable))
+
+
+@pytest.mark.parametrize("type_", types())
 def test_settings_refuse_unknown_keys(type_: str) -> None:
     with pytest.raises(ValidationError, match="surprise"):
         destination(type_, {"surprise": 1})

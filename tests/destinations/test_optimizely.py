@@ -15,10 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from etl import preview
 from etl.columns import COLUMNS
 from etl.destinations.optimizely import Optimizely, OptimizelySettings, _minor
 from etl.errors import LookupFailed
+from etl.model import RunWarning
 from schemas.rules import problems
+from tests.conftest import House, order
 
 LOOKUP = {
     "account_id": "1",
@@ -183,3 +186,69 @@ def test_a_datafile_address_is_a_full_one_and_never_shown(url: str) -> None:
     with pytest.raises(ValidationError, match="datafile_url"):
         vendor(datafile_url=url)
     assert "sdk-key-1" not in repr(vendor(datafile_url="https://cdn.example/sdk-key-1.json").settings)
+
+
+# -- several currencies
+
+
+def test_currencies_that_are_added_up_are_told_with_their_sums(house: House) -> None:
+    house.to = ["optimizely"]
+    house.import_settings = {"chunk_rows": 2}
+    house.write(
+        [
+            order(1, revenue="10.10", currency="GBP"),
+            order(2, revenue="0.20", currency="GBP"),
+            order(3, revenue="7", currency="EUR"),
+            order(4, revenue="", currency="USD"),
+            order(5, revenue="5", currency="JPY", event_name="signup"),
+        ]
+    )
+    checked = preview.check(house.config, "orders")["optimizely"].warnings
+    (warning,) = house.run().warnings
+    assert warning == RunWarning(
+        "several_currencies",
+        "currency",
+        3,
+        "Optimizely adds up the revenue of purchase as if it were one currency: EUR 7 in 1 row, GBP 10.30 in 2 rows. "
+        "Bring the amounts into one before, or give every currency a destination of its own.",
+    )
+    assert list(checked) == [warning]
+
+
+@pytest.mark.parametrize(("type_", "metric"), [("kameleoon", "goal 36151"), ("convert", "goal 100215962")])
+def test_others_that_know_no_currency_are_told_of_too(house: House, type_: str, metric: str) -> None:
+    house.to = [type_]
+    house.write([order(1, currency="GBP"), order(2, currency="EUR")])
+    (warning,) = house.run().warnings
+    assert f"adds up the revenue of {metric} as if it were one currency: EUR 19.99 in 1 row" in warning.sentence
+
+
+def test_one_currency_is_nothing_to_speak_of(house: House) -> None:
+    house.to = ["optimizely"]
+    house.write([order(1), order(2, revenue=""), order(3, currency="")])
+    assert house.run().warnings == []
+
+
+# -- bots
+
+
+@pytest.mark.parametrize("said", [True, False, None])
+def test_bots_are_filtered_as_the_datafile_says(said: bool | None) -> None:
+    vendor_ = Optimizely(
+        "optimizely", vendor().settings, {**LOOKUP, "bot_filtering": said, "attributes": {"plan": "7"}}
+    )
+    items = vendor_.items(vendor_.columns(frame(attributes=['{"plan": "gold"}', None])))
+    plan = {"entity_id": "7", "key": "plan", "type": "custom", "value": "gold"}
+    name = "$opt_bot_filtering"
+    bots = [] if said is None else [{"entity_id": name, "key": name, "type": "custom", "value": said}]
+    assert [json.loads(item)["attributes"] for item in items] == [[plan, *bots], bots]
+
+
+# -- warnings
+
+
+def test_a_row_keeps_all_its_warnings() -> None:
+    own = frame(user_id=[None], anonymous_id=["cookie-7"], properties=['{"revenue": 5}'], attributes=['{"x": 1}'])
+    out = vendor().columns(own)
+    assert out["note"].tolist() == ["unregistered_attribute reserved_tag anonymous_visitor"]
+    assert "cookie-7" not in out["note_detail"].iloc[0]

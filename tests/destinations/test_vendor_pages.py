@@ -32,6 +32,8 @@ CASES: dict[str, dict[str, Any]] = {
 NOW_MS = int(datetime.fromisoformat("2026-11-20T12:00:00Z").timestamp() * 1000)
 ROW = {"event_id": "1", "occurred_at": "2026-11-20T09:30:00+00:00"}
 ROWS = {
+    "convert": {**ROW, "event_name": "Order Completed", "user_id": "visitor-1", "convert_goal_id": "5001"},
+    "optimizely": {**ROW, "event_name": "signup", "user_id": "visitor-1"},
     "converge": {**ROW, "event_name": "Lead", "aliases": "urn:a:1"},
     "kameleoon": {
         **{**ROW, "event_name": "Order Completed", "kameleoon_visitor_code": "v1"},
@@ -60,10 +62,17 @@ class Checked:
     def preview(self) -> Preview:
         house, case = self.house, self.case
         house.to = [self.type_]
-        house.overrides = {self.type_: {"events": {}, **case.get("settings", {})}}
+        house.overrides = {self.type_: {"events": {}, **self.settings()}}
         house.import_settings = case.get("imports", {})
-        house.write([{**ROWS[self.type_], **case.get("row", {})}] * case.get("rows", 1))
+        row = {**ROWS[self.type_], **case.get("row", {})}
+        house.write([row] * case.get("rows", 1) + [{**row, **each} for each in case.get("more", [])])
         return preview.check(house.config, "orders", clock=lambda: NOW_MS)[self.type_]
+
+    def settings(self) -> dict[str, Any]:
+        """The case's settings; {lookup} stands for where the sandbox says what it knows."""
+        given = self.case.get("settings", {})
+        known = self.house.sandbox.lookup(self.type_) if "{lookup}" in str(given) else ""
+        return {k: v.replace("{lookup}", known) if isinstance(v, str) else v for k, v in given.items()}
 
     def vendor(self) -> Destination:
         return destinations.make_destination(self.house.config, self.type_)
@@ -98,7 +107,7 @@ def test_every_line_of_a_page_has_a_case(type_: str) -> None:
 @pytest.mark.parametrize(("type_", "name"), EACH)
 def test_a_line_names_what_its_case_looks_for(type_: str, name: str) -> None:
     case, here = CASES[type_][name], lines(type_)[name]
-    for kind in ("rejected", "skipped", "failed", "warned", "said", "error"):
+    for kind in ("rejected", "skipped", "failed", "duplicate", "warned", "among", "told", "stopped", "said", "error"):
         assert kind not in case or f"`{case[kind]}" in here
     for kind in ("look", "note", "trouble", "doubt"):
         assert kind not in case or f'"{case[kind]}"' in here
@@ -116,13 +125,14 @@ def test_a_line_is_true(house: House, type_: str, name: str) -> None:
         return
     found = checked.preview()
     of_the_row(found, case)
+    of_the_run(found, case)
     of_the_request(found, case)
     of_the_vendor(checked.vendor(), case, found)
 
 
 def of_the_row(found: Preview, case: dict[str, Any]) -> None:
     """What is said of it."""
-    for status in ("rejected", "skipped", "failed"):
+    for status in ("rejected", "skipped", "failed", "duplicate"):
         if status in case:
             (row,) = found.unsent
             assert (row.verdict.status.value, row.verdict.reason) == (status, case[status])
@@ -135,10 +145,28 @@ def of_the_row(found: Preview, case: dict[str, Any]) -> None:
         assert case.get("text", "") in reason.detail
 
 
+def of_the_run(found: Preview, case: dict[str, Any]) -> None:
+    """What is said of several rows, or of all of them."""
+    if "among" in case:
+        assert ("ready", case["among"]) in found.counts
+    if "ready" in case:
+        assert sum(rows for (status, _), rows in found.counts.items() if status == "ready") == case["ready"]
+    if "told" in case:
+        assert [each for each in found.warnings if each.code == case["told"] and case.get("text", "") in each.sentence]
+    if "stopped" in case:
+        assert ("failed", case["stopped"]) in found.counts
+        assert case["text"] in found.stopped
+
+
 def of_the_request(found: Preview, case: dict[str, Any]) -> None:
     """What would be sent of it."""
     if "sent" in case:
         assert holds(payload(found), case["sent"]), payload(found)
+    if "at" in case:
+        part: Any = payload(found)
+        for step in case["at"]:
+            part = part[step]
+        assert holds(part, case["is"]), part
     if "absent" in case:
         assert case["absent"] not in payload(found)
     if "header" in case:
