@@ -12,8 +12,8 @@ import pytest
 from etl import preview
 from etl.errors import ConfigError
 from etl.report import Report
-from schemas import cleaning
-from schemas.cleaning import marks
+from schemas import marks as listed
+from schemas.marks import marks
 from tests.conftest import House, order
 
 ALIASES = {"converge": {"aliases_from": ["user_id", "email", "phone"]}}
@@ -360,5 +360,5 @@ def test_a_default_stands_for_a_mark(house: House) -> None:
 
 def test_the_page_has_every_mark() -> None:
     page = (Path(__file__).parents[2] / "docs/cleaning.md").read_text(encoding="utf-8")
-    words = [*cleaning.EVERYWHERE, *cleaning.IN_BRACKETS, *cleaning.OF_NOBODY, *cleaning.SHEET_NOTHING]
+    words = [*listed.EVERYWHERE, *listed.IN_BRACKETS, *listed.OF_NOBODY, *listed.OF_NO_PERSON, *listed.SHEET_NOTHING]
     assert [word for word in words if f"`{word}`" not in page and not set(word) <= set("-‐‑‒–—―−")] == []

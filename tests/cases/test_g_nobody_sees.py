@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas.cleaning import INVISIBLE
+from schemas.marks import INVISIBLE
 from tests.conftest import House, order
 
 OUTSIDE = {
