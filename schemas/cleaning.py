@@ -8,9 +8,8 @@ characters is that value, and a mark is one of a list (docs/cleaning.md). What a
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
-from functools import cache, lru_cache
-from itertools import chain
+from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,67 +17,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from etl.columns import IDS, NUMBERS
 from etl.model import RunWarning
 from schemas import aliases
+from schemas.marks import INVISIBLE, MAYBE_PLACEHOLDER, SHEET_TEXT, is_identity, marks, placeholder_forms
 
 TEXT = pa.large_string()
 
-INVISIBLE = "".join(
-    map(
-        chr,
-        chain(
-            (*range(0x09, 0x0E), *range(0x1C, 0x21), 0x85, 0xA0, 0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x1680),
-            (0x180E, *range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x2070), 0x2800),
-            (0x3000, 0x3164, 0xFEFF, 0xFFA0, *range(0xFFF9, 0xFFFC)),
-        ),
-    )
-)
-"""White space of every kind, byte order and direction marks, zero-width characters, blanks that count as letters."""
-
 HIDDEN = r"[\p{Cc}\p{Cf}\x{2028}\x{2029}]"
 """Control and format characters and breaks of lines: inside an id they reject it."""
-
-EVERYWHERE = (
-    *("null", "none", "nil", "nan", "-nan", "+nan", "nat", "undefined", "\\n", "\\\\n"),
-    *("n/a", "n.a.", "n.a", "n. a.", "n/d", "n.d.", "n.d", "n. d.", "s/o", "s.o.", "k.a.", "k.a", "k. a.", "k/a"),
-    *("o.a.", "o. a.", "n.v.t.", "н/д", "н.д.", "не указано", "нет данных", "なし", "该项无", "无", "無", "없음"),
-    *("not set", "not available", "not applicable", "not provided", "not specified", "no value", "no data"),
-    *("keine angabe", "ohne angabe", "nicht angegeben", "nicht vorhanden", "nicht verfügbar"),
-    *("non renseigné", "non disponible", "sin datos", "no disponible", "non disponibile", "não disponível"),
-    *("__hive_default_partition__", "[object object]", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
-    *(mark * times for mark in "-‐‑‒–—―−" for times in range(1, 6)),
-)
-"""Texts that stand for nothing in any column, in any case, also in brackets."""
-
-IN_BRACKETS = (
-    *("na", "blank", "blanks", "empty", "missing", "unset", "unknown", "leer", "vide", "vides", "vacío", "vacías"),
-    *("en blanco", "vuoto", "vuote", "vazio", "em branco", "leeg", "tom", "tomt", "tyhjä", "puste", "prázdné"),
-    *("üres", "boş", "пусто", "空白", "비어 있음"),
-)
-"""Words that stand for nothing only in brackets: Tom and Leer are names."""
-
-OF_NOBODY = (
-    *("na", "unknown", "unbekannt", "inconnu", "inconnue", "desconocido", "desconhecido", "sconosciuto", "onbekend"),
-    *("okänd", "ukendt", "ukjent", "nieznany", "неизвестно", "不明", "anonymous", "anonym", "anonyme", "guest", "gast"),
-    *("not found", "missing", "empty", "blank", "tbd", "?", "??", "???", ".", "..", "...", "…", "/", "*"),
-    "00000000-0000-0000-0000-000000000000",
-)
-"""Texts that name nobody and nothing in a column of ids; elsewhere they may be meant, as NA is Namibia's code."""
-
-SHEET_NOTHING = ("#n/a", "#na", "#n/a n/a", "#nv", "#n/d", "#н/д")
-"""What a spreadsheet writes where it found nothing: nothing where the column only describes; see `SAYS_WHO_OR_WHAT`."""
-
-NOT_IN_NUMBERS = (
-    *("nan", "-nan", "+nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
-    *(mark * times for mark in "-‐‑‒–—―−" for times in range(1, 6)),
-)
-"""Marks that stay in a column of numbers, to be refused: a computation failed, or a dash that may mean zero."""
-
-BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"), ("<", ">"), ("'", "'"), ('"', '"'), ("[[", "]]"), ("{{", "}}"))
-
-SAYS_WHO_OR_WHAT = (*IDS, "email", "phone", "event_name")
-"""Columns whose value says who, what or which: never guessed. `is_identity` knows a source's own ones."""
 
 _QUOTES = (
     *("“”", "„“", "„”", "””", "““", "«»", "»«", "‹›", "›‹", "‘’", "‚‘", "‚’", "’’", "「」", "『』"),
@@ -89,17 +35,11 @@ _QUOTES = (
 _QUOTED = [re.compile(f"{first}+([^{first}{last}]*){last}+", re.DOTALL) for first, last in map(tuple, _QUOTES)]
 _OPENING = "".join(sorted({pair[0] for pair in _QUOTES}))
 
-_DIGEST = r"(?i)^urn:(?:email|phone)[a-z_]*:[0-9a-f]{64}$"
+_APOSTROPHE = re.compile(r"'([0-9][0-9 ()./-]*|[=+@-][^']*)", re.DOTALL)
+"""What a spreadsheet shows as text, or a careful exporter keeps a spreadsheet from calculating."""
 
-_WORDS = re.compile(r"[A-Z]?[a-zà-ÿ]+|[A-Z]+(?![a-zà-ÿ])|[0-9]+")
-_IDENTITY_WORDS = frozenset(
-    ("id", "ids", "uuid", "guid", "sku", "ean", "gtin", "upc", "iban", "email", "mail", "phone", "telephone", "telefon")
-)
-_IDENTITY_ENDINGS = frozenset(("no", "nr", "num", "number", "nummer", "numero", "número", "ref", "reference", "mobile"))
-_IDENTITY_COMPOUND = re.compile(
-    r"(?:user|order|customer|client|visitor|session|transaction|product|item|account|contact|lead|deal|event|click)ids?"
-    r"|(?:gcl|fbcl|msclk|ttcl|gbra|wbra)id|gbraid|wbraid|\w+(?:nummer|nr)"
-)
+_DIGEST = r"(?i)^urn:(?:email|phone)[a-z_]*:[0-9a-f]{64}$"
+_WHOLE_DECIMAL = r"^(-?[0-9]+)\.0+$"
 
 
 class Cleaned(NamedTuple):
@@ -109,17 +49,20 @@ class Cleaned(NamedTuple):
     warnings: list[RunWarning]
 
 
-def clean(frame: pd.DataFrame, null_values: Sequence[str] | None = None) -> Cleaned:
+def clean(frame: pd.DataFrame, null_values: Sequence[str] | None = None, typed: Collection[str] = ()) -> Cleaned:
     """The frame (text columns under canonical names, index = row number) with every cell as it was meant.
 
     Cells that hold nothing are null. Adds ``other_event_id``: the source's own spelling of event_id where that differs.
     ``null_values``: marks for nothing beside the usual ones; an empty list switches marks off, None adds none.
+    ``typed``: columns that were numbers by type; as ids they are whole numbers, whatever the scale of their type.
     """
     out = frame.copy(deep=False)
     warnings: list[RunWarning] = []
     for name in map(str, frame.columns):
         if isinstance(frame[name].dtype, pd.StringDtype):
             cells, found = _column(name, to_arrow(frame[name]), null_values, name)
+            if name in typed and is_identity(name):
+                cells = _whole(to_arrow(frame[name]) if cells is None else cells)
             if cells is not None:
                 out[name] = to_series(cells, frame.index)
             warnings += found
@@ -154,39 +97,6 @@ def clean_ids(column: pd.Series[Any]) -> pd.Series[Any]:
     return to_series(_without_blanks(cells), column.index)
 
 
-def is_identity(name: str) -> bool:
-    """True for a canonical column of `SAYS_WHO_OR_WHAT`, and for others whose name says that they hold ids."""
-    if name in SAYS_WHO_OR_WHAT:
-        return True
-    words = [word.lower() for word in _WORDS.findall(name)]
-    if not words:
-        return False
-    compound = any(_IDENTITY_COMPOUND.fullmatch(word) for word in words)
-    return compound or not _IDENTITY_WORDS.isdisjoint(words) or words[-1] in _IDENTITY_ENDINGS
-
-
-def marks(name: str, null_values: Sequence[str] | None) -> frozenset[str]:
-    """Every text, in lower case, that stands for nothing in this column."""
-    if null_values is not None and not null_values:
-        return frozenset()
-    declared = frozenset(mark.strip(INVISIBLE).lower() for mark in null_values or ())
-    identity = is_identity(name) and name != "event_name"
-    if name in NUMBERS:
-        return _usual_marks(identity=False, sheets=False) - frozenset(NOT_IN_NUMBERS) | declared
-    return _usual_marks(identity=identity, sheets=not is_identity(name)) | declared
-
-
-@cache
-def _usual_marks(*, identity: bool, sheets: bool) -> frozenset[str]:
-    words = (*EVERYWHERE, *(OF_NOBODY if identity else ()))
-    bracketed = _bracketed((*EVERYWHERE, *IN_BRACKETS, *(OF_NOBODY if identity else ())))
-    return frozenset((*words, *bracketed, *(SHEET_NOTHING if sheets else ())))
-
-
-def _bracketed(words: Iterable[str]) -> Collection[str]:
-    return [f"{first}{word}{last}" for word in words for first, last in BRACKETS]
-
-
 def is_printable_ascii(array: Any) -> bool:
     """True when no value of a text array holds anything but printable ASCII, found by a look at its bytes."""
     array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
@@ -210,6 +120,11 @@ def hides_something(column: pd.Series[Any]) -> pd.Series[bool]:
 # -- one column
 
 
+def _whole(array: Any) -> Any:
+    """Numbers without zeros behind their point, which are those of a DECIMAL's scale."""
+    return pc.replace_substring_regex(array, _WHOLE_DECIMAL, r"\1")
+
+
 def _column(name: str, array: Any, null_values: Sequence[str] | None, label: str) -> tuple[Any, list[RunWarning]]:
     """The cells of a column, None where all stay as they are, and what was changed; ``label``: its name for people."""
     warnings = []
@@ -226,6 +141,9 @@ def _column(name: str, array: Any, null_values: Sequence[str] | None, label: str
     cells = _without_blanks(cells)
     cells, found = _without_marks(label, cells, marks(name, null_values))
     warnings += found
+    if null_values is None or null_values:
+        cells, found = _without_placeholders(name, label, cells)
+        warnings += found
     if name == "aliases":
         cells, found = _clean_aliases(cells, null_values)
         warnings += found
@@ -246,7 +164,8 @@ def _without_blanks(array: Any) -> Any:
 
 
 def _unquoted(array: Any) -> Any:
-    """Without pairs of quotation marks around the whole of a value, where they are its only ones of their kind."""
+    """Without pairs of quotation marks around the whole of a value, where they are its only ones of their kind, and
+    without the apostrophe that keeps a spreadsheet from taking it for a number or a formula."""
     quoted = pc.match_substring_regex(array, f"^[{_OPENING}]").fill_null(False)
     if not pc.any(quoted).as_py():
         return array
@@ -258,18 +177,40 @@ def _bare(text: str) -> str:
     for pair in _QUOTED:
         if found := pair.fullmatch(text):
             return _bare(found[1].strip(INVISIBLE))
-    return text
+    found = _APOSTROPHE.fullmatch(text)
+    return found[1].strip(INVISIBLE) if found else text
 
 
 def _without_marks(label: str, array: Any, those: frozenset[str]) -> tuple[Any, list[RunWarning]]:
     if not those:
         return array, []
     found = pc.is_in(pc.utf8_lower(array), value_set=_array(those))
+    if not is_printable_ascii(array):  # ＮＵＬＬ, and accents that are characters of their own
+        alike = pc.utf8_lower(pc.utf8_normalize(array, form="NFKC"))
+        found = pc.or_(found, pc.is_in(alike, value_set=_array(those)))
     if not pc.any(found).as_py():
         return array, []
     counts = pc.value_counts(array.filter(found)).to_pylist()
     warnings = [_nothing(label, each["values"], each["counts"]) for each in counts]
     return pc.if_else(found, pa.scalar(None, TEXT), array), sorted(warnings, key=lambda each: each.sentence)
+
+
+def _without_placeholders(name: str, label: str, array: Any) -> tuple[Any, list[RunWarning]]:
+    forms = placeholder_forms(name)
+    if not forms or not pc.any(maybe := pc.match_substring_regex(array, MAYBE_PLACEHOLDER).fill_null(False)).as_py():
+        return array, []
+    some = array.filter(maybe)
+    found = pc.match_substring_regex(some, "|".join(forms))
+    found = pc.and_not(found, pc.match_substring_regex(some, SHEET_TEXT))
+    rows = int(pc.sum(found).as_py() or 0)
+    if not rows:
+        return array, []
+    kept = pc.if_else(found, pa.scalar(None, TEXT), some)
+    sentence = (
+        f"{label}: a field of a template that nobody filled, words in brackets or punctuation alone (such as "
+        "{{user_id}}, (not logged in), **) stand for nothing and were taken as empty cells."
+    )
+    return pc.replace_with_mask(array, maybe, kept), [RunWarning("null_value", label, rows, sentence)]
 
 
 def _nothing(label: str, mark: str, rows: int) -> RunWarning:
@@ -287,7 +228,10 @@ def _clean_aliases(cells: Any, null_values: Sequence[str] | None) -> tuple[Any, 
     bare = _unquoted(pc.utf8_trim(found.aliases, INVISIBLE))
     digests = pc.match_substring_regex(bare, _DIGEST)
     bare = pc.if_else(digests, pc.utf8_lower(bare), bare) if pc.any(digests).as_py() else bare
-    values, warnings = _without_marks("aliases", aliases.values(bare), marks("user_id", null_values))
+    values, warnings = _without_marks("aliases", aliases.values(bare), marks("order_id", null_values))
+    if null_values is None or null_values:
+        values, placeholders = _without_placeholders("user_id", "aliases", values)
+        warnings += placeholders
     kept = pc.if_else(values.is_null(), pa.scalar(None, TEXT), bare)
     if kept.equals(found.aliases):
         return cells, []

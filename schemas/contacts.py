@@ -17,8 +17,18 @@ from schemas.casts import matches
 DIGEST = "[0-9a-fA-F]{64}"
 
 _LABEL = r"[\p{L}\p{N}](?:[\p{L}\p{N}-]{0,61}[\p{L}\p{N}])?"
-EMAIL = rf"[^\s\p{{Z}}\p{{C}}@<>()\[\],;:|\"\\]{{1,64}}@(?:{_LABEL}\.)+\p{{L}}[\p{{L}}\p{{N}}-]{{0,61}}[\p{{L}}\p{{N}}]"
-"""An address as people have them: no spaces, no comment, no quotes, a domain with a point in it."""
+EMAIL = (
+    rf"[^\s\p{{Z}}\p{{C}}@<>()\[\],;:|\"\\*]{{1,64}}@(?:{_LABEL}\.)+\p{{L}}[\p{{L}}\p{{N}}-]{{0,61}}[\p{{L}}\p{{N}}]"
+)
+"""An address as people have them: no spaces, comments, quotes or stars for letters, a domain with a point in it."""
+
+_NO_NAME = r"(?:no|none|null|nil|nan|undefined|unknown|na|nomail|noemail|no[._-]e?-?mail|keine|sin|test)"
+NO_ADDRESS = (
+    rf"(?i)(?:{_NO_NAME}@{_NO_NAME}|(?:no|none|unknown)@e?-?mail)(?:\.\p{{L}}+)+|(?:no[._-]?e?-?mail|null|undefined)@.*"
+)
+"""What people and forms write where there is no address: ``none@none.com``, ``noemail@shop.example``."""
+
+_ONE_DIGIT = re.compile(r"(\d)\1+")
 
 _PLAIN_PHONE = re.compile(r"(?:tel:)?(?P<plus>\+|00)?[\s(]*[0-9](?:[\s()./·\-‐‑‒–—\xa0\u202f]*[0-9])*\)?", re.ASCII)
 """Digits, a plus or 00 before them, and what people put between them; no letters, so that no extension is lost."""
@@ -33,7 +43,9 @@ class Phone(NamedTuple):
 
 def is_email(column: pd.Series[Any]) -> pd.Series[bool]:
     """True where a text is an e-mail address, or the hash of one; null is False."""
-    return matches(column.str.strip(), f"{EMAIL}|{DIGEST}")
+    text = column.str.strip()
+    good = matches(text, f"{EMAIL}|{DIGEST}")
+    return good & ~matches(text.where(good), NO_ADDRESS)
 
 
 @lru_cache(maxsize=100_000)
@@ -57,6 +69,7 @@ def read_phone(text: str, region: str | None) -> Phone:
     except phonenumbers.NumberParseException:
         return Phone(None, reasons.NOT_A_PHONE_NUMBER.code)
     possible = phonenumbers.is_possible_number_with_reason(number)
-    if possible != phonenumbers.ValidationResult.IS_POSSIBLE:
+    one_digit = _ONE_DIGIT.fullmatch(phonenumbers.national_significant_number(number))  # +1 111 111 1111
+    if possible != phonenumbers.ValidationResult.IS_POSSIBLE or one_digit or not number.national_number:
         return Phone(None, reasons.NOT_A_PHONE_NUMBER.code)
     return Phone(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), None)

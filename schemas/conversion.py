@@ -22,9 +22,9 @@ from etl.reasons import Reason
 from schemas import identities
 from schemas.casts import contains, matches, nothing
 from schemas.cleaning import trimmed
-from schemas.numbers import NumberFormat, ambiguous, decimals, inexact
+from schemas.numbers import DECIMAL, NumberFormat, ambiguous, decimals, inexact
 from schemas.rules import optional, required, rule
-from schemas.times import split_zone, times
+from schemas.times import NO_MOMENT_MS, split_zone, times
 
 MOST_LEVELS = 100
 """How deep JSON of a cell may be nested: readers and writers of JSON, the vendors' too, give up at some depth."""
@@ -32,6 +32,7 @@ MOST_LEVELS = 100
 _JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _DATE_ACTION = "Write it as 2026-11-20T09:30:00+01:00, or have {date_hint}, and `timezone`, added to the import."
 _FAILED = r"(?i:[+-]?(?:nan|inf(?:inity|ini|inito|inie)?|unendlich|∞)|-?1\.#(?:inf|ind|qnan|snan)[0-9]*)"
+_WRITTEN_OTHERWISE = r"[\p{N}\p{Pd}\x{2212}+.,'’ \x{a0}\x{202f}]+|[0-9.,]+[eE][+-]?[0-9]+"
 _ZONE_LETTERS = re.compile(r"\d:\d\d[^A-Za-z]*[A-Z]{2,5}\s*$", re.ASCII)
 _OBJECTS = ("properties", "profile_properties", "attributes")
 _TIMES: Mapping[Reason, str] = {
@@ -95,12 +96,13 @@ def cast(
         out[name] = identities.lower_digests(out[name])
     out = _with_numbers(out, spelling.numbers, typed)
     out["occurred_at_ms"], out["time_problem"] = times(out["occurred_at"], spelling.timezone, spelling.date_format)
+    out = _without_placeholder_dates(out)
     out["date_hint"] = _date_hints(out)
     out["damaged_ids"], out["formulas"] = identities.spreadsheet_damage(
         out, rounded=spelling.spreadsheet, made=spelling.made_numbers, typed=typed
     )
     out["hidden_ids"] = identities.hidden(out)
-    out["failed_numbers"] = _failed_quantity(out["quantity"])
+    out["failed_numbers"] = _not_a_quantity(out["quantity"], typed)
     out["ahead"] = (out["occurred_at_ms"] > now_ms + skew_ms).fillna(False).astype(bool)
     out["currency"] = out["currency"].str.upper()
     return out
@@ -140,15 +142,32 @@ def _with_numbers(out: pd.DataFrame, how: NumberFormat | None, typed: Collection
     return out.assign(not_in_locale=wrong, unclear_numbers=unclear, inexact_numbers=rounded)
 
 
+def _without_placeholder_dates(out: pd.DataFrame) -> pd.DataFrame:
+    """What is written where there is no date is none; the row lacks its moment."""
+    none = (out["occurred_at_ms"] < NO_MOMENT_MS).fillna(False).astype(bool)
+    if not none.any():
+        return out
+    return out.assign(
+        occurred_at=out["occurred_at"].mask(none),
+        occurred_at_ms=out["occurred_at_ms"].mask(none),
+    )
+
+
 def _is_text(column: pd.Series[Any]) -> bool:
     return isinstance(column.dtype, pd.StringDtype)
 
 
-def _failed_quantity(column: pd.Series[Any]) -> pd.Series[str]:
-    """Where a computation failed, the name of the column; revenue is judged by each vendor's rules."""
+def _not_a_quantity(column: pd.Series[Any], typed: Collection[str]) -> pd.Series[str]:
+    """Where a computation failed, or a number is written so that it may be another, the name of the column.
+
+    Words are left to the vendors, and revenue is judged by each vendor's rules.
+    """
     names = nothing(column.index)
     if _is_text(column):
-        _add_name(names, matches(column, _FAILED), "quantity")
+        odd = matches(column, _FAILED)
+        if "quantity" not in typed:
+            odd |= matches(column, _WRITTEN_OTHERWISE) & ~matches(column, DECIMAL)
+        _add_name(names, odd, "quantity")
     return names
 
 
@@ -276,8 +295,9 @@ SCHEMA = pa.DataFrameSchema(
             rule(
                 reasons.ID_DAMAGED_BY_SPREADSHEET,
                 lambda column: column.isna(),
-                "{damaged_ids}: a spreadsheet or another program took this for a number (1.23457E+15, 4711.0, "
-                f"1,234,567, or zeros from the 16th digit on). {reasons.ID_DAMAGED_BY_SPREADSHEET.action}",
+                "{damaged_ids}: a spreadsheet or another program took this for a number or a date (1.23457E+15, "
+                "4711.0, 1,234,567, 1-Feb, or zeros from the 16th digit on). "
+                f"{reasons.ID_DAMAGED_BY_SPREADSHEET.action}",
             ),
         ),
         "formulas": optional(
@@ -301,7 +321,8 @@ SCHEMA = pa.DataFrameSchema(
             rule(
                 reasons.NOT_A_DECIMAL,
                 lambda column: column.isna(),
-                "{failed_numbers}: a computation failed (NaN, Infinity) where a number should stand.",
+                "{failed_numbers}: a computation failed (NaN, Infinity) where a number should stand, or it is no plain "
+                "number such as 2 or 2.5.",
             ),
         ),
         "unclear_numbers": optional(

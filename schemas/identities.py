@@ -15,8 +15,9 @@ import pandas as pd
 from etl.columns import COLUMNS, DERIVED, IDS, NUMBERS
 from schemas import aliases, spreadsheets
 from schemas.casts import matches, nothing
-from schemas.cleaning import hides_something, is_identity, to_arrow, to_series
+from schemas.cleaning import hides_something, to_arrow, to_series
 from schemas.contacts import DIGEST
+from schemas.marks import is_identity
 
 
 class Cells(NamedTuple):

@@ -51,7 +51,7 @@ class NumberFormat:
 
     @property
     def pattern(self) -> str:
-        """A number without its sign. Groups are whole or absent."""
+        """A number without its sign. Groups are whole or absent, and the first never begins with a zero."""
         return rf"(?:{self._grouped}[0-9]+)(?:{re.escape(self.decimal)}[0-9]+)?"
 
     @property
@@ -60,8 +60,8 @@ class NumberFormat:
             return ""
         mark = _GROUP_MARKS.get(self.thousands, re.escape(self.thousands))
         if self.grouping == "indian":
-            return rf"[0-9]{{1,2}}(?:{mark}[0-9]{{2}})*{mark}[0-9]{{3}}|"
-        return rf"[0-9]{{1,3}}(?:{mark}[0-9]{{3}})+|"
+            return rf"[1-9][0-9]?(?:{mark}[0-9]{{2}})*{mark}[0-9]{{3}}|"
+        return rf"[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+|"
 
 
 def trimmed(column: pd.Series[Any]) -> pd.Series[Any]:

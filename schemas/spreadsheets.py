@@ -15,6 +15,7 @@ from schemas.casts import contains
 # Lets nearly every value pass at a third of the cost of the others.
 SUSPECT = (
     r"^(?:[=#+@−-]|[0-9]{1,40}[.,eEdD \x{a0}\x{202f}'’×x*·⋅]|[1-9][0-9]{14}0"
+    r"|[0-9]{1,2}[- ]|[A-Za-zà-ÿа-я]{3,4}\.?[- ][0-9]{2}$"
     r"|(?i:err|fehler|fout|fejl|fel|błąd|ошибка|loading|wird|chargement|cargando|caricamento))"
 )
 
@@ -30,9 +31,10 @@ _NAMED_ERROR = (
 
 _UNMARKED_ERROR = (
     r"#(?:N/A|NV|N/D|N/B|N/V|N/F|I/T|Н/Д|Δ/Υ|YOK|HIÁNYZIK|PUUTTUU|SAKNAS|NENÍ_K_DISPOZICI|NEDOSTUPNÝ|GETTING_DATA"
-    r"|SPILL|CALC)[!?]?$|(?i:#n/a)|##+$"
+    r"|SPILL|CALC|NULL|VALUE|WERT|REF|BEZUG|NAME|NUM|ZAHL|ERROR|DIV/0|MISSING|EMPTY|UNKNOWN)[!?]?$|(?i:#n/a)|##+$"
 )
-"""Errors without a mark at their end: nothing found (in fifteen languages), a column too narrow to show its number."""
+"""Errors without a mark at their end: nothing found (in fifteen languages), what other programs left of an error, a
+column too narrow to show its number."""
 
 _OFFICE_ERROR = r"(?i:err|error|fehler|erreur|errore|erro|fout|fejl|fel|błąd|ошибка)\s?[:.]\s?[0-9]{3}$"
 _WAITING = r"(?i:loading|wird geladen|chargement(?: en cours)?|cargando|caricamento)(?:\.{3}|…)$"
@@ -64,6 +66,14 @@ MADE_NUMBER = (
     r"|[0-9]{1,3}E[0-9]{1,3})$"  # 1E5
 )
 """What programs write when they take an id for a number."""
+
+_MONTH = (
+    r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mrz|Mär|Mai|Okt|Dez|janv|févr|mars|avr|mai|juin|juil|août|sept"
+    r"|oct|nov|déc|ene|feb|mar|abr|may|jun|jul|ago|sep|dic|gen|mag|giu|lug|set|ott|mrt|mei|okt|dec|фев|мар|апр)"
+)
+MADE_DATE = rf"^(?:[0-9]{{1,2}}(?:-|\. ?|[ ]){_MONTH}\.?|{_MONTH}\.?[- ][0-9]{{2}})$"
+"""What spreadsheets make of ids such as 1-2, 2/26 and MARCH1, as they write months: 1-Feb, 01. Mrz, Feb-26."""
+
 MADE_NUMBER_IN_PHONE = r"^(?:[0-9]+[.,]0+|[0-9]{1,3}(?:,[0-9]{2,3})*,[0-9]{3}|[0-9]{1,3}E[0-9]{1,3})$"
 
 
@@ -83,5 +93,5 @@ def lost_digits(column: pd.Series[Any], *, rounded: bool, made: bool, phone: boo
     if rounded and not phone:
         forms.append(ROUNDED)
     if made:
-        forms.append(MADE_NUMBER_IN_PHONE if phone else MADE_NUMBER)
+        forms += [MADE_NUMBER_IN_PHONE] if phone else [MADE_NUMBER, MADE_DATE]
     return contains(column, "|".join(forms))

@@ -23,6 +23,9 @@ DIGITS = r"-?\d{1,19}(?:\.0+)?"
 MILLISECONDS = r"[1-9]\d{12}(?:\.0+)?"
 """Epoch milliseconds have 13 digits from September 2001 to 2286; with more or fewer, digits are something else."""
 
+NO_MOMENT_MS = 86_400_000
+"""Until the end of 1 January 1970 a date is what programs write where they have none: 1970-01-01, 1900-01-01."""
+
 _POWERS = {"unix_seconds": 3, "unix_micros": -3, "unix_nanos": -6}
 """Of ten, that make milliseconds of it."""
 
@@ -30,7 +33,8 @@ _SERIAL = r"[3-9]\d{4}(?:[.,]\d{1,15})?"
 _SERIALS_FROM = pd.Timestamp("1899-12-30")  # day 0 of Excel's calendar of 1900, for every day after February 1900
 
 _ZONED = r"[T ]\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$"
-_ISO = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?\s*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)?)?"
+_HOURS = r"(?:0\d|1[0-4])(?::?[0-5]\d)?"  # no place on earth is further from UTC
+_ISO = rf"\d{{4}}-\d{{2}}-\d{{2}}(?:[T ]\d{{2}}:\d{{2}}(?::\d{{2}}(?:[.,]\d{{1,9}})?)?\s*(?:[Zz]|[+-]{_HOURS})?)?"
 _BASIC = (
     r"(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2}(?:[.,]\d{1,9})?)((?:[Zz]|[+-]\d{2}(?::?\d{2})?)?)"  # 20261120T100000Z
 )

@@ -32,8 +32,8 @@ from etl.errors import SourceError
 from etl.model import RunWarning
 from etl.stages import cells, headers
 from schemas import cleaning, conversion
-from schemas.cleaning import marks
 from schemas.conversion import HELPER_COLUMNS
+from schemas.marks import marks
 
 IDENTITY = (*IDS, "email", "phone", "aliases")
 """Columns that say who or what: made of several, they are empty where one of these is."""

@@ -88,9 +88,9 @@ class Validator:
         where the import declares one, ``phone_region``. Raises SourceError where the chunk disproves a format that the
         import declares.
         """
-        source, changed = cleaning.clean(frame.drop(columns=PARSE_ERROR, errors="ignore"), rules.null_values)
-        parse_errors = frame[PARSE_ERROR].dropna() if PARSE_ERROR in frame.columns else pd.Series(dtype="str")
         numbers = frame.attrs.get(TYPED_NUMBERS, ())
+        source, changed = cleaning.clean(frame.drop(columns=PARSE_ERROR, errors="ignore"), rules.null_values, numbers)
+        parse_errors = frame[PARSE_ERROR].dropna() if PARSE_ERROR in frame.columns else pd.Series(dtype="str")
         typed = conversion.cast(source, rules.source_format, now_ms=rules.now_ms, skew_ms=rules.skew_ms, typed=numbers)
         self._declared.check(source, typed, rules.source_format, numbers)
         verdicts = _rejected(problems(conversion.SCHEMA, typed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -12,8 +13,8 @@ import pytest
 from etl import preview
 from etl.errors import ConfigError
 from etl.report import Report
-from schemas import cleaning
-from schemas.cleaning import marks
+from schemas import marks as listed
+from schemas.marks import marks
 from tests.conftest import House, order
 
 ALIASES = {"converge": {"aliases_from": ["user_id", "email", "phone"]}}
@@ -360,5 +361,156 @@ def test_a_default_stands_for_a_mark(house: House) -> None:
 
 def test_the_page_has_every_mark() -> None:
     page = (Path(__file__).parents[2] / "docs/cleaning.md").read_text(encoding="utf-8")
-    words = [*cleaning.EVERYWHERE, *cleaning.IN_BRACKETS, *cleaning.OF_NOBODY, *cleaning.SHEET_NOTHING]
+    words = [*listed.EVERYWHERE, *listed.IN_BRACKETS, *listed.OF_NOBODY, *listed.OF_NO_PERSON, *listed.SHEET_NOTHING]
     assert [word for word in words if f"`{word}`" not in page and not set(word) <= set("-‐‑‒–—―−")] == []
+
+
+# -- forms of nothing, however they are worded
+
+FORMS = {
+    "a template of Salesforce": "{!Contact.Id}",
+    "a template of HubSpot": "{{ contact.hs_object_id }}",
+    "a template of Liquid": "{% user_id %}",
+    "a template of Mailchimp": "*|USER_ID|*",
+    "a template of Salesforce Marketing Cloud": "%%SubscriberKey%%",
+    "a template of a shell": "${USER_ID}",
+    "a template of Python": "%user_id%",
+    "a template of Adobe": "<%= profile.id %>",
+    "a template of Iterable": "[[user_id]]",
+    "Google Analytics": "(not logged in)",
+    "Google Analytics, too many": "(other)",
+    "Reddit": "[deleted]",
+    "an empty list": "[]",
+    "an empty object": "{}",
+    "stars": "***",
+    "a line": "___",
+    "a hash sign": "#",
+    "R, twice": "NULL NULL",
+    "two empty names": "undefined undefined",
+    "with underscores": "not_set",
+    "with a dash": "not-provided",
+    "in one word": "NotSet",
+    "with spaces": "N / A",
+    "a backslash": "n\\a",
+    "wide letters of Japan": "ＮＵＬＬ",
+    "accents apart": "vaci\u0301o".join("()"),
+    "Russian": "нет",
+    "Chinese": "未填写",
+    "Korean": "해당 없음",
+    "Arabic": "لا يوجد",
+    "Polish": "brak danych",
+    "Portuguese": "não informado",
+    "Spanish": "s/d",
+    "French": "aucun",
+    "German": "keine",
+    "C#": "DBNull",
+    "JavaScript": "[object Undefined]",
+    "an infinity": "-Infinity",
+    "the last UUID": "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF",
+    "SHA-256 of nothing": hashlib.sha256(b"").hexdigest(),
+    "SHA-256 of NULL": hashlib.sha256(b"NULL").hexdigest().upper(),
+    "SHA-1 of nothing": "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    "MD5 of nothing": "d41d8cd98f00b204e9800998ecf8427e",
+    "a guest of WooCommerce": "0",
+    "the unknown member of a warehouse": "-1",
+    "Odoo": "False",
+    "a spreadsheet in German": "WAHR",
+}
+
+
+def test_whatever_nothing_looks_like_it_is_nobody(house: House) -> None:
+    rows = [order(n, user_id=text, email=f"ada{n}@example.com", aliases="") for n, text in enumerate(FORMS.values())]
+    given(house, *rows)
+    assert {each["event_id"]: each["aliases"] for each in sent(house)} == {
+        f"order-{n}": [f"urn:email:ada{n}@example.com"] for n in range(len(FORMS))
+    }
+
+
+def test_with_marks_switched_off_forms_are_values(house: House) -> None:
+    texts = ["{{user_id}}", "***", "0", hashlib.sha256(b"").hexdigest()]
+    given(house, *(order(n, user_id=text, aliases="") for n, text in enumerate(texts)), null_values=[])
+    assert {alias for each in sent(house) for alias in each["aliases"]} == {f"urn:user_id:{text}" for text in texts}
+
+
+def test_what_may_be_an_id_stays_one(house: House) -> None:
+    texts = [
+        *("00", "000123", "A{7}", "[A-7]", "(7)", "{6F9619FF-8B86-D011-B42D-00CF4FC964FF}", "na-7", "N/A-7", "null-7"),
+        *(
+            "nullable",
+            "Tom",
+            "Leer",
+            "Anon7",
+            "_7",
+            "#7",
+            "*7",
+            "-7",
+            "--x",
+            "no7",
+            "user_id",
+            "e3b0c442",
+            "Nan Goldin",
+        ),
+        *("false-1", "true7", "test", "MAR-26", "Feb-2026", "1-Febr", "12-03", "'tis", "'90s hits"),
+    ]
+    given(house, *(order(n, user_id=text, aliases="") for n, text in enumerate(texts)))
+    assert {alias for each in sent(house) for alias in each["aliases"]} == {f"urn:user_id:{text}" for text in texts}
+
+
+@pytest.mark.parametrize("column", ["event_id", "order_id"])
+def test_an_order_may_be_called_nought(house: House, column: str) -> None:
+    given(house, order(1, **{column: "0"}))
+    assert [each["event_id" if column == "event_id" else "properties"] for each in sent(house)] == [
+        "0" if column == "event_id" else {**sent(house)[0]["properties"], "id": "0"}
+    ]
+
+
+def test_no_warning_repeats_what_a_row_says(house: House) -> None:
+    report = given(house, order(1, user_id="(Ada Lovelace)", aliases="urn:x:{{Ada}}|urn:x:7"))
+    found = {(each.column, each.rows) for each in report.warnings if each.code == "null_value"}
+    assert found == {("aliases", 1), ("user_id", 1)}
+    assert not any("Ada" in each.sentence for each in report.warnings)
+
+
+DATES = ["1-Feb", "01-Mar", "2. Mai", "01. Mrz", "12 Dec", "Feb-26", "Mrz 26", "3-Sep", "févr-26", "4-dic"]
+
+
+@pytest.mark.parametrize("column", ["event_id", "user_id", "order_id"])
+def test_an_id_that_a_spreadsheet_made_a_date_of_is_refused(house: House, column: str) -> None:
+    given(house, *(order(n, **{column: text}) for n, text in enumerate(DATES)))
+    assert said(house) == {("rejected", "id_damaged_by_spreadsheet"): len(DATES)}
+
+
+@pytest.mark.parametrize("text", ["#VALUE", "#WERT", "#REF", "#NULL", "#DIV/0", "#UNKNOWN"])
+def test_an_error_that_lost_its_mark_is_one(house: House, text: str) -> None:
+    given(house, order(1, user_id=text))
+    assert said(house) == {("rejected", "formula_text"): 1}
+
+
+@pytest.mark.parametrize("how", ["off", "sha256"])
+def test_an_address_of_nobody_is_none(house: House, how: str) -> None:
+    house.overrides = {"converge": {"aliases_from": ["email"], "hash": {"email": how}}}
+    texts = [
+        *("a***@example.com", "*****@example.com", "none@none.com", "null@null.null", "noemail@shop.example"),
+        *("no-email@shop.example", "undefined@example.com", "unknown@unknown.org", "mailto:ada@example.com"),
+        *(
+            "ada@example.com; bob@example.com",
+            "<ada@example.com>",
+            "ada＠example.com",
+            "ada@exam\u200bple.com",
+            "{{email}}",
+        ),
+    ]
+    given(house, *(order(n, email=text, aliases=f"urn:x:a{n}") for n, text in enumerate(texts)))
+    assert sorted(each["aliases"] for each in sent(house)) == sorted([f"urn:x:a{n}"] for n in range(len(texts)))
+
+
+def test_an_address_that_only_looks_a_little_like_that_stays(house: House) -> None:
+    texts = ["nan@example.com", "nomad@mail.com", "na@example.com", "test@example.com", "tina.null@example.com"]
+    given(house, *(order(n, email=text, user_id="", aliases="") for n, text in enumerate(texts)))
+    assert {alias for each in sent(house) for alias in each["aliases"]} == {f"urn:email:{text}" for text in texts}
+
+
+@pytest.mark.parametrize("text", ["+1 111 111 1111", "+10000000000", "+49 0000 0000000", "+33 222222222"])
+def test_one_digit_again_and_again_is_nobodys_number(house: House, text: str) -> None:
+    given(house, order(1, phone=text, user_id="", aliases=""))
+    assert said(house) == {("rejected", "not_a_phone_number"): 1}

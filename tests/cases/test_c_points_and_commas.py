@@ -226,3 +226,29 @@ def test_a_typed_number_is_what_it_is(
 def test_a_locale_is_about_text_only(house: House) -> None:
     parquet(house, [order(1, event_id="A-1") | {"revenue": Decimal("1.299")}], pa.decimal128(12, 3))
     assert arrived(house, {"A-1": ""}, locale=German) == {"A-1": "1.299"}
+
+
+@pytest.mark.parametrize(
+    ("locale", "text"),
+    [
+        (German, "0.125"),
+        (German, "00.299"),
+        (German, "01.299"),
+        (German, "0.125,50"),
+        ({"decimal": ".", "thousands": ","}, "0,299"),
+        ({"decimal": ".", "thousands": "'"}, "0'299"),
+        ({"decimal": ".", "thousands": ",", "grouping": "indian"}, "0,12,345"),
+    ],
+    ids=str,
+)
+def test_no_group_of_thousands_begins_with_nought(house: House, locale: dict[str, str], text: str) -> None:
+    check(house, {"A-1": (text, "EUR", "not_in_locale")}, locale=locale)
+
+
+@pytest.mark.parametrize("text", ["1,000", "1 000", "1’000", "1.000", "1,5", "1e3", "1E+3", "２", "٢", "-", "—", "½"])
+def test_a_quantity_that_may_be_another_is_none(house: House, text: str) -> None:
+    house.to = ["converge", "optimizely"]
+    house.write([order(1, quantity=text)])
+    house.run()
+    assert {row["reason"] for row in house.results()} <= {"not_a_decimal", "ambiguous_number"}
+    assert house.sandbox.received("converge") == house.sandbox.received("optimizely") == []

@@ -206,3 +206,49 @@ def test_formats_that_could_be_taken_for_each_other_are_refused(house: House, gi
     house.import_settings = {"date_format": given}
     with pytest.raises(ConfigError, match=told):
         _ = house.config
+
+
+def test_what_programs_write_where_they_have_no_date_is_none(house: House) -> None:
+    texts = [
+        *("1970-01-01T00:00:00Z", "1970-01-01T01:00:00+01:00", "1970-01-01 23:59:59 UTC", "1900-01-01T00:00:00Z"),
+        *("1899-12-30T00:00:00Z", "1753-01-01T00:00:00Z", "1969-12-31T23:59:59Z"),
+    ]
+    check(house, dict.fromkeys(texts, "missing_occurred_at"), timezone="UTC")
+
+
+def test_no_zone_is_further_away_than_the_earth_is_wide(house: House) -> None:
+    table = {
+        "2026-11-21T00:00:00+14:00": TEN,
+        "2026-11-19T22:00:00-12:00": TEN,
+        "2026-11-20T15:45:00+05:45": TEN,
+        "2026-11-20T10:00:00+15:00": "timestamp_unparsable",
+        "2026-11-20T10:00:00+24:00": "timestamp_unparsable",
+        "2026-11-20T10:00:00+01:60": "timestamp_unparsable",
+    }
+    check(house, table)
+
+
+def test_times_of_many_programs(house: House) -> None:
+    check(
+        house,
+        {
+            "2026-11-20 10:00:00.000000+00:00": TEN,  # PostgreSQL
+            "2026-11-20 10:00:00.000 Z": TEN,  # Snowflake
+            "2026-11-20T10:00:00.000+0000": TEN,  # Salesforce
+            "2026-11-20 02:00:00 -0800": TEN,  # Shopify
+            "2026-11-20T10:00:00.123456789Z": "2026-11-20T10:00:00.123+00:00",  # Go
+            "2026-11-20T11:00+01": TEN,
+            "2026-11-20t10:00:00z": "timestamp_unparsable",
+            "2026-11-20 10:00 Uhr": "timestamp_unparsable",
+            "2026-11-20T10:00:00 EST": "timestamp_unparsable",
+            "2026-11-20 10:00 PM": "date_format_needed",
+            "Fri, 20 Nov 2026 10:00:00 GMT": "timestamp_unparsable",
+            "11/20/2026 10:00:00 AM": "date_format_needed",
+            "1795168800.123": "timestamp_unparsable",
+            "17951688000": "timestamp_not_milliseconds",
+            "17951688000000": "timestamp_not_milliseconds",
+            "/Date(1795168800000)/": "timestamp_unparsable",
+            "2026-11-20T23:59:60Z": "timestamp_unparsable",
+            "{ts '2026-11-20 10:00:00'}": "timestamp_unparsable",
+        },
+    )

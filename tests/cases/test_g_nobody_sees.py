@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas.cleaning import INVISIBLE
+from schemas.marks import INVISIBLE
 from tests.conftest import House, order
 
 OUTSIDE = {
@@ -164,3 +164,48 @@ def test_white_space_of_every_kind_is_known() -> None:
     assert {each for each in every if each.isspace() or unicodedata.category(each) in ("Zs", "Zl", "Zp")} <= set(
         INVISIBLE
     )
+
+
+APOSTROPHES = {
+    "digits": ("'00491511", "00491511"),
+    "a number in groups": ("'0049 151-1", "0049 151-1"),
+    "a sign": ("'-7x", "-7x"),
+    "a plus": ("'+7", "+7"),
+    "a handle": ("'@ada", "@ada"),
+    "after white space": ("\u00a0'0049", "0049"),
+}
+
+
+@pytest.mark.parametrize("column", ["event_id", "user_id", "order_id"])
+def test_the_apostrophe_of_a_spreadsheet_is_no_part_of_an_id(house: House, column: str) -> None:
+    house.to = ["converge"]
+    house.overrides = {"converge": {"aliases_from": ["user_id"]}}
+    house.write([order(n, **{column: text}) for n, (text, _) in enumerate(APOSTROPHES.values())])
+    report = house.run()
+    assert ("unquoted", column, len(APOSTROPHES)) in [(each.code, each.column, each.rows) for each in report.warnings]
+    found = {
+        "event_id": lambda each: each["event_id"],
+        "user_id": lambda each: each["aliases"][-1].removeprefix("urn:user_id:"),
+        "order_id": lambda each: each["properties"]["id"],
+    }[column]
+    assert sorted(map(found, sent(house))) == sorted(clean for _, clean in APOSTROPHES.values())
+
+
+def test_letters_are_never_changed_into_others(house: House) -> None:
+    """Two forms of one letter are two ids: whoever writes both has to say which is meant."""
+    house.to = ["converge"]
+    texts = ["\u00e9", "e\u0301", "４７１１", "4711", "٤٧١١", "А-7", "A-7", "\ufb01x", "fix"]
+    house.write([order(n, event_id=text) for n, text in enumerate(texts)])
+    assert house.run().by_status("converge") == {"delivered": len(texts)}
+    assert {each["event_id"] for each in sent(house)} == set(texts)
+
+
+@pytest.mark.parametrize("name", ["\ufefforders.csv", "orders.csv"])
+def test_marks_of_every_joined_file_are_no_part_of_a_value(house: House, name: str) -> None:
+    """Files joined by a shell: a byte order mark before each, the last line of one without an end."""
+    house.to = ["converge"]
+    head, *lines = [",".join(order(n)) if n == 0 else ",".join(order(n).values()) for n in range(4)]
+    text = "\ufeff" + head + "\r\n" + "".join(f"\ufeff{line}\u200e\r\n" for line in lines)
+    (house.folder / "orders.csv").write_bytes(text.encode())
+    assert house.run().by_status("converge") == {"delivered": 3}
+    assert {each["event_id"] for each in sent(house)} == {"order-1", "order-2", "order-3"}

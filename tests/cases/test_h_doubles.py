@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -100,3 +101,46 @@ def test_what_is_typed_is_known_after_the_rows_were_staged(house: House) -> None
     house.to = ["converge"]
     house.run()
     assert house.sandbox.received("converge")[0]["item"]["properties"]["total_price"] == 1.299
+
+
+@pytest.mark.parametrize("column", ["event_id", "order_id", "user_id"])
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"),
+    [
+        pytest.param(Decimal("4711.00"), pa.decimal128(12, 2), "4711", id="Snowflake"),
+        pytest.param(Decimal("4711.0000000000"), pa.decimal128(38, 10), "4711", id="Oracle through Spark"),
+        pytest.param(Decimal("4711"), pa.decimal128(38, 0), "4711", id="BigQuery NUMERIC"),
+        pytest.param(Decimal("1234567890123456789012345678"), pa.decimal128(38, 0), None, id="38 digits"),
+        pytest.param(Decimal("4711.50"), pa.decimal128(12, 2), "4711.50", id="no whole number"),
+        pytest.param(18446744073709551615, pa.uint64(), "18446744073709551615", id="MySQL BIGINT UNSIGNED"),
+    ],
+)
+def test_a_decimal_is_an_id_whatever_its_scale(
+    house: House, column: str, value: Any, kind: Any, expected: str | None
+) -> None:
+    given(house, column, value, kind, "parquet")
+    house.to = ["optimizely"]
+    house.run()
+    assert [row["status"] for row in house.results()] == ["delivered"]
+    assert f'"{expected or value}"' in house.sandbox.requests("optimizely")[0]["body"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(0, pa.int64()), (False, pa.bool_()), (float("nan"), pa.float64()), (-1, pa.int32())], ids=str
+)
+def test_a_guest_is_nobody_by_any_type(house: House, value: Any, kind: Any) -> None:
+    given(house, "user_id", value, kind, "parquet")
+    house.to = ["optimizely"]
+    house.run()
+    assert '"visitor_id":"anon-1"' in house.sandbox.requests("optimizely")[0]["body"]
+
+
+def test_an_id_that_was_sent_with_its_zeros_is_known_under_them(house: House) -> None:
+    """What an earlier version sent as 4711.00 is no other conversion now."""
+    house.write([order(1, event_id="4711.00")])
+    house.to = ["optimizely"]
+    house.import_settings = {"spreadsheet": False}
+    house.run()
+    house.import_settings = {}
+    given(house, "event_id", Decimal("4711.00"), pa.decimal128(12, 2), "parquet")
+    assert house.run().by_status("optimizely") == {"duplicate": 1}

@@ -1,7 +1,8 @@
 """Ids that version 0.1.0 sent with what nobody sees around them: no conversion counts again without it.
 
 `v0_1_0_padded` was written by that version (`make_padded.py`): a source of nine rows, and the ledger and staged rows
-after a run in which one vendor was out of reach and another gave no readable answer to one row.
+after a run in which one vendor was out of reach and another gave no readable answer to one row. In
+`v0_1_0_padded_everywhere` all five vendors took all of eighteen rows.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import pytest
 
 from etl.sandbox import Sandbox
 from tests.conftest import House
+from tests.vendors import EVERYBODY
 
 LEFT = Path(__file__).parent / "v0_1_0_padded"
+EVERYWHERE = Path(__file__).parent / "v0_1_0_padded_everywhere"
 WORDS: list[list[str]] = json.loads((LEFT / "results.json").read_text())
 MOMENT = datetime.fromtimestamp(json.loads((LEFT / "moment.json").read_text()) / 1000, UTC) + timedelta(hours=1)
 CLEAN = {f"A-{number}" for number in range(1, 10)}
@@ -95,6 +98,20 @@ def test_only_a_person_has_an_unanswered_row_sent_again(house: House) -> None:
     house.sandbox.reset()
     assert house.run(clock=clock).by_status("convert") == {"duplicate": 9}
     assert arrived(house) == {}
+
+
+def test_at_none_of_five_vendors_anything_is_sent_again(tmp_path: Path) -> None:
+    shutil.copytree(EVERYWHERE, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "ledger.db").write_bytes(gzip.decompress((EVERYWHERE / "ledger.db.gz").read_bytes()))
+    words = json.loads((EVERYWHERE / "results.json").read_text())
+    left = datetime.fromtimestamp(json.loads((EVERYWHERE / "moment.json").read_text()) / 1000, UTC)
+    with Sandbox(now=lambda: left + timedelta(hours=1)) as sandbox:
+        again = House(tmp_path, sandbox)
+        report = again.run(clock=lambda: int((left + timedelta(hours=1)).timestamp() * 1000))
+        assert arrived(again) == {}
+    assert Counter(status for _, _, status, _ in words) == {"delivered": 5 * 18}
+    assert report.counts == {name: {("duplicate", "already_delivered"): 18} for name in EVERYBODY}
+    assert ("unquoted", "event_id", 4) in {(each.code, each.column, each.rows) for each in report.warnings}
 
 
 def test_fingerprints_of_another_version_say_nothing_of_a_change(house: House) -> None:
