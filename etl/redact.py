@@ -113,7 +113,11 @@ def example(column: str, cell: str) -> str:
 
     Letters become x, digits 9; what stands between them stays, and long ones are cut off.
     """
-    shape = cell if column in _IN_CLEAR else re.sub(r"[^\W\d_]", "x", re.sub(r"\d", "9", cell))
+    shape = (
+        cell
+        if column in _IN_CLEAR and "@" not in cell and not cell.lstrip().startswith("+")
+        else re.sub(r"[^\W\d_]", "x", re.sub(r"\d", "9", cell))
+    )
     return shape if len(shape) <= LONGEST_EXAMPLE else f"{shape[: LONGEST_EXAMPLE - 1]}…"
 
 

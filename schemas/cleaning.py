@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from etl.columns import IDS, NUMBERS
+from etl.columns import IDS, NUMBERS, PERSONAL
 from etl.model import RunWarning
 from schemas import aliases
 
@@ -65,6 +65,15 @@ OF_NOBODY = (
     "00000000-0000-0000-0000-000000000000",
 )
 """Texts that name nobody and nothing in a column of ids; elsewhere they may be meant, as NA is Namibia's code."""
+
+TRUTHS = (
+    *("true", "false", "wahr", "falsch", "vrai", "faux", "verdadero", "falso", "vero", "waar", "onwaar"),
+    *("истина", "ложь"),
+)
+"""What a column of yes and no holds: whoever took it for an id of a person or a conversion meant another one."""
+
+TELLS_APART = tuple(name for name in PERSONAL if name != "order_id")
+"""Columns in which a truth names nobody."""
 
 SHEET_NOTHING = ("#n/a", "#na", "#n/a n/a", "#nv", "#n/d", "#н/д")
 """What a spreadsheet writes where it found nothing: nothing where the column only describes; see `SAYS_WHO_OR_WHAT`."""
@@ -173,7 +182,8 @@ def marks(name: str, null_values: Sequence[str] | None) -> frozenset[str]:
     identity = is_identity(name) and name != "event_name"
     if name in NUMBERS:
         return _usual_marks(identity=False, sheets=False) - frozenset(NOT_IN_NUMBERS) | declared
-    return _usual_marks(identity=identity, sheets=not is_identity(name)) | declared
+    truths = frozenset(TRUTHS if name in TELLS_APART else ())
+    return _usual_marks(identity=identity, sheets=not is_identity(name)) | truths | declared
 
 
 @cache
