@@ -147,6 +147,10 @@ _NOT_TIME = _set(
     "updated modified",
     "zeitzone fuseau zona horaria fuso",
 )
+_LENGTHS = tuple(
+    _set("liefer bearbeitung warte laufzeit dauer durée duración durata duur vertragslauf wacht kesto lengd")
+)
+"""How words begin that are of a length of time."""
 _TIME_PLAIN = _set(
     "order transaction event purchase created creation close closed conversion sale payment paid local utc",
     "gmt of txn trans settlement checkout booking won lost deal invoice zahlung zahlungs",
@@ -482,7 +486,8 @@ def is_time_of_day(header: str) -> bool:
 
 def may_be_time_of_day(header: str) -> bool:
     """False for a name that is plainly of a length of time, or of another moment than the row's."""
-    return not any(word in _NOT_TIME | _MOMENTS for word in words(_BRACKETS.sub(" ", header)))
+    found = words(_BRACKETS.sub(" ", header))
+    return not any(word in _NOT_TIME | _MOMENTS or word.startswith(_LENGTHS) for word in found)
 
 
 def is_zone(header: str) -> bool:
