@@ -40,7 +40,7 @@ def dated(number: int, **more: str) -> dict[str, str]:
     return without(number, "occurred_at", Date=order(number)["occurred_at"]) | more
 
 
-BAD = {
+BAD: dict[str, tuple[dict[str, str], dict[str, str], dict[str, Any]]] = {
     "money instead of revenue": (without(2, "revenue", Umsatz="19.99"), order(1), {}),
     "money in cells": (without(2, "revenue", col="€19.99"), without(1, "revenue", col="red"), {}),
     "a time of day": (dated(2, Date="2026-11-20", Time="10:00"), dated(1), {"columns": {"occurred_at": "Date"}}),
