@@ -65,6 +65,8 @@ class Place:
     fs: Any
     path: str
     name: str
+    below: str = ""
+    """The path below the configured folder or the beginning of the glob; empty for a file that is named itself."""
 
     @property
     def url(self) -> str:
@@ -186,7 +188,7 @@ def _in_folder(fs: Any, folder: str, listed: Mapping[str, Any], endings: Sequenc
     taken = [path for path in data if _is_wanted(path, endings) and _is_file(fs, base + path, listed[base + path])]
     left_out = [path for path in data if path not in set(taken)] if endings else []
     named = _names(taken, shown)
-    places = [Place(fs, base + path, name) for path, name in zip(taken, named, strict=True)]
+    places = [Place(fs, base + path, name, path) for path, name in zip(taken, named, strict=True)]
     return Found(places, _names(left_out, shown), table or ("Iceberg" if metadata else ""), is_folder=True)
 
 
@@ -201,7 +203,7 @@ def _in_glob(fs: Any, path: str, shown: str) -> Found:
         for one in sorted(sizes)
         if is_data(one, pattern) and one not in markers and _is_file(fs, base + one, listed[base + one])
     ]
-    return Found([Place(fs, base + one, name) for one, name in zip(taken, _names(taken, shown), strict=True)])
+    return Found([Place(fs, base + one, name, one) for one, name in zip(taken, _names(taken, shown), strict=True)])
 
 
 def _literal(fs: Any, path: str) -> tuple[str, str]:

@@ -330,17 +330,20 @@ class FileSource(Source):
             return None
 
     def partition(self, place: Place, own: Collection[str]) -> dict[str, str | None]:
-        """The columns that a file's folders name (``day=2026-11-20/``), but for those that the file has itself."""
-        here = PurePosixPath(place.path)
-        base = PurePosixPath(self.location(""))
-        folders = (here.relative_to(base) if here.is_relative_to(base) else here).parent.parts
-        pairs = [found for folder in folders if (found := _PARTITION.fullmatch(folder))]
-        values = {unquote(found["name"]): unquote(found["value"]) for found in pairs}
-        return {name: None if value == _HIVE_NULL else value for name, value in values.items() if name not in own}
+        """The columns that the folders between the configured place and a file name (``day=2026-11-20/``), but for
+        those that the file has itself."""
+        return partition(PurePosixPath(place.below), own)
 
     def header(self, place: Place) -> Header | None:
         """The columns of a file, read quickly; None where it has none, or none that can be read so."""
         return None
+
+
+def partition(path: PurePosixPath, own: Collection[str]) -> dict[str, str | None]:
+    """The columns that the folders of a path name, but for the ``own`` ones of its file."""
+    pairs = [found for folder in path.parent.parts if (found := _PARTITION.fullmatch(folder))]
+    values = {unquote(found["name"]): unquote(found["value"]) for found in pairs}
+    return {name: None if value == _HIVE_NULL else value for name, value in values.items() if name not in own}
 
 
 def listed(names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -20,7 +21,7 @@ from etl.columns import normalize
 from etl.errors import SourceError
 from etl.filesystem import Place, translating_errors
 from etl.model import RunWarning
-from etl.sources.base import ColumnKind, FileSettings, FileSource, Header, Window, listed
+from etl.sources.base import ColumnKind, FileSettings, FileSource, Header, Window, listed, partition
 from etl.sources.formats import exact_text
 from etl.sources.formats.kinds import HEAD_BYTES, kind_of
 
@@ -122,10 +123,16 @@ class ParquetSource(FileSource):
 
     def _table(self, batch: pa.Table, header: Header, columns: _Types, place: Place) -> pa.Table:
         """Some rows of one file with those columns: what it lacks is null, what its folders say in each of them."""
-        partition = self.partition(place, batch.column_names)
-        own = dict(zip(header.names, [*batch.columns, *map(_repeated(len(batch)), partition.values())], strict=True))
+        named = self.partition(place, batch.column_names)
+        own = dict(zip(header.names, [*batch.columns, *map(_repeated(len(batch)), named.values())], strict=True))
         filled = {name: own[name] if name in own else pa.nulls(len(batch), columns[name]) for name in columns}
         return pa.table({name: _in_utc(column, header.kinds.get(name)) for name, column in filled.items()})
+
+    def partition(self, place: Place, own: Collection[str]) -> dict[str, str | None]:
+        """See `FileSource.partition`; here the folders that the configured path names itself count, too."""
+        here = PurePosixPath(place.path)
+        base = PurePosixPath(self.location(""))
+        return partition(here.relative_to(base) if here.is_relative_to(base) else here, own)
 
     def _frame(self, table: pa.Table, used: Collection[str]) -> pd.DataFrame:
         return exact_text.of_table(table, 1, used, Counter())
