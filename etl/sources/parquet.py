@@ -111,13 +111,14 @@ class ParquetSource(FileSource):
             _check_types(all_columns, self._types[place.path], place.name)
             columns = all_columns or self._types[place.path]
             lacking = [name for name in columns if name not in header.names]
-            self._used = self.judge(header._replace(empty=lacking))
+            whole = header._replace(empty=lacking)
+            self._used = self.judge(whole)
             self._note(header, lacking, file.metadata.num_rows)
             judged = False
             for batch in _batches(file, chunk_rows):
                 table = self._table(batch, header, columns, place)
                 if not judged:
-                    self.judge_rows(header, self._frame(table.slice(0, ROWS_LOOKED_AT), columns))
+                    self.judge_rows(whole, self._frame(table.slice(0, ROWS_LOOKED_AT), columns))
                     judged = True
                 yield table
 
