@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
-from etl.columns import COLUMNS, NUMBERS, normalize
+from etl.columns import COLUMNS, NUMBERS, PERSONAL, normalize
 
 ALL_COLUMNS = "all"
 _FORMS = ("value", "column", "columns", "template")
@@ -23,8 +23,8 @@ class ColumnSettings(BaseModel):
     """One entry of ``columns:``, how a canonical column is made.
 
     A plain text is ``column``, a list ``columns`` (joined by a space). ``default`` stands where their cell is empty,
-    ``negate`` turns the sign of a number round, ``value`` is the same in every row, ``template`` puts columns in braces
-    into a text.
+    ``negate`` turns the sign of a number round, ``divide_by`` makes units of cents (100) or micros (1000000), ``value``
+    is the same in every row, ``template`` puts columns in braces into a text.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,6 +33,7 @@ class ColumnSettings(BaseModel):
     columns: tuple[str, ...] = ()
     default: str | None = None
     negate: bool = False
+    divide_by: Literal[1, 10, 100, 1000, 10_000, 1_000_000] = 1
     value: str | None = None
     template: str | None = None
 
@@ -64,14 +65,18 @@ class ColumnSettings(BaseModel):
 
     @model_validator(mode="after")
     def _one_form(self) -> ColumnSettings:
+        empty = [form for form in _FORMS if isinstance(text := getattr(self, form), str) and not text.strip()]
+        if empty:
+            raise ValueError(f"{empty[0]} is empty; leave the entry out where there is nothing to say")
         given = [form for form in _FORMS if getattr(self, form) not in (None, ())]
         if len(given) != 1:
             found = f", and has {' and '.join(given)}" if given else ""
             raise ValueError(f"needs one of {', '.join(_FORMS)}{found}")
         if self.default is not None and given[0] not in ("column", "columns"):
             raise ValueError(f"default stands for an empty cell of a column, and {given[0]} is none")
-        if self.negate and self.column is None:
-            raise ValueError("negate goes with one `column`")
+        for form in ("negate", "divide_by"):
+            if form in self.model_fields_set and self.column is None:
+                raise ValueError(f"{form} goes with one `column`")
         return self
 
     @property
@@ -84,7 +89,7 @@ class ColumnSettings(BaseModel):
     @property
     def is_rename(self) -> bool:
         """True when a column of the source is taken as it stands."""
-        return self.column is not None and self.default is None and not self.negate
+        return self.column is not None and self.default is None and not self.negate and self.divide_by == 1
 
     def as_yaml(self) -> str:
         """What follows the canonical name in imports.yaml, on one line."""
@@ -148,13 +153,16 @@ class MappingSettings(BaseModel):
     null_values: tuple[str, ...] | None = None
     """Marks for nothing beside the usual ones; an empty list: not even those."""
     ids_may_be_personal: bool = False
+    """True where event_id and event_name may hold e-mail addresses and phone numbers: they stand in every result."""
     phone_region: str | None = None
     """The country of phone numbers that have no country code (ISO 3166, two letters)."""
 
     @field_validator("columns", mode="before")
     @classmethod
     def _canonical(cls, given: Any) -> Any:
-        for name, column in given.items() if isinstance(given, Mapping) else ():
+        if not isinstance(given, Mapping):
+            raise ValueError("must name our columns and the source's, such as {revenue: Net amount}")
+        for name, column in given.items():
             if name not in COLUMNS:
                 if isinstance(column, str) and column in COLUMNS:
                     raise ValueError(f"{name} is not a canonical column (did you mean {column}: {name}?)")
@@ -168,6 +176,19 @@ class MappingSettings(BaseModel):
         for name, column in given.items():
             if column.negate and name not in NUMBERS:
                 raise ValueError(f"{name} is no number: `negate` suits {' and '.join(NUMBERS)}")
+            if column.divide_by != 1 and name != "revenue":
+                raise ValueError(f"{name} is no amount: `divide_by` suits revenue")
+        return given
+
+    @field_validator("columns")
+    @classmethod
+    def _nobody_is_everybody(cls, given: dict[str, ColumnSettings]) -> dict[str, ColumnSettings]:
+        for name, column in given.items():
+            if name in PERSONAL and (column.value is not None or column.default is not None):
+                form = "value" if column.value is not None else "default"
+                raise ValueError(
+                    f"{name} tells people or orders apart, and `{form}` would make one of them all: name a column"
+                )
         return given
 
     @field_validator("where", mode="before")

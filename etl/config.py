@@ -120,6 +120,14 @@ class ImportSettings(MappingSettings):
         drop = {"inbox": raw["drop"]} if isinstance(raw["drop"], str) else raw["drop"]
         return {"source": {"type": "csv"}, **raw, "drop": drop}
 
+    @model_validator(mode="after")
+    def _whole_units_have_no_locale(self) -> ImportSettings:
+        if self.locale is not None and any(column.divide_by != 1 for column in self.columns.values()):
+            raise ValueError(
+                "columns.revenue.divide_by takes whole numbers, such as 1999 cents, and no `locale` for them"
+            )
+        return self
+
     @property
     def only_drops(self) -> bool:
         """True when there is nothing to read but what is dropped: no run without a file, no nightly DAG.

@@ -39,7 +39,16 @@ _END_OF_WINDOW = re.compile(r"\{(?P<end>start|end)(?::(?P<format>[^{}]*))?\}")
 _BESIDE_DATA = (".", "_", "~$")
 """How the names begin of what programs keep beside data: _SUCCESS, _temporary/, .DS_Store, ~$open.csv."""
 _PARTITION = re.compile(r"[^=]+=.*", re.DOTALL)  # a folder such as _day=2026-11-20 is data in spite of its name
-_UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart", "._COPYING_")
+_UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".download", ".filepart", ".inprogress", "._COPYING_")
+_OF_EDITORS = (".swp", ".swo", "~", "#")
+"""How the names end of what editors keep while a file is open in them."""
+_BINS = frozenset(
+    {
+        *("$recycle.bin", "recycler", "recycled", "#recycle", "@recycle", "@recently-snapshot", "#snapshot", "@eadir"),
+        *("lost+found", "system volume information", "cvs", "network trash folder", "temporary items"),
+    }
+)
+"""Folders in which systems keep what was deleted, and what they know of the files beside (lower case)."""
 _CHECKS = (".crc", "$folder$")
 _OF_THE_DESKTOP = ("thumbs.db", "desktop.ini")
 _MANIFEST = re.compile(r"(?:.*[-_.])?manifest(?:\.\w+)*", re.IGNORECASE | re.DOTALL)
@@ -56,6 +65,8 @@ class Place:
     fs: Any
     path: str
     name: str
+    below: str = ""
+    """The path below the configured folder or the beginning of the glob; empty for a file that is named itself."""
 
     @property
     def url(self) -> str:
@@ -152,7 +163,9 @@ def is_data(path: str, named: str = "") -> bool:
     *folders, name = path.split("/")
     if not name or name.lower() in _OF_THE_DESKTOP:  # a bucket keeps folders as objects whose names end in /
         return False
-    if name.endswith((*_UNFINISHED, *_CHECKS)) and not named.endswith(PurePosixPath(name).suffix or "\0"):
+    if any(folder.lower() in _BINS for folder in folders if folder not in named.split("/")):
+        return False
+    if name.endswith((*_UNFINISHED, *_CHECKS, *_OF_EDITORS)) and not named.endswith(PurePosixPath(name).suffix or "\0"):
         return False
     asked = [part for part in named.split("/") if part.startswith(_BESIDE_DATA)]
     for part in (*folders, name):
@@ -175,7 +188,7 @@ def _in_folder(fs: Any, folder: str, listed: Mapping[str, Any], endings: Sequenc
     taken = [path for path in data if _is_wanted(path, endings) and _is_file(fs, base + path, listed[base + path])]
     left_out = [path for path in data if path not in set(taken)] if endings else []
     named = _names(taken, shown)
-    places = [Place(fs, base + path, name) for path, name in zip(taken, named, strict=True)]
+    places = [Place(fs, base + path, name, path) for path, name in zip(taken, named, strict=True)]
     return Found(places, _names(left_out, shown), table or ("Iceberg" if metadata else ""), is_folder=True)
 
 
@@ -190,7 +203,7 @@ def _in_glob(fs: Any, path: str, shown: str) -> Found:
         for one in sorted(sizes)
         if is_data(one, pattern) and one not in markers and _is_file(fs, base + one, listed[base + one])
     ]
-    return Found([Place(fs, base + one, name) for one, name in zip(taken, _names(taken, shown), strict=True)])
+    return Found([Place(fs, base + one, name, one) for one, name in zip(taken, _names(taken, shown), strict=True)])
 
 
 def _literal(fs: Any, path: str) -> tuple[str, str]:

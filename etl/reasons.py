@@ -342,8 +342,9 @@ ANONYMOUS_VISITOR = Reason(
 LOOKS_LIKE_PII = Reason(
     "looks_like_pii",
     REJECTED,
-    "The id of the visitor looks like an e-mail address or a phone number, which may not leave in clear.",
-    "Use an id that says nothing about the person, or set the destination's option that hashes it.",
+    "An id looks like an e-mail address or a phone number, which may not leave or be shown in clear.",
+    "Use an id that says nothing about the person. For a visitor's id a destination may have an option that hashes it; "
+    "event_id and event_name may be so with `ids_may_be_personal: true`.",
     "demo-email-as-user-id",
 )
 NOT_AN_EMAIL = Reason(

@@ -105,6 +105,7 @@ def _exists(path: Path) -> bool:
 
 
 _IN_CLEAR = ("event_name", "occurred_at", "revenue", "currency", "quantity")
+_OF_A_PERSON = re.compile(r"@|%40|\+\d")
 LONGEST_EXAMPLE = 40
 
 
@@ -113,7 +114,8 @@ def example(column: str, cell: str) -> str:
 
     Letters become x, digits 9; what stands between them stays, and long ones are cut off.
     """
-    shape = cell if column in _IN_CLEAR else re.sub(r"[^\W\d_]", "x", re.sub(r"\d", "9", cell))
+    clear = column in _IN_CLEAR and not (column == "event_name" and _OF_A_PERSON.search(cell))
+    shape = cell if clear else re.sub(r"[^\W\d_]", "x", re.sub(r"\d", "9", cell))
     return shape if len(shape) <= LONGEST_EXAMPLE else f"{shape[: LONGEST_EXAMPLE - 1]}…"
 
 

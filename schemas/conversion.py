@@ -23,7 +23,7 @@ from schemas import identities
 from schemas.casts import contains, matches, nothing
 from schemas.cleaning import trimmed
 from schemas.numbers import DECIMAL, NumberFormat, ambiguous, decimals, inexact
-from schemas.rules import optional, required, rule
+from schemas.rules import names_a_person, optional, required, rule
 from schemas.times import NO_MOMENT_MS, split_zone, times
 
 MOST_LEVELS = 100
@@ -68,6 +68,8 @@ class SourceFormat:
     numbers: NumberFormat | None = None
     spreadsheet: bool = True
     made_numbers: bool = True
+    ids_may_be_personal: bool = False
+    """True where event_id and event_name may be e-mail addresses and phone numbers."""
 
 
 def extras(frame: pd.DataFrame) -> list[str]:
@@ -102,6 +104,7 @@ def cast(
         out, rounded=spelling.spreadsheet, made=spelling.made_numbers, typed=typed
     )
     out["hidden_ids"] = identities.hidden(out)
+    out["personal_ids"] = nothing(out.index) if spelling.ids_may_be_personal else personal(out)
     out["failed_numbers"] = _not_a_quantity(out["quantity"], typed)
     out["ahead"] = (out["occurred_at_ms"] > now_ms + skew_ms).fillna(False).astype(bool)
     out["currency"] = out["currency"].str.upper()
@@ -118,10 +121,23 @@ HELPER_COLUMNS = (
     "damaged_ids",
     "formulas",
     "hidden_ids",
+    "personal_ids",
     "failed_numbers",
 )
 """Columns that only `SCHEMA` reads: ``time_problem`` a reason code, ``ahead`` True when later than the clock allows,
 ``date_hint`` a setting to propose, the others names of columns or null."""
+
+
+NAMES_OF_EVENTS = ("event_id", "event_name")
+"""Columns that every result, receipt and page shows in clear."""
+
+
+def personal(out: pd.DataFrame) -> pd.Series[str]:
+    """For each row which of `NAMES_OF_EVENTS` hold an e-mail address or a phone number; null where none does."""
+    names = nothing(out.index)
+    for name in NAMES_OF_EVENTS:
+        _add_name(names, names_a_person(out[name]), name)
+    return names
 
 
 def _with_numbers(out: pd.DataFrame, how: NumberFormat | None, typed: Collection[str]) -> pd.DataFrame:
@@ -277,6 +293,14 @@ SCHEMA = pa.DataFrameSchema(
                 lambda column: column.isna(),
                 "{hidden_ids} holds a control character or one that nobody sees (NUL, tab, line break, zero-width "
                 "space).",
+            ),
+        ),
+        "personal_ids": optional(
+            rule(
+                reasons.LOOKS_LIKE_PII,
+                lambda column: column.isna(),
+                "{personal_ids} holds an e-mail address or a phone number, and stands in every result: take an id that "
+                "says nothing about a person, or have `ids_may_be_personal: true` added to the import.",
             ),
         ),
         "event_name": required(

@@ -71,11 +71,14 @@ OF_NOBODY = (
 )
 """Texts that name nobody and nothing in a column of ids; elsewhere they may be meant, as NA is Namibia's code."""
 
-OF_NO_PERSON = (
-    *("0", "-1", "false", "true", "falsch", "wahr", "faux", "vrai", "falso", "verdadero", "vero", "verdadeiro"),
-    *("onwaar", "waar", "ложь", "истина", "fałsz", "prawda"),
+TRUTHS = (
+    *("false", "true", "falsch", "wahr", "faux", "vrai", "falso", "verdadero", "vero", "verdadeiro", "onwaar", "waar"),
+    *("ложь", "истина", "fałsz", "prawda"),
 )
-"""Texts that are no person: what shops write for a guest (0, -1), and a truth value where an id should be."""
+"""What a column of yes and no holds: whoever took it for a person or a conversion meant another one."""
+
+OF_NO_PERSON = ("0", "-1", *TRUTHS)
+"""Texts that are no person: what shops write for a guest (0, -1), and truths."""
 
 SHEET_NOTHING = ("#n/a", "#na", "#n/a n/a", "#nv", "#n/d", "#н/д")
 """What a spreadsheet writes where it found nothing: nothing where the column only describes; see `SAYS_WHO_OR_WHAT`."""
@@ -161,7 +164,8 @@ def marks(name: str, null_values: Sequence[str] | None) -> frozenset[str]:
     if name in NUMBERS:
         return _usual_marks(identity=False, person=False, sheets=False) - frozenset(NOT_IN_NUMBERS) | declared
     identity = is_identity(name) and name != "event_name"
-    return _usual_marks(identity=identity, person=name in SAYS_WHO, sheets=not is_identity(name)) | declared
+    truths = frozenset(TRUTHS if name == "event_id" else ())
+    return _usual_marks(identity=identity, person=name in SAYS_WHO, sheets=not is_identity(name)) | truths | declared
 
 
 @cache

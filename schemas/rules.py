@@ -20,10 +20,11 @@ from schemas.casts import contains, matches
 from schemas.numbers import DECIMAL, DECIMAL_COMMA
 
 _EMAIL = r"[^@\s<>|,;:]+(?:@|%40)[^@\s<>|,;:]+\.[^@\s<>|,;:.0-9]{2,}"
+_PLUS_PHONE = r"\+[0-9](?:[\s()./-]*[0-9]){6,14}"
 # Bare digits are no phone number, ids look the same: zero-padded (0012345678) and dated (2026-11-0012345) ones too.
 _PHONE = "|".join(
     (
-        r"\+[0-9](?:[\s()./-]*[0-9]){6,14}",
+        _PLUS_PHONE,
         r"00[1-9][0-9]{0,2}[\s./-](?:[\s()./-]*[0-9]){5,14}",
         r"\([0-9]{2,5}\)(?:[\s./-]*[0-9]){4,12}",
         r"0[1-9][0-9]{0,3}[\s/.-](?:[\s/.-]*[0-9]){4,10}",
@@ -71,6 +72,11 @@ def looks_personal(column: pd.Series[Any]) -> pd.Series[bool]:
     text = column.astype("str").str.strip()
     email = contains(text, _EMAIL)
     return email | matches(text, f"(?:tel:)?(?:{_PHONE})")
+
+
+def names_a_person(column: pd.Series[Any]) -> pd.Series[bool]:
+    """True where an id or a name of an event contains an e-mail address or begins with a phone number after a plus."""
+    return contains(column, _EMAIL) | matches(column, rf"\s*(?:tel:)?{_PLUS_PHONE}(?:[^0-9].*)?")
 
 
 def contact_faults() -> list[pa.Check]:

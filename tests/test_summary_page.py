@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from etl.cli import app
 from etl.sandbox import Sandbox
 from tests.chromium import Chromium, chromium
 from tests.conftest import House, order
@@ -48,11 +50,17 @@ FAULTS = [
     {"phone": "none"},
 ]
 
+NO_REVENUE = {"revenue", "kameleoon_goal_id"}
+UNMAPPED = [
+    {name: cell for name, cell in order(n).items() if name not in NO_REVENUE} | {"Revenue (EUR)": "19.99"}
+    for n in range(8_000, 8_003)
+]
 FILES: dict[str, str] = {
     "good.csv": text([order(n) for n in range(1_234)]),
     "mixed.csv": text([order(2_000), order(2_001, aliases=""), bad(2_002)]),
     "bad.csv": text([bad(n) for n in range(3_000, 3_012)]),
     "unusable.csv": "Bestellnummer;Datum;Ereignis\n1;01.02.2026;Kauf\n",
+    "money.csv": text(UNMAPPED),
     "header only.csv": "event_id,event_name,occurred_at\n",
     LONG: text(
         [order(4_000 + number, **fault) for number, fault in enumerate(FAULTS)]
@@ -66,6 +74,7 @@ COUNTS: dict[str, list[str]] = {
     "trial": ["2 ready 1 rejected"] * 5,
     "bad": ["12 rejected"] * 5,
     "unusable": [],
+    "money": [],
     "header only": [],
     "late": [*["12 delivered"] * 4, "12 failed"],
 }
@@ -185,6 +194,7 @@ SAID = [
     ("bad", "Nothing was sent. 12 of 12 rows cannot be used", "Open bad.fix.csv beside this page"),
     ("trial", "Trial: 2 of 3 rows would be sent", "This was a trial: nothing was sent."),
     ("unusable", "no column for event_id", "give this page to the person who runs the import"),
+    ("money", "Revenue (EUR) looks like money, and nothing is mapped to revenue", "give this page to the person who"),
     ("header only", "The file has a header and no rows", "If you expected rows in it, export the file again"),
     ("late", "12 rows could not be delivered yet", "Be quick: from "),
     ("long", "need a correction", "(3).fix.csv beside this page"),
@@ -199,6 +209,24 @@ def test_what_happened_and_what_to_do_come_first(
     assert what in browser.value("document.querySelector('.headline').innerText")
     assert next_step in browser.value("document.querySelector('h2 + .card').innerText")
     assert browser.value("document.querySelector('h2 + .card').getBoundingClientRect().top") < 500
+
+
+def test_the_lines_to_paste_for_money_are_those_of_check(
+    browser: Chromium, pages: dict[str, Path], tmp_path: Path, sandbox: Sandbox
+) -> None:
+    house = House(tmp_path, sandbox)
+    (tmp_path / "money.csv").write_text(FILES["money.csv"])
+    house.import_settings = {"source": {"type": "csv", "path": "money.csv"}}
+    shown = CliRunner().invoke(app, ["--config", str(house.config.path), "check", "orders"])
+    lines = shown.stderr.partition("Add to the import:\n")[2].rstrip()
+    assert (shown.exit_code, lines.splitlines()[0]) == (2, "columns:")
+    browser.show(found(pages, "money"), 390)
+    assert "/quarantine/" in str(found(pages, "money"))
+    assert lines in browser.value("document.body.innerText")
+    assert browser.value(
+        "[...document.querySelectorAll('pre')].filter(e => e.innerText.startsWith('columns:'))"
+        ".map(e => e.getBoundingClientRect().width <= innerWidth)"
+    ) == [True], "the lines keep their indentation and fit a phone"
 
 
 def test_settings_in_sentences_stand_as_code_and_words_are_explained(browser: Chromium, pages: dict[str, Path]) -> None:

@@ -15,19 +15,35 @@ from etl.drops.copies import content_hash
 from etl.drops.folders import DropFolders
 from etl.drops.values import DRY_RUN, RECEIPTS, Dropped, LocalCopy, stem_and_suffix
 
+_LONGEST_SUFFIX = 12
+_LONGEST_STEM = 190
+_LONGEST_NAME = 210
+"""In bytes, of the 255 that a disk has: a run's id, ``.summary.html`` and ``.part`` may come behind a stem."""
+
 
 def target_path(folders: DropFolders, file: Dropped, *, good: bool, unique: str) -> str:
-    """Where a file goes: its own name, or with ``unique`` in it when that name or one of its receipts is taken."""
+    """Where a file goes: its own name, or with ``unique`` in it when that name or one of its receipts is taken.
+
+    A name that leaves a disk no room for those of its receipts is cut short.
+    """
     if file.dry_run:  # trials stay beside their own inbox
         folder = f"{folders.inbox}/{DRY_RUN}/{'processed' if good else 'quarantine'}"
     else:
         folder = folders.processed if good else folders.quarantine
     stem, suffix = stem_and_suffix(file.name)
+    if len(file.name.encode(errors="replace")) > _LONGEST_NAME:
+        suffix = suffix if len(suffix) <= _LONGEST_SUFFIX else ""
+        return f"{folder}/{_cut(stem if suffix else file.name)}.{unique}{suffix}"
     folders.fs.invalidate_cache()
     names = (file.name, *(stem + kind for kind in RECEIPTS))
     if any(folders.fs.exists(f"{folder}/{name}") for name in names):
         return f"{folder}/{stem}.{unique}{suffix}"
     return f"{folder}/{file.name}"
+
+
+def _cut(name: str) -> str:
+    """As much of a name as leaves room for what is put behind it."""
+    return name.encode(errors="replace")[:_LONGEST_STEM].decode(errors="ignore")
 
 
 def give_readable_names(folders: DropFolders) -> None:

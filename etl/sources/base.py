@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
+from urllib.parse import unquote
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -58,6 +61,8 @@ class ColumnKind(StrEnum):
 
     SINGLE = "single"
     """Floating-point numbers of 32 bits, which hold seven digits: too few for an id or an amount."""
+    NESTED = "nested"
+    """Lists, objects and maps, which are no value of one row."""
     INT96 = "int96"
     """Moments without a zone of their own, which are UTC, as Spark writes them."""
 
@@ -73,6 +78,16 @@ class Header(NamedTuple):
     file: str = ""
     kinds: Mapping[str, ColumnKind] = {}
     empty: Collection[str] = ()
+    rows: pd.DataFrame | None = None
+    """Some of the first rows, where somebody needs them before the file is read."""
+
+    def renamed(self, names: Mapping[str, str]) -> Header:
+        """The same with other names for some columns."""
+        return self._replace(
+            names=[names.get(name, name) for name in self.names],
+            kinds={names.get(name, name): kind for name, kind in self.kinds.items()},
+            rows=None if self.rows is None else self.rows.rename(columns=names),
+        )
 
 
 class FileRows(NamedTuple):
@@ -93,6 +108,9 @@ R = TypeVar("R", bound=Rows)
 
 Judge: TypeAlias = Callable[[Header], Collection[str]]
 """``judge(header)`` -> the columns of it that are used; raises SourceError where it cannot be used."""
+
+JudgeRows: TypeAlias = Callable[[Header, pd.DataFrame], None]
+"""``judge_rows(header, first rows)``, asked after ``judge``; raises SourceError where rows show what names do not."""
 
 SettingsModel: TypeAlias = type[SourceSettings]
 
@@ -125,6 +143,10 @@ class Source:
         """What was understood without having been declared, a sentence each; filled while the source is read."""
         self.judge: Judge = lambda header: header.names
         """Asked of each file or query, whether it has rows or not, before any of its rows are given."""
+        self.judge_rows: JudgeRows = lambda header, rows: None
+        """Asked of the first rows of each file, before any of them are given; they may be none."""
+        self.needs_rows: Callable[[Header], bool] = lambda header: False
+        """True for a header of which rows are to be judged before any file is read."""
         self.timezone: str | None = None
         """The zone that the import gives to moments that have none."""
         self.unreadable: Counter[str] = Counter()
@@ -163,6 +185,10 @@ class Source:
         SourceError when the source cannot be read.
         """
         raise NotImplementedError
+
+
+_PARTITION = re.compile(r"(?P<name>[^=/]+)=(?P<value>[^/]*)")
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 class FileSettings(SourceSettings):
@@ -283,11 +309,19 @@ class FileSource(Source):
 
         What else may be wrong with a file is said when it is read.
         """
-        found = [header for place in places if (header := self._peeked(place)) is not None] if len(places) > 1 else []
+        peeked = [header for place in places if (header := self._peeked(place)) is not None] if len(places) > 1 else []
+        found = self.aligned(peeked)
         names = {name for header in found for name in header.names} if self.fills_columns else set()
         if not self.skip_bad_files:
             for header in found:
-                self.judge(header._replace(empty=sorted(names.difference(header.names))))
+                whole = header._replace(empty=sorted(names.difference(header.names)))
+                self.judge(whole)
+                if whole.rows is not None:
+                    self.judge_rows(whole, whole.rows)
+
+    def aligned(self, headers: list[Header]) -> list[Header]:
+        """The headers of several files, with one spelling of what is one column; as they are, where each is alone."""
+        return headers
 
     def _peeked(self, place: Place) -> Header | None:
         try:
@@ -295,9 +329,21 @@ class FileSource(Source):
         except SourceError:
             return None
 
+    def partition(self, place: Place, own: Collection[str]) -> dict[str, str | None]:
+        """The columns that the folders between the configured place and a file name (``day=2026-11-20/``), but for
+        those that the file has itself."""
+        return partition(PurePosixPath(place.below), own)
+
     def header(self, place: Place) -> Header | None:
         """The columns of a file, read quickly; None where it has none, or none that can be read so."""
         return None
+
+
+def partition(path: PurePosixPath, own: Collection[str]) -> dict[str, str | None]:
+    """The columns that the folders of a path name, but for the ``own`` ones of its file."""
+    pairs = [found for folder in path.parent.parts if (found := _PARTITION.fullmatch(folder))]
+    values = {unquote(found["name"]): unquote(found["value"]) for found in pairs}
+    return {name: None if value == _HIVE_NULL else value for name, value in values.items() if name not in own}
 
 
 def listed(names: Sequence[str]) -> str:

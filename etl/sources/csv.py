@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import IO, Any
 
@@ -19,14 +19,16 @@ import pyarrow.compute as pc
 from pydantic import field_validator
 
 from etl import reasons
-from etl.columns import COLUMNS, PARSE_ERROR, normalize, reserved_name
+from etl.columns import COLUMNS, PARSE_ERROR, normalize, reserved_name, seen
 from etl.errors import SourceError
 from etl.filesystem import Place, opened
+from etl.model import RunWarning
 from etl.sources.base import FileSettings, FileSource, Header, Window
-from etl.sources.formats import dialect, encodings
+from etl.sources.formats import alphabets, dialect, encodings
 
 _LOOK_BYTES = 256 * 1024
 """How much of a file is read to see its header, when there are others to be seen before its rows are read."""
+_ROWS_LOOKED_AT = 1000
 _BLANK = b"\x00 \t\r\n"
 
 LARGEST_CELL = 16 * 1024 * 1024
@@ -63,7 +65,7 @@ class CsvSettings(FileSettings):
     @field_validator("encoding", mode="before")
     @classmethod
     def _codecs(cls, value: Any) -> Any:
-        given = (value,) if isinstance(value, str) else value or ()
+        given = value if isinstance(value, list | tuple) else (value,) if value is not None else ()
         return tuple(encodings.known_codec(name) if isinstance(name, str) else name for name in given)
 
 
@@ -108,7 +110,22 @@ class CsvSource(FileSource):
             return None
         how = dialect.find(sample, place.name, self.settings.encoding, self.settings.delimiter)
         with io.TextIOWrapper(io.BytesIO(sample), encoding=how.encoding, errors=how.errors, newline="") as text:
-            return Header(_names(place.name, _Rows(text, how, place.name).header()), place.name)
+            rows = _Rows(text, how, place.name)
+            table = self._table(place, rows.header(), _Watched(sample, io.BytesIO(), place.name))
+            header = Header(table.names, place.name)
+            return header._replace(rows=_first(table, rows, sample)) if self.needs_rows(header) else header
+
+    def _warn_of_letters(self, place: Place, sample: bytes, codec: str) -> None:
+        other = None if sample.isascii() else alphabets.doubted(sample, codec)
+        if other is not None:
+            sentence = (
+                f"{place.name}: read as {codec}, as `encoding` says, and its letters are of no one language so; it is "
+                f"likely {other[0]} ({other[1]})."
+            )
+            self.warnings.append(RunWarning("encoding_doubtful", "", 0, sentence))
+
+    def _table(self, place: Place, header: list[str], watched: _Watched) -> _Table:
+        return _Table(place.name, header, watched, self.partition(place, header))
 
     def _read(self, place: Place, first: int, chunk_rows: int) -> Iterator[pd.DataFrame]:
         with opened(place) as raw:
@@ -117,21 +134,37 @@ class CsvSource(FileSource):
                 self.empty_files.append(place.name)
                 return
             how = dialect.find(sample, place.name, self.settings.encoding, self.settings.delimiter)
+            self._warn_of_letters(place, sample, how.encoding)
             watched = _Watched(sample, raw, place.name)
             with io.TextIOWrapper(
                 io.BufferedReader(watched, 256 * 1024), encoding=how.encoding, errors=how.errors, newline=""
             ) as text:
                 del sample
                 rows = _Rows(text, how, place.name)
-                table = _Table(place.name, rows.header(), watched)
-                self.judge(Header(table.names, place.name))
+                table = self._table(place, rows.header(), watched)
+                header = Header(table.names, place.name)
+                self.judge(header)
                 began = first
                 while (part := rows.take(chunk_rows)) is not None:
                     if part:
-                        yield table.frame(part, first)
+                        frame = table.frame(part, first)
+                        if first == began:
+                            self.judge_rows(header, frame)
+                        yield frame
                         first += len(part)
                 if first == began:
+                    self.judge_rows(header, table.frame([], first))
                     yield table.frame([], first)
+
+
+def _first(table: _Table, rows: _Rows, sample: bytes) -> pd.DataFrame | None:
+    """Some of the first rows, as a file's beginning has them; None where they cannot be read, which is said later."""
+    try:
+        part = rows.take(_ROWS_LOOKED_AT) or []
+    except SourceError:
+        return None
+    cut = len(sample) >= _LOOK_BYTES and len(part) < _ROWS_LOOKED_AT
+    return table.frame(part[:-1] if cut else part, 1)
 
 
 def _is_empty(sample: bytes) -> bool:
@@ -271,27 +304,30 @@ def _lines_of(row: list[str]) -> int:
 class _Table:
     """One file's columns: makes frames of its rows."""
 
-    def __init__(self, name: str, header: list[str], watched: _Watched) -> None:
+    def __init__(self, name: str, header: list[str], watched: _Watched, partition: Mapping[str, str | None]) -> None:
         self._watched = watched
-        self.names = _names(name, header)
+        self._own = _names(name, header)
+        self._partition = {each: value for each, value in partition.items() if each not in self._own}
+        self.names = [*self._own, *self._partition]
         named = [at for at, cell in enumerate(header) if _clean(cell)]
-        self._unnamed = self.names[named[-1] + 1 :]
+        self._unnamed = self._own[named[-1] + 1 :]
         """Columns after the last that has a name; dropped where they are empty."""
 
     def frame(self, rows: list[list[str]], first: int) -> pd.DataFrame:
         """Rows as text columns, with what is wrong with any of them in `PARSE_ERROR`; index = row number."""
-        width = len(self.names)
+        width = len(self._own)
         errors: list[str | None] = [None] * len(rows)
         if set(map(len, rows)) != {width} or set(map(type, rows)) != {list}:
             errors = [_ragged(row, width) for row in rows]
             rows = [(row + [""] * width)[:width] for row in rows]
         cells = zip(*rows, strict=True) if rows else [()] * width
-        columns = dict(zip(self.names, map(_Column, cells), strict=True))
+        columns = dict(zip(self._own, map(_Column, cells), strict=True))
         for column in columns.values():
             column.add_errors(errors, self._watched)
         empty = [name for name in self._unnamed if not any(map(str.strip, columns[name].cells))]
         index = pd.RangeIndex(first, first + len(rows), name="row_number")
         texts = {name: column.text for name, column in columns.items() if name not in empty}
+        texts |= {name: pd.array(_arrow([value] * len(rows)), dtype="str") for name, value in self._partition.items()}
         return pd.DataFrame(texts | {PARSE_ERROR: pd.array(_arrow(errors), dtype="str")}, index=index)
 
 
@@ -319,7 +355,7 @@ class _Column:
 
 
 def _clean(name: str) -> str:
-    return name.strip("\ufeff\x00").strip().replace("\xa0", " ")
+    return seen(name).replace("\xa0", " ")
 
 
 def _names(file: str, header: list[str]) -> list[str]:

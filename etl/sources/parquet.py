@@ -6,35 +6,32 @@ Files are read by the names of their columns; one that lacks some of the others'
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
-from urllib.parse import unquote
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from etl.columns import normalize
 from etl.errors import SourceError
 from etl.filesystem import Place, translating_errors
 from etl.model import RunWarning
-from etl.sources.base import ColumnKind, FileSettings, FileSource, Header, Window, listed
+from etl.sources.base import ColumnKind, FileSettings, FileSource, Header, Window, listed, partition
 from etl.sources.formats import exact_text
 from etl.sources.formats.kinds import HEAD_BYTES, kind_of
 
 BUFFER = 1024 * 1024
 """How much of a column is read at once, so that memory does not grow with a file's row groups."""
 
+ROWS_LOOKED_AT = 1000
 _DAMAGED = "this is no whole Parquet file; it may be cut off or damaged."
 _Types: TypeAlias = Mapping[str, Any]
 """Columns and their Arrow types."""
-
-_PARTITION = re.compile(r"(?P<name>[^=/]+)=(?P<value>[^/]*)")
-_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 class ParquetSettings(FileSettings):
@@ -53,6 +50,7 @@ class ParquetSource(FileSource):
     def __init__(self, *settings: Any) -> None:
         super().__init__(*settings)
         self._types: dict[str, _Types] = {}
+        self._spelled: dict[str, str] = {}
         self._used: Collection[str] = ()
         self._lacking: dict[str, dict[str, int]] = {}
         self._int96: Counter[str] = Counter()
@@ -73,18 +71,26 @@ class ParquetSource(FileSource):
     def header(self, place: Place) -> Header | None:
         """See `FileSource.header`."""
         with _opened(place) as file:
-            return None if file is None else self._header(file, place)
+            if file is None:
+                return None
+            header = self._header(file, place)
+            if not self.needs_rows(header):
+                return header
+            table = self._table(next(_batches(file, ROWS_LOOKED_AT)), header, self._types[place.path], place)
+            return header._replace(rows=self._frame(table, header.names))
 
     def _header(self, file: Any, place: Place) -> Header:
-        partition = self._partition(place, file.schema_arrow.names)
-        names = exact_text.names([*file.schema_arrow.names, *partition], place.name)
-        types = [*file.schema_arrow.types, *[pa.large_string()] * len(partition)]
+        own = file.schema_arrow.names
+        names = exact_text.names([*own, *self.partition(place, own)], place.name)
+        names = [self._spelled.get(name, name) for name in names]
+        types = [*file.schema_arrow.types, *[pa.large_string()] * (len(names) - len(own))]
         self._types[place.path] = dict(zip(names, types, strict=True))
         return Header(names, place.name, _kinds(file, names))
 
     def _all_columns(self, places: Sequence[Place]) -> _Types:
         """The columns of all files, by name, each with its type in the first file that has it."""
         self._types.clear()
+        self._spelled.clear()
         self.look_ahead(places)
         found: dict[str, Any] = {}
         for place in places:
@@ -105,15 +111,48 @@ class ParquetSource(FileSource):
             _check_types(all_columns, self._types[place.path], place.name)
             columns = all_columns or self._types[place.path]
             lacking = [name for name in columns if name not in header.names]
-            self._used = self.judge(header._replace(empty=lacking))
+            whole = header._replace(empty=lacking)
+            self._used = self.judge(whole)
             self._note(header, lacking, file.metadata.num_rows)
-            partition = self._partition(place, file.schema_arrow.names)
+            judged = False
             for batch in _batches(file, chunk_rows):
-                own = dict(
-                    zip(header.names, [*batch.columns, *map(_repeated(len(batch)), partition.values())], strict=True)
-                )
-                filled = {name: own[name] if name in own else pa.nulls(len(batch), columns[name]) for name in columns}
-                yield pa.table({name: _in_utc(column, header.kinds.get(name)) for name, column in filled.items()})
+                table = self._table(batch, header, columns, place)
+                if not judged:
+                    self.judge_rows(whole, self._frame(table.slice(0, ROWS_LOOKED_AT), columns))
+                    judged = True
+                yield table
+
+    def _table(self, batch: pa.Table, header: Header, columns: _Types, place: Place) -> pa.Table:
+        """Some rows of one file with those columns: what it lacks is null, what its folders say in each of them."""
+        named = self.partition(place, batch.column_names)
+        own = dict(zip(header.names, [*batch.columns, *map(_repeated(len(batch)), named.values())], strict=True))
+        filled = {name: own[name] if name in own else pa.nulls(len(batch), columns[name]) for name in columns}
+        return pa.table({name: _in_utc(column, header.kinds.get(name)) for name, column in filled.items()})
+
+    def partition(self, place: Place, own: Collection[str]) -> dict[str, str | None]:
+        """See `FileSource.partition`; here the folders that the configured path names itself count, too."""
+        here = PurePosixPath(place.path)
+        base = PurePosixPath(self.location(""))
+        return partition(here.relative_to(base) if here.is_relative_to(base) else here, own)
+
+    def _frame(self, table: pa.Table, used: Collection[str]) -> pd.DataFrame:
+        return exact_text.of_table(table, 1, used, Counter())
+
+    def aligned(self, headers: list[Header]) -> list[Header]:
+        """See `FileSource.aligned`: ``Revenue`` in one file is ``revenue`` in another, where none has both."""
+        spellings: dict[str, dict[str, None]] = {}
+        for header in headers:
+            for name in header.names:
+                spellings.setdefault(normalize(name), {})[name] = None
+        for several in spellings.values():
+            alone = all(sum(name in several for name in header.names) < 2 for header in headers)
+            first, *others = several
+            self._spelled |= dict.fromkeys(others, first) if alone else {}
+        self._types = {
+            path: {self._spelled.get(name, name): kind for name, kind in types.items()}
+            for path, types in self._types.items()
+        }
+        return [header.renamed(self._spelled) for header in headers]
 
     def _note(self, header: Header, lacking: Sequence[str], rows: int) -> None:
         """Count the rows in which a column is empty because the file has none, or that are moments of INT96."""
@@ -136,15 +175,6 @@ class ParquetSource(FileSource):
         self._lacking.clear()
         self._int96.clear()
 
-    def _partition(self, place: Place, own: Sequence[str]) -> dict[str, str | None]:
-        """The columns that a file's folders name; those that the file has itself stay as they are there."""
-        here = PurePosixPath(place.path)
-        base = PurePosixPath(self.location(""))
-        folders = (here.relative_to(base) if here.is_relative_to(base) else here).parent.parts
-        pairs = [found for folder in folders if (found := _PARTITION.fullmatch(folder))]
-        values = {unquote(found["name"]): unquote(found["value"]) for found in pairs}
-        return {name: None if value == _HIVE_NULL else value for name, value in values.items() if name not in own}
-
 
 def _repeated(count: int) -> Callable[[str | None], Any]:
     return lambda value: pa.repeat(pa.scalar(value, pa.large_string()), count)
@@ -153,10 +183,14 @@ def _repeated(count: int) -> Callable[[str | None], Any]:
 def _kinds(file: Any, names: Sequence[str]) -> dict[str, ColumnKind]:
     leaves = [file.schema.column(at) for at in range(len(file.schema))]
     int96 = {leaf.path for leaf in leaves if leaf.physical_type == "INT96"}
-    kinds = {name: ColumnKind.INT96 for name in names if name in int96}
-    for name, kind in zip(names, file.schema_arrow.types, strict=False):  # the folders' names come after
-        if pa.types.is_float32(kind) or pa.types.is_float16(kind):
+    kinds = {}
+    for name, column in zip(names, file.schema_arrow, strict=False):  # the folders' names come after
+        if column.name in int96:
+            kinds[name] = ColumnKind.INT96
+        elif pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
             kinds[name] = ColumnKind.SINGLE
+        elif pa.types.is_nested(column.type):
+            kinds[name] = ColumnKind.NESTED
     return kinds
 
 

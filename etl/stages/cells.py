@@ -78,6 +78,28 @@ def _with_other_sign(text: str) -> str:
     return f"-{text.removeprefix('+')}"
 
 
+_WHOLE = re.compile(r"(?P<sign>[-+]?)(?P<digits>[0-9]{1,18})(?:\.0*)?")
+
+
+def divided(numbers: pd.Series[str], by: int) -> pd.Series[str]:
+    """Whole numbers of cents and the like as units, exactly; what is no whole number says so and is none."""
+    return numbers.map(lambda text: _divided(text, by)).astype("str")
+
+
+def _divided(text: str, by: int) -> str:
+    if not text:
+        return text
+    found = _WHOLE.fullmatch(text)
+    if found is None:
+        return f"{text} / {by}"
+    places = len(str(by)) - 1
+    digits = found["digits"].rjust(places + 1, "0")
+    decimals = digits[-places:].rstrip("0").ljust(min(places, 2), "0")
+    if by > 1000 and len(decimals) == 3:  # 1.999 might be taken for thousands
+        decimals += "0"
+    return f"{found['sign']}{digits[:-places]}.{decimals}"
+
+
 # -- properties
 
 

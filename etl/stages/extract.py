@@ -21,6 +21,7 @@ from etl.stages.plan import Job
 log = logging.getLogger("conversions")
 
 _MAY_BE_ROUGH = ("quantity",)
+_MAY_HAVE_PARTS = ("aliases", "properties", "profile_properties", "attributes")
 
 WATERMARK = "position"
 """Under what name a run stages how far its source was read."""
@@ -91,9 +92,12 @@ class Extraction:
         self.rules = rules
         self.examples: dict[Mapping, pd.DataFrame] = {}
         self._mappings: dict[tuple[str, ...], Mapping] = {}
+        self._rows_judged: set[Mapping] = set()
         self._called = source.describe()
         self._warnings: list[RunWarning] = []
         source.judge = self.judge
+        source.judge_rows = self.judge_rows
+        source.needs_rows = self.needs_rows
         if isinstance(source, FileSource):
             source.expected = [name for how in rules.settings.columns.values() for name in how.sources]
 
@@ -119,11 +123,17 @@ class Extraction:
         self._called = header.file or self.source.describe()
         names = (*header.names, *header.empty)
         is_new = not any({*names} <= {*known} for known in self._mappings)
-        mapping = self._mappings[names] = self._mappings.get(names) or mapping_of(names, self.rules, self._called)
+        mapping = self._mapping(names)
         warnings = proposal.judge_names(mapping, header.names, self.rules, self._called)
         if is_new:
             self._warnings += [*mapping.warnings, *warnings]
         for canonical, feed in mapping.feeds.items():
+            parted = [name for name in feed.sources if header.kinds.get(name) is ColumnKind.NESTED]
+            if parted and canonical not in _MAY_HAVE_PARTS:
+                raise SourceError(
+                    f"{self._called}: {parted[0]} is a list or an object in each row, which {canonical} cannot be: "
+                    "write the value that is meant into a column of its own."
+                )
             rough = [name for name in feed.sources if header.kinds.get(name) is ColumnKind.SINGLE]
             if rough and canonical not in _MAY_BE_ROUGH:
                 raise SourceError(
@@ -133,13 +143,34 @@ class Extraction:
                 )
         return mapping.used
 
+    def judge_rows(self, header: Header, rows: pd.DataFrame) -> None:
+        """Raises SourceError where the first rows of a file show that money or time would be lost."""
+        mapping = self._mapping((*header.names, *header.empty))
+        called = header.file or self.source.describe()
+        self._rows_judged.add(mapping)
+        whole = rows.reindex(columns=list(mapping.names)) if {*mapping.names} - {*rows.columns} else rows
+        self._warnings += proposal.judge_rows(mapping, whole, header.names, self.rules, called)
+
+    def needs_rows(self, header: Header) -> bool:
+        """True where the rows decide whether time would be lost."""
+        try:
+            return proposal.needs_rows(self._mapping((*header.names, *header.empty)), self.rules)
+        except SourceError:  # said when the header is judged
+            return False
+
+    def _mapping(self, names: tuple[str, ...]) -> Mapping:
+        if names not in self._mappings:
+            self._mappings[names] = mapping_of(names, self.rules, self._called)
+        return self._mappings[names]
+
     def _made(self, frame: pd.DataFrame) -> pd.DataFrame:
         names = tuple(str(name) for name in frame.columns if name != PARSE_ERROR)
         if names not in self._mappings:
             self.judge(Header(names, self._called))
         mapping = self._mappings[names]
         if mapping not in self.examples or (self.examples[mapping].empty and len(frame)):
-            proposal.judge_moments(mapping, frame, self.rules, self._called)
+            if mapping not in self._rows_judged:  # files ask by themselves, each of them
+                self.judge_rows(Header(names), frame)
             self.examples[mapping] = _first_readable(frame)
         made, warnings = mapping.applied(frame)
         self._warnings += warnings

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from etl import destinations, reasons
-from etl.column_settings import ALL_COLUMNS, ColumnSettings, MappingSettings
+from etl.column_settings import ALL_COLUMNS, ColumnSettings, MappingSettings, flow
 from etl.columns import (
     ALSO_CALLED,
     COLUMNS,
@@ -124,6 +124,8 @@ class Mapping:
         made = cells.filled(how.template, parts) if how.template is not None else cells.joined(parts, whole=whole)
         if whole and (len(parts) > 1 or how.template is not None):
             made = cells.or_broken(made, parts)
+        if how.divide_by != 1:
+            made = cells.divided(made, how.divide_by)
         if how.negate:
             made = cells.negated(made)
         return made if how.default is None else made.mask(made == "", how.default)
@@ -246,6 +248,7 @@ class _Resolver:
         listed = self._listed(free)
         stray = {name: self.rules.fields[name] for name in listed if self.rules.fields.get(name) in feeds}
         self._warn_of_strays(stray, feeds)
+        self._warn_of_minor_units(feeds)
         extras = {name: own.get(name, self._travels_as(name)) for name in listed if name not in stray}
         left_out = [name for name in free if name not in {*own, *extras, *stray, *where}]
         if left_out:
@@ -297,8 +300,6 @@ class _Resolver:
 
     def _mapped(self, canonical: str, wanted: str) -> str:
         name = self._find(wanted, self.available)
-        if name is None and wanted == PARSE_ERROR:  # a source's own column of that name is renamed by it
-            name = self._find(reserved_name(wanted, ()), self.available)
         if name is None:
             raise SourceError(self._no_such_column(f"columns.{canonical}", wanted))
         return name
@@ -318,6 +319,8 @@ class _Resolver:
         if wanted in available:
             return wanted
         alike = [name for name in available if normalize(name) == normalize(wanted)]
+        if not alike and wanted == PARSE_ERROR:  # a source's own column of that name is renamed by it
+            return self._find(reserved_name(wanted, ()), available)
         if len(alike) > 1:
             raise SourceError(
                 f"{self.source}: {' and '.join(alike)} may both be {wanted}: rename one, or name the right one under "
@@ -358,6 +361,16 @@ class _Resolver:
             made = " and ".join(feeds[canonical].sources) or canonical
             sentence = f"{name} is left out: a vendor has {canonical} in that place, which {made} fills."
             self.warnings.append(RunWarning("stray_column", name, 0, sentence))
+
+    def _warn_of_minor_units(self, feeds: Dict[str, Feed]) -> None:
+        how = feeds["revenue"].how if "revenue" in feeds else None
+        units = headers.minor_units(how.column or "") if how is not None and how.divide_by == 1 else None
+        if how is not None and units is not None:
+            sentence = (
+                f"{how.column} is taken for whole units, and its name says parts of them: "
+                f"`revenue: {flow({'column': how.column, 'divide_by': units})}` divides."
+            )
+            self.warnings.append(RunWarning("minor_units", str(how.column), 0, sentence))
 
 
 def name_list(names: Iterable[str]) -> str:

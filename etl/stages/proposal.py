@@ -70,22 +70,65 @@ def judge_names(mapping: Mapping, there: Sequence[str], rules: ColumnRules, sour
         raise SourceError(
             f"{source}: no column for {', '.join(absent)}. Add to the import:\n{_whole_block(mapping, rules)}"
         )
-    unused = _undecided(mapping, rules)
-    money = headers.likeliest_money(unused) if "revenue" not in mapping.feeds else []
+    unused = _undecided(mapping, rules, there)
+    money = [] if _has_revenue(mapping, there, rules) else headers.likeliest_money(unused)
     if money:
         nothing = pd.DataFrame({name: pd.Series(dtype="str") for name in mapping.names})
         raise SourceError(_question(mapping, rules, source, money, _unused_moment(mapping, nothing, unused)))
     return _unused_columns_of_ours(mapping, unused)
 
 
-def judge_moments(mapping: Mapping, frame: pd.DataFrame, rules: ColumnRules, source: str) -> None:
-    """Raises SourceError where a time of day or a zone stands unused beside occurred_at, which has none.
+def judge_rows(
+    mapping: Mapping, frame: pd.DataFrame, there: Sequence[str], rules: ColumnRules, source: str
+) -> list[RunWarning]:
+    """What is to be said of the first rows of a file or query (``frame``, which may have none), by what they show.
 
-    ``frame`` is of the source: its first rows, or none, and then names alone decide.
+    Raises SourceError where a time of day or a zone stands unused beside occurred_at, which has none (without rows
+    names alone decide), or where a column of another name holds money and none is used.
     """
-    moment = _unused_moment(mapping, frame, _undecided(mapping, rules))
-    if moment:
-        raise SourceError(_question(mapping, rules, source, [], moment))
+    unused = _undecided(mapping, rules, there)
+    moment = _unused_moment(mapping, frame, unused)
+    asked = [] if _has_revenue(mapping, there, rules) else [name for name in unused if headers.may_be_revenue(name)]
+    looked_at = {name: _texts(frame[name].head(ROWS_LOOKED_AT)) for name in asked}
+    money = [name for name, texts in looked_at.items() if _holds_money(name, texts)]
+    if moment or money:
+        raise SourceError(_question(mapping, rules, source, money, moment))
+    sentence = "{}: its numbers have two decimals, as amounts do, and nothing is mapped to revenue: map or `ignore` it."
+    return [
+        RunWarning("column_not_used", name, 0, sentence.format(name))
+        for name, texts in looked_at.items()
+        if len(texts) and bool(texts.str.fullmatch(_TWO_DECIMALS).all())
+    ]
+
+
+def needs_rows(mapping: Mapping, rules: ColumnRules) -> bool:
+    """True where the first rows decide whether a column of this header is a part of the moment."""
+    unused = _undecided(mapping, rules, mapping.names)
+    return any(headers.is_time_of_day(name) or headers.is_zone(name) for name in unused)
+
+
+_SIGNS = (
+    r"(?:[€$£¥₹₽₩₺₫₴₦฿₱₪₡₲₵₸₼₾]|[A-Z]{1,3}\$|(?:EUR|USD|GBP|CHF|JPY|CAD|AUD|SEK|NOK|DKK|PLN|CZK|HUF|BRL|INR|CNY"
+    r"|kr|zł|Kč)\.?)"
+)
+_AMOUNT = r"[-\u2212+(]?\s*[0-9][0-9.,'’\s]*\)?-?"
+_SIGNED_AMOUNT = rf"[-\u2212(]?{_SIGNS}\s*{_AMOUNT}|{_AMOUNT}\s*{_SIGNS}\)?"
+_TWO_DECIMALS = r"[-\u2212]?[0-9]{1,9}[.,][0-9]{2}"
+
+
+def _holds_money(name: str, texts: pd.Series[str]) -> bool:
+    """True where every cell is an amount with a currency; or with decimals, under a name that may mean money."""
+    if not len(texts):
+        return False
+    if bool(texts.str.fullmatch(_SIGNED_AMOUNT).all()):
+        return True
+    return headers.hints_at_money(name) and bool(texts.str.fullmatch(rf"{_TWO_DECIMALS}|0").all())
+
+
+def _texts(column: pd.Series[str]) -> pd.Series[str]:
+    """The cells that hold something, without white space around it."""
+    texts = column.dropna().astype("str").str.strip()
+    return texts[texts != ""]
 
 
 def _is_fed(mapping: Mapping, canonical: str, there: Sequence[str]) -> bool:
@@ -93,10 +136,15 @@ def _is_fed(mapping: Mapping, canonical: str, there: Sequence[str]) -> bool:
     return feed is not None and (not feed.sources or any(name in there for name in feed.sources))
 
 
-def _undecided(mapping: Mapping, rules: ColumnRules) -> list[str]:
-    """Columns that feed none of ours and that nobody has said anything of, in order."""
+def _has_revenue(mapping: Mapping, there: Sequence[str], rules: ColumnRules) -> bool:
+    """True where a file has the revenue, or somebody has said which column it is, even if this file lacks it."""
+    return "revenue" in rules.settings.columns or _is_fed(mapping, "revenue", there)
+
+
+def _undecided(mapping: Mapping, rules: ColumnRules, there: Sequence[str]) -> list[str]:
+    """Those columns of a file that feed none of ours and that nobody has said anything of, in order."""
     open_ = {*mapping.left_out, *mapping.stray, *(mapping.extras if rules.everything else ())}
-    return [name for name in mapping.names if name in open_ and name not in mapping.own]
+    return [name for name in mapping.names if name in open_ and name in there and name not in mapping.own]
 
 
 def _unused_columns_of_ours(mapping: Mapping, unused: Sequence[str]) -> list[RunWarning]:
@@ -123,7 +171,8 @@ def _question(
             f"{name_list(money)} {looks} like money, and nothing is mapped to revenue, so that conversions would be "
             "sent without it."
         )
-        lines["revenue"] = quoted(money[0])
+        units = headers.minor_units(money[0])
+        lines["revenue"] = quoted(money[0]) if units is None else flow({"column": money[0], "divide_by": units})
         code = headers.currency_of(money[0])
         if code and "currency" not in mapping.feeds:
             lines["currency"] = flow({"value": code})
@@ -148,10 +197,9 @@ def _unused_moment(mapping: Mapping, frame: pd.DataFrame, unused: Sequence[str])
     if not own:
         return None
     looked_at = frame.head(ROWS_LOOKED_AT)
-    texts = mapping.made(looked_at, "occurred_at").dropna().astype("str").str.strip()
-    texts = texts[texts != ""]
-    times = [name for name in unused if headers.is_time_of_day(name) and not _has_dates(looked_at[name])]
-    zones = [name for name in unused if headers.is_zone(name)]
+    texts = _texts(mapping.made(looked_at, "occurred_at"))
+    times = [name for name in unused if _is_time_of_day(name, looked_at[name])]
+    zones = [name for name in unused if headers.is_zone(name) or _all_match(looked_at[name], _NAMED_ZONE)]
     dated_only = _dated_only(texts) if len(texts) else all(headers.is_date(name) for name in own)
     if times and dated_only:
         return [*own, times[0], *zones[:1]]
@@ -160,7 +208,7 @@ def _unused_moment(mapping: Mapping, frame: pd.DataFrame, unused: Sequence[str])
     return None
 
 
-_MIDNIGHT = r"(?<![0-9])(?:00?:00(?::00(?:[.,]0+)?)?|12:00(?::00)?\s*[Aa]\.?[Mm]\.?)(?![0-9:])"
+_MIDNIGHT = r"(?<![0-9+\u2212-])(?:00?:00(?::00(?:[.,]0+)?)?|12:00(?::00)?\s*[Aa]\.?[Mm]\.?)(?![0-9:])"
 _DIGITS = r"[-+]?[0-9]{9,}(?:\.[0-9]+)?|[0-9]{5}[.,][0-9]+"
 _TIME = r":[0-9]{2}|[0-9]\s*[hH]\s*[0-9]{2}|T[0-9]{2}|[0-9]\s*[AaPp]\.?[Mm]"
 _ZONE = r"(?:Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}|[+-][0-9]{1,2}|[A-Z]{3,4}|[A-Za-z]+/[A-Za-z_/]+)$"
@@ -179,10 +227,26 @@ def _has_zones(texts: pd.Series[str]) -> bool:
     return bool((digits | texts.str.contains(_ZONE, regex=True)).any())
 
 
+_CLOCK = r"[0-2]?[0-9](?:[:.hH][0-5][0-9]){1,2}(?:[.,][0-9]+)?\s*(?:[AaPp]\.?\s?[Mm]\.?|Uhr|Z)?"
+_NAMED_ZONE = r"(?:Africa|America|Antarctica|Asia|Atlantic|Australia|Europe|Indian|Pacific)/[A-Za-z_/-]+"
+
+
+def _is_time_of_day(name: str, cells: pd.Series[str]) -> bool:
+    """By its name, where its cells are not whole moments; or by its cells, where its name allows it."""
+    if headers.is_time_of_day(name):
+        return not _has_dates(cells)
+    clock = _all_match(cells, _CLOCK) and bool(_texts(cells).str.contains("[:hH]", regex=True).all())
+    return clock and headers.may_be_time_of_day(name)
+
+
+def _all_match(cells: pd.Series[str], pattern: str) -> bool:
+    texts = _texts(cells)
+    return len(texts) > 0 and bool(texts.str.fullmatch(pattern).all())
+
+
 def _has_dates(cells: pd.Series[str]) -> bool:
     """True for a column whose cells are whole moments, whatever its name."""
-    texts = cells.dropna().astype("str").str.strip()
-    texts = texts[texts != ""]
+    texts = _texts(cells)
     dated = texts.str.contains(r"[0-9]{4}[-/.][0-9]{1,2}[-/.]|[-/.][0-9]{4}|^[0-9]{9,}$", regex=True)
     return len(texts) > 0 and bool(dated.all())
 

@@ -12,6 +12,7 @@ from etl import reasons, sources
 from etl.columns import PARSE_ERROR, TYPED_NUMBERS
 from etl.config import ImportSettings
 from etl.model import Chunk, RowVerdict, RunWarning, Status, Verdict, summed
+from etl.redact import MASK
 from etl.stages.declared import Declared
 from etl.stages.fingerprint import fingerprints
 from etl.stages.plan import Job
@@ -57,6 +58,7 @@ class Rules:
             NumberFormat(**locale.model_dump()) if locale else None,
             spreadsheet=spreadsheet if settings.spreadsheet is None else settings.spreadsheet,
             made_numbers=settings.spreadsheet is not False,
+            ids_may_be_personal=settings.ids_may_be_personal,
         )
         return cls(
             source_format, now_ms, settings.max_skew_minutes * 60_000, settings.null_values, settings.phone_region
@@ -144,11 +146,16 @@ def _row_verdicts(frame: pd.DataFrame, verdicts: dict[int, Verdict]) -> list[Row
     """The verdicts with the ids of their rows, in order; ids as a ledger can hold them."""
     if not verdicts:
         return []
-    rows = frame.loc[sorted(verdicts), ["event_id", "event_name"]]
-    ids, names = (_storable(rows[name]) for name in rows.columns)
+    rows = frame.loc[sorted(verdicts)]
+    ids, names = (_storable(_masked(rows, name)) for name in conversion.NAMES_OF_EVENTS)
     return [
         RowVerdict(int(row), id_, name, verdicts[row]) for row, id_, name in zip(rows.index, ids, names, strict=True)
     ]
+
+
+def _masked(rows: pd.DataFrame, name: str) -> pd.Series[str]:
+    """A column without what it says of a person where it may not: results are read by people."""
+    return rows[name].mask(rows["personal_ids"].str.contains(name, regex=False).fillna(False).astype(bool), MASK)
 
 
 def _storable(column: pd.Series[str]) -> pd.Series[str]:

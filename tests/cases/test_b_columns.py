@@ -127,6 +127,30 @@ def test_extra_columns_travel_where_they_are_listed(house: House, extras: Any, n
         assert found.keys() & {"store", "iban"} == names
 
 
+EXTRAS = {
+    "leading zeros": ("007", "007"),
+    "a decimal": ("1.50", "1.50"),
+    "a truth": ("TRUE", "TRUE"),
+    "twenty digits": ("12345678901234567890", "12345678901234567890"),
+    "grouped digits": ("1,299.00", "1,299.00"),
+    "something like a date": ("2026-11-20", "2026-11-20"),
+    "JSON": ('{"a": 1}', '{"a": 1}'),
+    "invisible ends": ("\u200b Leeds\u00a0\ufeff", "Leeds"),
+    "a mark for nothing": ("N/A", None),
+    "nothing at all": (" \u3000", None),
+}
+
+
+@pytest.mark.parametrize(("cell", "expected"), EXTRAS.values(), ids=EXTRAS)
+@pytest.mark.parametrize("extras", [["store"], "all"], ids=["listed", "all"])
+def test_extra_columns_are_cleaned_and_stay_text(house: House, extras: Any, cell: str, expected: str | None) -> None:
+    house.to = ["converge"]
+    house.write([order(1, store=cell)])
+    house.import_settings = {"extra_columns": extras}
+    house.run()
+    assert properties(house)[0].get("store") == expected
+
+
 def test_an_extra_column_that_is_not_there_is_a_warning(house: House) -> None:
     house.write([order(1)])
     house.import_settings = {"extra_columns": ["stoer"]}

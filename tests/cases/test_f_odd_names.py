@@ -39,6 +39,11 @@ ON_A_DISK = EVERYWHERE | {
     "an address": "s3:bucket.csv",
     "no ending": "orders",
     "nothing but an ending": "a.CSV",
+    "as long as a disk allows": "y" * 251 + ".csv",
+    "nearly": "y" * 209 + ".csv",
+    "long in letters of two bytes": "ü" * 125 + ".csv",
+    "long in letters of three": "日" * 83 + ".csv",
+    "a long ending": "a." + "y" * 250,
 }
 
 

@@ -6,6 +6,7 @@ encoding, are those of one language, and stand where its words have them.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable
 from itertools import chain
@@ -69,6 +70,22 @@ def likely(sample: bytes) -> tuple[str, str] | None:
     scores = {(codec, what): _score(lines, codec, letters) for codec, what, letters in _ALPHABETS}
     best = max(scores, key=lambda each: scores[each])
     return best if scores[best] >= _ENOUGH else _east_asian(lines)
+
+
+def doubted(sample: bytes, codec: str) -> tuple[str, str] | None:
+    """Another encoding that the text is likely in, where the declared one makes of it letters of no one language."""
+    lines = [line for line in sample.splitlines() if not line.isascii()][:_LOOKED_AT]
+    named = {codecs.lookup(each).name: letters for each, _, letters in _ALPHABETS}
+    letters = named.get(_NEIGHBOURS.get(codec, codec))
+    if not lines or letters is None or _score(lines, codec, letters) >= _DOUBTFUL:
+        return None
+    found = likely(sample)
+    return None if found is None or codecs.lookup(found[0]).name in (codec, _NEIGHBOURS.get(codec)) else found
+
+
+_NEIGHBOURS = {"iso8859-1": "cp1252", "iso8859-15": "cp1252", "cp437": "cp850", "cp858": "cp850"}
+"""Encodings that have the letters of another one."""
+_DOUBTFUL = 0.5
 
 
 def _score(lines: Iterable[bytes], codec: str, languages: tuple[frozenset[str], ...]) -> float:

@@ -23,7 +23,8 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_HOST_NAME_CODECS = ("idna", "punycode")  # codecs for the names of hosts, which no file is written in
+_NO_ENCODINGS = ("idna", "punycode", "unicode-escape", "unicode_escape", "raw-unicode-escape", "raw_unicode_escape")
+"""Codecs for the names of hosts and for source text, which no file is written in."""
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _PLAINLY_UTF8 = re.compile(
     rb"\xc3[\x80-\xbf]|[\xc2-\xdf][\x80-\xbf][\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf][\x80-\xbf]"
@@ -40,7 +41,7 @@ def known_codec(name: str) -> str:
     """The name, if Python can decode text by it; ValueError otherwise."""
     try:
         "".encode(name)
-        if codecs.lookup(name).name not in _HOST_NAME_CODECS:
+        if codecs.lookup(name).name not in _NO_ENCODINGS:
             return name
     except (LookupError, UnicodeError):
         pass
@@ -62,6 +63,8 @@ def find(sample: bytes, name: str, declared: Sequence[str]) -> str:
             )
         return marked
     if b"\x00" in sample[:2] and not any(family in ("utf-16", "utf-32") for family in families.values()):
+        if not _looks_like_utf16(sample):
+            raise SourceError(f"{name}: this is no text: bytes that no letter has stand at its beginning. {SAVE_AS}")
         raise SourceError(
             f"{name}: this looks like UTF-16 without its mark: set `encoding: utf-16-le` (or utf-16-be). {SAVE_AS}"
         )
@@ -70,6 +73,14 @@ def find(sample: bytes, name: str, declared: Sequence[str]) -> str:
         if not _why_not(encoding, sample, seen, alone=len(declared) < 2):
             return "utf-8-sig" if _family(encoding) == "utf-8" else codecs.lookup(encoding).name
     raise SourceError(_refusal(name, declared, sample, seen))
+
+
+def _looks_like_utf16(sample: bytes) -> bool:
+    """True where every second byte of the beginning is zero and the others may be a header's."""
+    start = sample[:16]
+    letters = start[0::2] if start[1:2] == b"\x00" else start[1::2]
+    zeros = start[1::2] if start[1:2] == b"\x00" else start[0::2]
+    return not any(zeros) and all(byte >= 0x20 or byte in b"\t\r\n" for byte in letters)
 
 
 def _family(encoding: str) -> str:
@@ -124,7 +135,10 @@ def _why_not(encoding: str, sample: bytes, seen: _Seen, *, alone: bool) -> str:
     if family == "utf-8":
         return "" if seen.is_utf8 else f"line {(seen.others or [seen.escapes])[0]} is not"
     if family in ("utf-16", "utf-32"):
-        return "" if b"\x00" in sample else "the file is not"
+        named = codecs.lookup(encoding).name
+        if b"\x00" in sample and named == family:
+            return "the file does not begin with its mark"
+        return _undecodable(named, sample) if b"\x00" in sample else "the file is not"
     if family.startswith(_EAST_ASIAN):
         plainly = seen.utf8 if not seen.others and _THREE_BYTES.search(sample) else ()
     else:
@@ -167,6 +181,8 @@ def _refusal(name: str, declared: Sequence[str], sample: bytes, seen: _Seen) -> 
 
 
 def _advice(sample: bytes, seen: _Seen) -> str:
+    if b"\x00" in sample[:8]:
+        return f"Set `encoding: utf-16-le` (or utf-16-be), or save it anew: {SAVE_AS}"
     if seen.utf8 and not seen.others:
         return "Leave `encoding` out."
     if seen.plainly:

@@ -9,6 +9,7 @@ Nulls stay null.
 from __future__ import annotations
 
 import datetime
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from etl import reasons
-from etl.columns import PARSE_ERROR, TYPED_NUMBERS, reserved_name
+from etl.columns import PARSE_ERROR, TYPED_NUMBERS, reserved_name, seen
 from etl.errors import SourceError
 
 _TEXT = pa.large_string()
@@ -61,7 +62,11 @@ def of_rows(
 
 
 def names(given: Sequence[str], what: str) -> list[str]:
-    """The column names as frames carry them. Raises SourceError, which names ``what``, when one stands there twice."""
+    """The column names as frames carry them, without what nobody sees at either end.
+
+    Raises SourceError, which names ``what``, when one stands there twice.
+    """
+    given = [seen(name) or name for name in given]
     twice = [name for name, count in Counter(given).items() if count > 1]
     if twice:
         raise SourceError(f"{what}: {', '.join(twice)} is the name of more than one column: rename one of them.")
@@ -117,7 +122,7 @@ def _arrow_column(column: Any) -> _TextColumn:
         column = pc.cast(column, pa.date32())
     if _is_plain(kind):
         return pc.cast(column, _TEXT), []
-    return _values(column.to_pylist(maps_as_pydicts="strict") if _has_maps(kind) else column.to_pylist())
+    return _values(_mapped(column) if _has_maps(kind) else column.to_pylist())
 
 
 def _is_plain(kind: Any) -> bool:
@@ -155,6 +160,14 @@ def _with_exponent(text: str) -> str:
 
 def _without_exponent(text: str) -> str:
     return format(Decimal(text), "f") if "e" in text else text
+
+
+def _mapped(column: Any) -> list[Any]:
+    """Maps as objects; as lists of pairs where one has a key twice, which an object would lose."""
+    try:
+        return list(column.to_pylist(maps_as_pydicts="strict"))
+    except KeyError:
+        return list(column.to_pylist())
 
 
 def _has_maps(kind: Any) -> bool:
@@ -207,8 +220,19 @@ def exact(value: Any) -> str:
         except UnicodeDecodeError:
             raise NotText from None
     if isinstance(value, Mapping | list | tuple | set | frozenset):
-        return orjson.dumps(value, default=_json_default, option=orjson.OPT_NON_STR_KEYS).decode()
+        return _json(value)
     return str(value)
+
+
+def _json(value: Any) -> str:
+    """Raises NotText where bytes in it are no text."""
+    try:
+        return orjson.dumps(value, default=_json_default, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError as error:
+        if isinstance(error.__cause__, NotText):
+            raise NotText from None
+    # Whole numbers of more than 64 bits, which orjson does not write.
+    return json.dumps(value, default=exact, ensure_ascii=False, separators=(",", ":"))
 
 
 def _is_utc(value: Any) -> bool:
