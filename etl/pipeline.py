@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from etl import destinations, report
 from etl.clock import Clock, wall_clock
 from etl.config import Config
-from etl.delivery import lookups, siblings
+from etl.delivery import identity, lookups, siblings
 from etl.delivery.load import Loader
 from etl.delivery.pacing import Waiting
 from etl.delivery.siblings import Siblings
@@ -64,6 +64,8 @@ def prepare(job: Job) -> None:
     def look_up(name: str) -> None:
         destination = destinations.make_destination(job.config, name)
         try:
+            if warning := identity.judge(destination, job.ledger, lambda url: lookups.reach(url, USER_AGENT).headers):
+                job.warn(f"identity-{name}", [warning])
             job.staging.write_value(f"lookup-{job.run.run_id}-{name}", destination.prepare(fetch))
         except LookupFailed as error:
             stop = Stop(error.reason, f"{destination.facts.title} stopped before anything was sent: {error}")

@@ -193,7 +193,7 @@ def ping(config: Config, name: str) -> tuple[str, str]:
         found = unprepared.prepare(lookups.fetcher(cache(config.staging_url), USER_AGENT))
         destination = make_destination(config, name, found)
         request = destination.request([b"{}"])
-        status = lookups.reach(request.url, request.headers.get("User-Agent", USER_AGENT))
+        status = lookups.reach(request.url, request.headers.get("User-Agent", USER_AGENT)).status
     except ImporterError as error:
         return "failed", str(error)
     answers = f"{host_of(destination.endpoint)} answers"

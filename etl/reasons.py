@@ -501,6 +501,20 @@ IN_FLIGHT = Reason(
     "it up there, then `conversions retry --status unknown`.",
     "the power went while a batch was on the wire",
 )
+OTHER_ACCOUNT = Reason(
+    "other_account",
+    FAILED,
+    "The ledger knows the destination as another account, or as a trial; nothing was sent.",
+    "The same account: `conversions ledger accept NAME`. Another: `conversions ledger forget NAME`.",
+    "going live with the ledger of a trial",
+)
+LEDGER_RESTORED = Reason(
+    "ledger_restored",
+    UNKNOWN,
+    "It may have been delivered after the ledger's copy was made, and the vendor cannot tell a repeat.",
+    "Look it up at the vendor, then `conversions retry --status unknown` sends it.",
+    "a ledger put back from yesterday's copy",
+)
 NO_TURN = Reason(
     "no_turn",
     FAILED,

@@ -18,7 +18,7 @@ from etl.destinations import make_destination
 from etl.errors import ImporterError, SourceError, SumMismatch
 from etl.ledger import DeadLetters, Ledger, RunInfo, open_ledger
 from etl.report import Report
-from etl.stages import transform, tuning
+from etl.stages import continuity, transform, tuning
 from etl.stages.plan import Job, Progress
 from etl.staging import items_of
 
@@ -49,6 +49,7 @@ def retry(
     tuning.for_streaming()
     with open_ledger(config) as ledger:
         _check_names(config, ledger, import_name, to)
+        continuity.check(config, ledger)
         which: dict[str, Any] = {"statuses": statuses, "import_name": import_name, "run_id": run_id}
         names = _configured(config, ledger.results.count_dead_letters(**which, destinations=to), on_skip)
         no_repeat = (
@@ -57,6 +58,7 @@ def retry(
         with DeadLetterRows(ledger.results.dead_letters(**which, destinations=names, no_repeat=no_repeat)) as letters:
             for origin in letters.runs:
                 job = Job(config, _retry_run(ledger, origin, letters.runs[origin]), ledger, clock, progress)
+                continuity.note(config, ledger, job.run.run_no)
                 try:
                     reports.append(_run_retry(job, letters, force_unknown=force_unknown))
                 except SumMismatch as error:  # raised at the end: the dead letters of other runs do not wait for it

@@ -142,6 +142,30 @@ def delete_old(url: str, before: datetime) -> list[str]:
     return old
 
 
+_MARKER = "ledger.json"
+"""Which ledger the runs staged here belong to, and which of its runs was the last."""
+
+
+def read_marker(url: str) -> tuple[str, int] | None:
+    """The id of the ledger whose runs were staged here last, and the number of the last of them; None at first."""
+    fs, root = file_system(url, "staging")
+    try:
+        with fs.open(f"{root.rstrip('/')}/{_MARKER}", "rb") as file:
+            found = orjson.loads(file.read())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return None
+    return str(found["ledger_id"]), int(found["run_no"])
+
+
+def write_marker(url: str, ledger_id: str, run_no: int) -> None:
+    """Remember a ledger and its last run."""
+    fs, root = file_system(url, "staging")
+    if "file" in fs.protocol:
+        Path(root).mkdir(mode=0o700, parents=True, exist_ok=True)
+    with fs.open(f"{root.rstrip('/')}/{_MARKER}", "wb") as file:
+        file.write(orjson.dumps({"ledger_id": ledger_id, "run_no": run_no}))
+
+
 def cache(url: str) -> MutableMapping[str, bytes]:
     """A cache that is kept between runs beside the staged files (of datafiles that were looked up)."""
     file_system(url, "staging")

@@ -33,6 +33,8 @@ HERE = "tests/test_reasons.py"
 RUNS = "tests/destinations/test_convert_run.py"
 
 PRODUCERS = {
+    "other_account": "tests/test_continuity.py::test_another_account_under_a_name_stops_before_any_request",
+    "ledger_restored": "tests/test_continuity.py::test_a_copy_of_yesterday_is_put_back",
     "no_turn": "tests/faults/test_ending.py::test_a_run_that_waits_too_long_for_its_turn_sends_nothing",
     "own_error": "tests/faults/test_lies_on_the_wire.py::test_an_error_of_our_own_makes_nothing_doubtful",
     "already_delivered": "tests/test_ledger.py::test_what_is_delivered_is_a_duplicate_for_ever_after",

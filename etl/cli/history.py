@@ -1,16 +1,15 @@
-"""Commands that look back: results, and the upkeep of the ledger."""
+"""The command that looks back: results."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from etl.cli.options import Format, OnlyImport, Statuses, To, known_statuses, listed
-from etl.cli.program import GOOD, Usage, app, ledger_app, open_ledger, write
+from etl.cli.program import GOOD, Usage, app, open_ledger, write
 
 if TYPE_CHECKING:
     from etl.config import Config
@@ -109,41 +108,3 @@ def _known_destinations(
         if not any(name in ledger.runs.destinations(each.run_no) for each in runs):
             make_destination(config, name)
     return names
-
-
-@ledger_app.callback()
-def ledger_(ctx: typer.Context) -> None:
-    """The ledger: the database of runs and results."""
-    if ctx.invoked_subcommand is None:
-        write(f"{ctx.get_help()}\n")
-
-
-@ledger_app.command()
-def upgrade(ctx: typer.Context) -> int:
-    """Bring the ledger's tables to this version; make them if there are none."""
-    from etl.ledger import Ledger
-
-    with Ledger(ctx.obj.load().ledger_url) as ledger:
-        ledger.upgrade()
-    write("The ledger is up to date.\n")
-    return GOOD
-
-
-@ledger_app.command()
-def prune(
-    ctx: typer.Context,
-    older_than: Annotated[
-        str, typer.Option("--older-than", metavar="90d", help="What runs begun that long ago wrote down.")
-    ],
-) -> int:
-    """Forget rows that were turned away long ago. What was delivered, or may have been, is never forgotten."""
-    from datetime import timedelta
-
-    days = older_than.strip().lower().removesuffix("d")
-    if not (days.isascii() and days.isdigit() and 1 <= int(days) <= 36_500):
-        raise Usage(f"--older-than {older_than}: a number of days such as 90d.")
-    before = datetime.now(UTC) - timedelta(days=int(days))
-    with open_ledger(ctx.obj.load()) as ledger:
-        done = ledger.prune(int(before.timestamp() * 1000))
-    write(f"Forgotten: {done.entries:,} results, {done.batches:,} batches, {done.runs:,} runs.\n")
-    return GOOD

@@ -99,20 +99,18 @@ class VendorConnection:
             await self._sleep(wait_s)
         return attempts.result("the run was ended" if self._ending.is_set() else "nobody is answered")
 
-    async def probe(self, url: str, headers: Mapping[str, str]) -> None:
+    async def probe(self, url: str, headers: Mapping[str, str]) -> Response:
         """One HEAD without a conversion, so that a vendor which answers nobody is found out before anything is sent.
 
-        Any answer will do. Raises DestinationStopped when there is none after all attempts.
+        Any answer will do, and is returned. Raises DestinationStopped when there is none after all attempts.
         """
         request = Request("HEAD", url, {"User-Agent": headers.get("User-Agent", PROBE_AGENT)}, b"")
         deadline = time.monotonic() + self._policy.total_s
         for attempt in range(1, self._policy.attempts + 1):
             try:
-                await self._bounded(request, deadline)
+                return await self._bounded(request, deadline)
             except (NotSent, AnswerLost) as error:
                 why, wait_s = str(error), backoff(self._policy, attempt)
-            else:
-                return
             if attempt == self._policy.attempts or time.monotonic() + wait_s > deadline or self._ending.is_set():
                 break
             await self._sleep(wait_s)

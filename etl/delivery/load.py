@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from etl import reasons
 from etl.clock import Clock
-from etl.delivery import verdicts
+from etl.delivery import identity, verdicts
 from etl.delivery.batches import OrderKey, by_expiry, pack, partition_by_age, turns, waves
 from etl.delivery.connection import VendorConnection, connect
 from etl.delivery.fence import Fence
@@ -23,9 +23,9 @@ from etl.delivery.retries import DeliveryResult
 from etl.delivery.shutdown import shutting_down
 from etl.delivery.siblings import Siblings
 from etl.destinations.base import Destination
-from etl.errors import DestinationStopped, Interrupted, LedgerError
+from etl.errors import DestinationStopped, Interrupted, LedgerError, LookupFailed
 from etl.ledger import Claim, Ledger, Sent, Stop
-from etl.model import Item, Status, Verdict
+from etl.model import Item, Response, RowVerdict, Status, Verdict
 
 Progress = Callable[[int], None]
 """``progress(rows)``: so many more items have their last word."""
@@ -66,11 +66,20 @@ class Loader:
     def load(self, items: Sequence[Item]) -> None:
         """Bring every item to its last word. Returns when all of it is in the ledger."""
         self.stop = self.stop or self.ledger.runs.stops(self.run_no).get(self.destination.name)
+        if self.stop and self.stop.reason == reasons.OTHER_ACCOUNT.code:
+            self._record_unsent(items, verdicts.not_sent(self.stop))
+            return
         try:
             with endpoint_lock(self.destination.endpoint, replace(self.waiting, alive=self._renew_in_time())) as lock:
                 asyncio.run(self._load(by_expiry(items, self._order_key), lock))
         except NoTurn as error:
             asyncio.run(self._without_a_turn(items, str(error)))
+
+    def _record_unsent(self, items: Sequence[Item], verdict: Verdict) -> None:
+        """Say this of every item, without a look at whose keys are held: they are another account's."""
+        rows = [RowVerdict(item.row_number, item.event_id, item.event_name, verdict) for item in items]
+        self.ledger.claims.record_unsent(self.run_no, [self.destination.name], rows)
+        self.progress(len(rows))
 
     async def _without_a_turn(self, items: Sequence[Item], why: str) -> None:
         """Let every item fail that is not settled, with nothing sent."""
@@ -160,10 +169,19 @@ class Loader:
         siblings.learn_lost(self.ledger, self.run_no, [item for item in wave if item.row_number not in won])
 
     async def _probe(self, connection: VendorConnection, item: Item) -> None:
+        headers = self.destination.request([item.payload]).headers
         try:
-            await connection.probe(self.destination.endpoint, self.destination.request([item.payload]).headers)
+            answer = await connection.probe(self.destination.endpoint, headers)
+            await asyncio.to_thread(self._check_for_a_trial, answer)
         except DestinationStopped as stopped:
             await self._stop(stopped)
+
+    def _check_for_a_trial(self, answer: Response) -> None:
+        is_trial = identity.is_sandbox(answer.headers)
+        try:
+            identity.refuse_after_trial(self.destination, self.ledger, is_trial=is_trial)
+        except LookupFailed as error:
+            raise DestinationStopped(str(error), error.reason) from None
 
     async def _stop(self, stopped: DestinationStopped) -> None:
         """The first reason to stop is the one that stays."""

@@ -55,11 +55,11 @@ def fetcher(cache: MutableMapping[str, bytes], user_agent: str) -> Callable[[str
     return fetch
 
 
-def reach(url: str, user_agent: str) -> int:
-    """The status of the answer to one HEAD without a conversion. Raises LookupFailed when nothing answers."""
+def reach(url: str, user_agent: str) -> Response:
+    """The answer to one HEAD without a conversion. Raises LookupFailed when nothing answers."""
     until = time.monotonic() + LONGEST_S
     try:
-        return _ask_once("HEAD", url, {"User-Agent": user_agent}, until).status
+        return _ask_once("HEAD", url, {"User-Agent": user_agent}, until)
     except requests.RequestException as error:
         raise _unreachable(url, error) from None
 

@@ -183,6 +183,8 @@ class Destination:
     """The name of the subclass's file, and what imports.yaml says as ``type``."""
     facts: ClassVar[Facts]
     settings_model: ClassVar[SettingsModel]
+    identity_fields: ClassVar[tuple[str, ...]] = ()
+    """Settings that tell this account from another at the vendor; ``endpoint`` stands for the whole address."""
     contacts: ClassVar[tuple[str, ...]] = ("email", "phone")
     """Which of ``email`` and ``phone`` travel to the vendor, in clear or hashed."""
     endpoint_template: ClassVar[str]
@@ -236,6 +238,23 @@ class Destination:
     def retry_policy(self) -> RetryPolicy:
         """The vendor's defaults, overridden by ``retry:``."""
         return replace(self.facts.retry_policy, **self.settings.retry.model_dump(exclude_none=True))
+
+    @property
+    def shown_identity(self) -> list[str]:
+        """Those of `identity_fields` that may be shown."""
+        return [name for name in self.identity_fields if not self._is_hidden(name)]
+
+    def identity(self, salt: str) -> dict[str, str]:
+        """What tells this account from another: name of a field -> its value, or a digest of it where it is secret."""
+        values = {name: str(_plain(self._identifying(name))) for name in self.identity_fields}
+        hidden = {name: _digest(salt, value) for name, value in values.items() if self._is_hidden(name)}
+        return {"type": self.type, **values, **hidden}
+
+    def _identifying(self, name: str) -> Any:
+        return self.endpoint if name == "endpoint" else getattr(self.settings, name)
+
+    def _is_hidden(self, name: str) -> bool:
+        return name == "endpoint" or isinstance(self._identifying(name), SecretStr)
 
     @cached_property
     def envelope_bytes(self) -> int:
@@ -439,3 +458,11 @@ def to_python(frame: pd.DataFrame, name: str) -> list[Any]:
     """A column as a list in which every kind of null is None."""
     column = frame[name]
     return column.astype("object").where(column.notna(), None).tolist()
+
+
+def _plain(value: Any) -> Any:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def _digest(salt: str, value: str) -> str:
+    return hashlib.blake2b(value.encode(), key=salt.encode()[:64], digest_size=16).hexdigest()

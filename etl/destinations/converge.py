@@ -178,6 +178,7 @@ class Converge(Destination):
 
     type = "converge"
     facts = FACTS
+    identity_fields = ("webhook_token", "endpoint")
     settings_model = ConvergeSettings
     endpoint_template = ENDPOINT
     fields: ClassVar = {

@@ -216,6 +216,7 @@ class Convert(Destination):
 
     type = "convert"
     facts = FACTS
+    identity_fields = ("account_id", "project_id")
     contacts = ()
     in_order = True
     settings_model = ConvertSettings

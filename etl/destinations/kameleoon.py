@@ -174,6 +174,7 @@ class Kameleoon(Destination):
 
     type = "kameleoon"
     facts = FACTS
+    identity_fields = ("site_code",)
     contacts = ()
     settings_model = KameleoonSettings
     endpoint_template = ENDPOINT

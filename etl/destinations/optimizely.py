@@ -217,6 +217,7 @@ class Optimizely(Destination):
 
     type = "optimizely"
     facts = FACTS
+    identity_fields = ("account_id", "project_id")
     contacts = ()
     settings_model = OptimizelySettings
     endpoint_template = ENDPOINT

@@ -168,6 +168,7 @@ class WebflowOptimize(Destination):
 
     type = "webflow_optimize"
     facts = FACTS
+    identity_fields = ("customer_id",)
     contacts = ()
     settings_model = WebflowOptimizeSettings
     endpoint_template = ENDPOINT

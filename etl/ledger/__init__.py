@@ -8,15 +8,18 @@ of it, `etl.ledger.results` answers about rows, `etl.ledger.files` remembers dro
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from etl.clock import Clock, wall_clock
 from etl.config import Config
-from etl.ledger import retention
+from etl.ledger import backup, retention
 from etl.ledger.claims import ELSEWHERE, Claims
 from etl.ledger.database import Database
+from etl.ledger.facts import Facts
 from etl.ledger.files import Files
+from etl.ledger.identities import Identities
 from etl.ledger.leases import LEASE_MS, Leases
 from etl.ledger.numbers import Numbers
 from etl.ledger.results import Results
@@ -58,6 +61,8 @@ class Ledger:
         self.claims = Claims(self.database, self.leases, self.numbers, clock)
         self.results = Results(self.database, self.numbers)
         self.files = Files(self.database)
+        self.identities = Identities(self.database, self.numbers, clock)
+        self.facts = Facts(self.database)
         self.watermarks = Watermarks(self.database, clock)
         self._clock = clock
 
@@ -69,6 +74,14 @@ class Ledger:
     def upgrade(self) -> None:
         """Bring the tables to this version, making them if there are none. Raises LedgerError."""
         self.database.upgrade()
+
+    def backup(self, target: Path) -> None:
+        """Copy all of it into a new file, while runs go on; see `etl.ledger.backup`. Raises LedgerError."""
+        backup.write(self.database, target, self._clock)
+
+    def restore(self, source: Path) -> None:
+        """Put such a copy in the place of all that is here. Raises LedgerError."""
+        backup.restore(self.database, source, self._clock)
 
     def prune(self, before_ms: int) -> Pruned:
         """Forget what runs begun before ``before_ms`` (epoch ms) wrote down; see `etl.ledger.retention`."""

@@ -105,6 +105,17 @@ class Database:
         with _translating_errors(self), self.engine.begin() as connection:
             yield connection
 
+    @property
+    def file(self) -> Path:
+        """Where a ledger in a file lies."""
+        return Path(str(self.engine.url.database))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        """One transaction that sees everything as it was at its beginning. Raises LedgerError."""
+        with _translating_errors(self), self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="REPEATABLE READ")
+
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """One transaction that only reads. Raises LedgerError."""

@@ -46,6 +46,10 @@ class Numbers:
                 return connection.execute(_DESTINATION, {"it": name}).scalar() or 0
         return self._destinations[name]
 
+    def forget(self, name: str) -> None:
+        """A destination of this name has another number from now on."""
+        self._destinations.pop(name, None)
+
     @retry_on_disconnect
     def names(self, wanted: Iterable[str]) -> dict[str, int]:
         """The numbers of names of events, of these and maybe of others; those get one that have none."""

@@ -55,7 +55,7 @@ def to_head(engine: sa.Engine, clock: Clock) -> None:
             return
         if found is not None:
             _refuse_unknown(found)
-            _refuse_while_alive(connection, clock())
+            refuse_while_alive(connection, clock(), "The ledger has to be upgraded, which is possible only")
             if engine.url.get_backend_name() == "sqlite":
                 _copy(Path(str(engine.url.database)), found)
             log.warning("upgrading the ledger from version %s to %s; this may take minutes", found, head())
@@ -82,13 +82,14 @@ def _refuse_unknown(found: str) -> None:
         )
 
 
-def _refuse_while_alive(connection: sa.Connection, now_ms: int) -> None:
+def refuse_while_alive(connection: sa.Connection, now_ms: int, what: str) -> None:
+    """Raise LedgerError where a run is going; ``what`` begins the sentence."""
     alive = connection.execute(_ALIVE, {"now": now_ms}).first()
     if alive is not None:
         until = datetime.fromtimestamp(alive.lease_until_ms / 1000, UTC)
         raise LedgerError(
-            f"The ledger has to be upgraded, but run {alive.run_id} is still going, or its process died not long ago: "
-            f"wait for its end, at the latest until {until:%Y-%m-%d %H:%M:%S} UTC."
+            f"{what} while nothing runs: run {alive.run_id} is still going, or its process died not long ago. Wait for "
+            f"its end, at the latest until {until:%Y-%m-%d %H:%M:%S} UTC."
         )
 
 

@@ -18,7 +18,7 @@ from etl.filesystem import OUT_OF_REACH
 from etl.ledger import Ledger, RunInfo, open_ledger
 from etl.model import RowVerdict, RunWarning, summed
 from etl.sources.base import Source, Window
-from etl.stages import sums, tuning
+from etl.stages import continuity, sums, tuning
 from etl.staging import Staging, delete_old
 
 log = logging.getLogger("conversions")
@@ -115,6 +115,7 @@ def _open_job(
         destinations.make_destination(config, name)
     _delete_old_staged(config)
     with _ledger_for_job(config) as ledger:
+        continuity.check(config, ledger)
         run = ledger.runs.open(
             kind=kind,
             import_name=import_name,
@@ -122,6 +123,7 @@ def _open_job(
             destinations=names,
             window_ms=(_epoch_ms(window.start), _epoch_ms(window.end)),
         )
+        continuity.note(config, ledger, run.run_no)
         return Job(config, run, ledger)
 
 

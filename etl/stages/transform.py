@@ -12,7 +12,7 @@ from etl.column_settings import ALL_COLUMNS, MappingSettings
 from etl.columns import COLUMNS, DERIVED, normalize, reserved_name
 from etl.destinations.base import CONTACT_FAULTS, CONTACT_REASONS, Destination, to_python
 from etl.model import Chunk, RowVerdict, RunWarning, Status, Verdict
-from etl.stages import sums
+from etl.stages import gap, sums
 from etl.stages.plan import Job
 from etl.staging import ITEMS
 from schemas.cleaning import clean_ids, other_spelling
@@ -45,6 +45,9 @@ def stage(job: Job, name: str, chunk: Chunk) -> Chunk:
     frame = job.staging.frame(chunk)
     if name in job.ledger.runs.stops(job.run.run_no):
         return job.staging.write(f"items/{name}", chunk.index, without_payloads(frame))
+    if unclear := gap.doubtful(job.ledger, destination, frame):
+        job.record_unsent([name], unclear)
+        frame = frame.drop(index=[row.row_number for row in unclear])
     made = transformed(frame, destination, job.settings)
     job.record_unsent([name], made.not_taken)
     job.warn(f"items-{name}-{chunk.index:05d}", warnings(made.items, frame, destination, job.clock()))

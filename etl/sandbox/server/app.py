@@ -111,6 +111,11 @@ class Vendors:
         )
 
 
+async def _say_what_this_is(_: web.Request, response: web.StreamResponse) -> None:
+    """No vendor sends this header, so that nobody takes a trial for the real thing."""
+    response.headers["X-Conversions-Sandbox"] = "1"
+
+
 async def _wait(fault: Fault | None) -> None:
     if fault and fault.delay_ms:
         await asyncio.sleep(fault.delay_ms / 1000)
@@ -226,6 +231,7 @@ async def listen(vendors: Vendors, host: str, port: int) -> tuple[int, Callable[
     app = web.Application(client_max_size=0)
     app.add_routes(Controls(vendors).routes())
     app.router.add_route("*", r"/{vendor}{rest:(/.*)?}", vendors.handle)
+    app.on_response_prepare.append(_say_what_this_is)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, auto_decompress=False)
     await runner.setup()
     site = web.TCPSite(runner, host, port)
