@@ -149,6 +149,7 @@ def deliver_items(job: Job, name: str, items: Sequence[Item], index: int, *, for
         force_unknown=force_unknown,
         progress=lambda rows: job.progress(name, rows),
         waiting=Waiting(job.run.run_id, job.config.wait_for_turn_s, lambda said: log.info("%s: %s", name, said)),
+        secrets=job.secrets,
         siblings=_siblings(job, destination, items, index) if destination.in_order else None,
     )
     loader.load(items)

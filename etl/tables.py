@@ -337,6 +337,8 @@ def _results(rows: Sequence[Mapping[str, Any]], *, wide: bool) -> Table:
     for row in rows:
         status, reason = str(row["status"]), str(row["reason"] or "")
         why = _why(status, reason, str(row["detail"] or "")) if wide and reason else Text(printable(reason))
+        if wide and row["answer"]:
+            why.append(f"\nanswer: {printable(row['answer'])}", "dim")
         name = [_cut(row["event_name"], 24)] if wide else []
         coloured = Text(status, style=STYLES.get(status, ""))
         file = [_cut(row["file"], 40)] if files else []

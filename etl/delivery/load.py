@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from etl import reasons
 from etl.clock import Clock
-from etl.delivery import verdicts
+from etl.delivery import answers, verdicts
 from etl.delivery.batches import OrderKey, by_expiry, pack, partition_by_age, turns, waves
 from etl.delivery.connection import VendorConnection, connect
 from etl.delivery.fence import Fence
@@ -52,6 +52,8 @@ class Loader:
     force_unknown: bool = False
     progress: Progress = field(default=lambda count: None)
     waiting: Waiting = field(default=Waiting("", longest_s=0))
+    secrets: Sequence[str] = ()
+    """Those of all destinations: an answer may hold another's."""
     stop: Stop | None = None
     siblings: Siblings | None = None
     """Where rows of a run bear on each other: what is known of those that share something with these."""
@@ -273,7 +275,11 @@ class Loader:
         said = verdicts.of_result(self.destination, items, result, self.stop, at)
         status = result.response.status if result.response else None
         times = (result.sent_at_ms, result.answered_at_ms)
-        return Sent(claim, items, said, size, result.attempts, status, *times)
+        if all(verdict.status is Status.DELIVERED for verdict in said):
+            return Sent(claim, items, said, size, result.attempts, status, *times)
+        payloads = [item.payload for item in items]
+        answer = answers.readable(self.destination, payloads, result.response, self.secrets)
+        return Sent(claim, items, said, size, result.attempts, status, *times, answer)
 
 
 @dataclass

@@ -64,6 +64,14 @@ _FIRST_DETAILS = (
     .group_by(result_history.c.destination, result_history.c.status, result_history.c.reason)
 )
 
+# What is an example of what each destination of this run answered to rows with this status and reason?
+_FIRST_ANSWERS = (
+    sa.select(destinations.c.name, verdicts.c.status, verdicts.c.reason, sa.func.min(verdicts.c.answer).label("answer"))
+    .join(destinations, destinations.c.destination_no == verdicts.c.destination_no)
+    .where(verdicts.c.run_no == _RUN, verdicts.c.answer.is_not(None))
+    .group_by(destinations.c.name, verdicts.c.status, verdicts.c.reason)
+)
+
 # What did these runs, in their order, say of these rows at this destination?
 _ROW_RESULTS = (
     sa.select(
@@ -156,6 +164,12 @@ class Results:
             for span in connection.execute(spans.OF_RUN, {"run": run_no}):
                 found.setdefault((span.destination, span.status, span.reason), span.detail)
         return found
+
+    def first_answers(self, run_no: int) -> dict[tuple[str, str, str], str]:
+        """(destination, status, reason) -> what the vendor answered to such rows of this run, as an example."""
+        with self.database.reading() as connection:
+            rows = connection.execute(_FIRST_ANSWERS, {"run": run_no})
+            return {(row.name, row.status, row.reason): row.answer for row in rows}
 
     def table(
         self,
