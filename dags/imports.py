@@ -2,6 +2,7 @@
 
 start ─► prepare ─► extract ─► validate ─┬► convert:    transform[chunk] ─► load[chunk] ─┬► summary
                                          └► optimizely: transform[chunk] ─► load[chunk] ─┘
+Beside it, before its first load, `retry` of each destination sends what failed in earlier runs of the import.
 """
 
 from datetime import UTC, datetime
@@ -37,8 +38,15 @@ def interval() -> tuple[datetime | None, datetime | None]:
 
 
 def deliver(begun: Any, chunks: Any, destination: str) -> Any:
-    """The two mapped tasks of one destination. Loading is one chunk at a time, in every DAG: the pool has one slot."""
+    """The tasks of one destination. Loading is one chunk at a time, in every DAG: the pool has one slot."""
     with TaskGroup(destination):
+
+        @task(pool=parse.pool(destination))
+        def retry(run: str) -> None:
+            from etl.airflow import tasks
+
+            is_backfill = get_current_context()["dag_run"].run_type == "backfill"
+            tasks.retry_first(FILE, run, destination, is_backfill=is_backfill)
 
         @task(map_index_template=CHUNK, multiple_outputs=False)
         def transform(run: str, chunk: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +60,9 @@ def deliver(begun: Any, chunks: Any, destination: str) -> Any:
 
             tasks.load(FILE, run, destination, chunk)
 
-        return load.partial(run=begun).expand(chunk=transform.partial(run=begun).expand(chunk=chunks))
+        loaded = load.partial(run=begun).expand(chunk=transform.partial(run=begun).expand(chunk=chunks))
+        retry(begun) >> loaded
+        return loaded
 
 
 def import_dag(name: str, settings: ImportSettings) -> DAG:

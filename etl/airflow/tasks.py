@@ -84,6 +84,21 @@ def validate(file: Path, run_id: str, chunks: list[Staged]) -> list[Staged]:
         return [asdict(chunk) for chunk in validation.stage(job, (Chunk(**chunk) for chunk in chunks))]
 
 
+def retry_first(file: Path, run_id: str, destination: str, *, is_backfill: bool) -> None:
+    """Send what one destination did not take in earlier runs of the import; if it stops, it has stopped for this one.
+
+    Not before a backfill, nor where the import says ``retry_first: false``.
+    """
+    with _stage_of(file, run_id, destination) as job:
+        if is_backfill or not job.settings.retry_first:
+            return
+        name = job.run.import_name
+        for report in dead_letters.retry(job.config, import_name=name, to=[destination], before_run=True):
+            log.info("run %s goes first: %s", report.run.run_id, line(report, destination))
+            if destination in report.stops:
+                job.ledger.runs.stop_destination(job.run.run_no, destination, report.stops[destination])
+
+
 def transform(file: Path, run_id: str, destination: str, chunk: Staged) -> Staged:
     """One chunk in one vendor's words."""
     with _stage_of(file, run_id, destination) as job:

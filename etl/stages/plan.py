@@ -38,6 +38,8 @@ class Job:
     progress: Progress = field(default=lambda name, rows: None)
     source: Source | None = None
     """What is read instead of the import's own source: one dropped file."""
+    limit: int | None = None
+    """How many rows each destination is sent, where not all of the source is meant."""
 
     @cached_property
     def settings(self) -> ImportSettings:
