@@ -8,7 +8,7 @@ twice, because the ledger's claims outlive the process.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -50,11 +50,38 @@ Staged = dict[str, Any]
 # -- one import
 
 
-def start(file: Path, import_name: str, begin: datetime | None, end: datetime | None) -> str:
-    """Judge the settings, write the run down and name it."""
+def retry_first(file: Path, import_name: str, destination: str, *, is_backfill: bool) -> list[str]:
+    """Send what one destination did not take in earlier runs of the import; the ids of the runs that did it.
+
+    Not before a backfill, nor where the import says ``retry_first: false``.
+    """
+    with _failing_for_good():
+        loaded = _config(file)
+        if is_backfill or not loaded.import_settings(import_name).retry_first:
+            return []
+        reports = dead_letters.retry(loaded, import_name=import_name, to=[destination], before_run=True)
+    for report in reports:
+        log.info("run %s goes first: %s", report.run.run_id, line(report, destination))
+    return [report.run.run_id for report in reports]
+
+
+def start(
+    file: Path,
+    import_name: str,
+    begin: datetime | None,
+    end: datetime | None,
+    went_first: Iterable[Sequence[str] | None] = (),
+) -> str:
+    """Judge the settings, write the run down and name it.
+
+    ``went_first``: the runs of `retry_first`. A destination that stopped there is not tried again.
+    """
     with _failing_for_good():
         job = plan.start(_config(file), import_name, window=window(begin, end))
-        job.ledger.close()
+        with job.ledger:
+            for before in (run_id for run_ids in went_first for run_id in run_ids or ()):
+                for name, stop in job.ledger.runs.stops(job.ledger.runs.get(before).run_no).items():
+                    job.ledger.runs.stop_destination(job.run.run_no, name, stop)
     log.info("%s: run %s begins", import_name, job.run.run_id)
     return job.run.run_id
 
@@ -82,21 +109,6 @@ def validate(file: Path, run_id: str, chunks: list[Staged]) -> list[Staged]:
     """Judge every row of all chunks, in order, because an event_id may return in a later chunk."""
     with _stage(file, run_id) as job:
         return [asdict(chunk) for chunk in validation.stage(job, (Chunk(**chunk) for chunk in chunks))]
-
-
-def retry_first(file: Path, run_id: str, destination: str, *, is_backfill: bool) -> None:
-    """Send what one destination did not take in earlier runs of the import; if it stops, it has stopped for this one.
-
-    Not before a backfill, nor where the import says ``retry_first: false``.
-    """
-    with _stage_of(file, run_id, destination) as job:
-        if is_backfill or not job.settings.retry_first:
-            return
-        name = job.run.import_name
-        for report in dead_letters.retry(job.config, import_name=name, to=[destination], before_run=True):
-            log.info("run %s goes first: %s", report.run.run_id, line(report, destination))
-            if destination in report.stops:
-                job.ledger.runs.stop_destination(job.run.run_no, destination, report.stops[destination])
 
 
 def transform(file: Path, run_id: str, destination: str, chunk: Staged) -> Staged:
