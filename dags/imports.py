@@ -1,9 +1,10 @@
 """One Airflow DAG per import of imports.yaml. Only the schedule, the graph and the retries are here.
 
-start ─► prepare ─► extract ─► validate ─┬► convert:    transform[chunk] ─► load[chunk] ─┬► summary
-                                         └► optimizely: transform[chunk] ─► load[chunk] ─┘
+retry_first ─► start ─► prepare ─► extract ─► validate ─┬► convert:    transform[chunk] ─► load[chunk] ─┬► summary
+                                                        └► optimizely: transform[chunk] ─► load[chunk] ─┘
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,20 @@ def deliver(begun: Any, chunks: Any, destination: str) -> Any:
         return load.partial(run=begun).expand(chunk=transform.partial(run=begun).expand(chunk=chunks))
 
 
+def retry_first(name: str, destinations: Sequence[str]) -> list[Any]:
+    """What failed in earlier runs of the import goes before anything is read, each destination in its pool."""
+    with TaskGroup("retry_first"):
+
+        @task(multiple_outputs=False)
+        def retry(destination: str) -> list[str]:
+            from etl.airflow import tasks
+
+            is_backfill = get_current_context()["dag_run"].run_type == "backfill"
+            return tasks.retry_first(FILE, name, destination, is_backfill=is_backfill)
+
+        return [retry.override(task_id=each, pool=parse.pool(each))(each) for each in destinations]
+
+
 def import_dag(name: str, settings: ImportSettings) -> DAG:
     """The DAG of one import."""
     with DAG(
@@ -68,11 +83,11 @@ def import_dag(name: str, settings: ImportSettings) -> DAG:
         doc_md=parse.description(name, settings),
     ) as dag:
 
-        @task
-        def start() -> str:
+        @task(trigger_rule=TriggerRule.ALL_DONE)
+        def start(went_first: list[Any]) -> str:
             from etl.airflow import tasks
 
-            return tasks.start(FILE, name, *interval())
+            return tasks.start(FILE, name, *interval(), went_first)
 
         @task
         def prepare(run: str) -> None:
@@ -100,7 +115,7 @@ def import_dag(name: str, settings: ImportSettings) -> DAG:
             states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
             return tasks.summary(FILE, run, states)
 
-        begun = start()
+        begun = start(retry_first(name, settings.to))
         extracted = extract(begun)
         prepare(begun) >> extracted
         validated = validate(begun, extracted)

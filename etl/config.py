@@ -107,6 +107,8 @@ class ImportSettings(MappingSettings):
     chunk_rows: int = Field(default=20_000, ge=1, le=1_000_000)
     on_bad_file: Literal["stop", "skip"] = "stop"
     """What becomes of the others when one of several files cannot be used; it is named either way."""
+    retry_first: bool = True
+    """Whether a run first sends what failed in earlier runs of the import; one over a window never does."""
     max_skew_minutes: int = Field(default=5, ge=0, le=1440)
     max_bad_share: float = Field(default=0.2, ge=0, le=1)
     """The Airflow run fails when more of a destination's rows are rejected, refused, failed or unknown."""

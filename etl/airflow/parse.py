@@ -15,7 +15,7 @@ from etl.redact import redact_url
 
 RETRY_DELAY_VARIABLE = "CONVERSIONS_RETRY_DELAY_SECONDS"
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
-_TAKEN = frozenset({"retry_dead_letters", "drops", "start", "prepare", "extract", "validate", "summary"})
+_TAKEN = frozenset({"retry_dead_letters", "drops", "retry_first", "start", "prepare", "extract", "validate", "summary"})
 
 
 def file_beside(dags: Path) -> Path:

@@ -8,7 +8,7 @@ twice, because the ledger's claims outlive the process.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -50,11 +50,38 @@ Staged = dict[str, Any]
 # -- one import
 
 
-def start(file: Path, import_name: str, begin: datetime | None, end: datetime | None) -> str:
-    """Judge the settings, write the run down and name it."""
+def retry_first(file: Path, import_name: str, destination: str, *, is_backfill: bool) -> list[str]:
+    """Send what one destination did not take in earlier runs of the import; the ids of the runs that did it.
+
+    Not before a backfill, nor where the import says ``retry_first: false``.
+    """
+    with _failing_for_good():
+        loaded = _config(file)
+        if is_backfill or not loaded.import_settings(import_name).retry_first:
+            return []
+        reports = dead_letters.retry(loaded, import_name=import_name, to=[destination], before_run=True)
+    for report in reports:
+        log.info("run %s goes first: %s", report.run.run_id, line(report, destination))
+    return [report.run.run_id for report in reports]
+
+
+def start(
+    file: Path,
+    import_name: str,
+    begin: datetime | None,
+    end: datetime | None,
+    went_first: Iterable[Sequence[str] | None] = (),
+) -> str:
+    """Judge the settings, write the run down and name it.
+
+    ``went_first``: the runs of `retry_first`. A destination that stopped there is not tried again.
+    """
     with _failing_for_good():
         job = plan.start(_config(file), import_name, window=window(begin, end))
-        job.ledger.close()
+        with job.ledger:
+            for before in (run_id for run_ids in went_first for run_id in run_ids or ()):
+                for name, stop in job.ledger.runs.stops(job.ledger.runs.get(before).run_no).items():
+                    job.ledger.runs.stop_destination(job.run.run_no, name, stop)
     log.info("%s: run %s begins", import_name, job.run.run_id)
     return job.run.run_id
 

@@ -179,6 +179,7 @@ class Converge(Destination):
     type = "converge"
     facts = FACTS
     identity_fields = ("webhook_token", "endpoint")
+    readable = ("event_name", "event_id", "timestamp", "properties.currency", "properties.total_price")
     settings_model = ConvergeSettings
     endpoint_template = ENDPOINT
     fields: ClassVar = {

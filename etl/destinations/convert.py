@@ -217,6 +217,7 @@ class Convert(Destination):
     type = "convert"
     facts = FACTS
     identity_fields = ("account_id", "project_id")
+    readable = ("events.eventType", "events.data.goalId", "events.data.goalData.key")
     contacts = ()
     in_order = True
     settings_model = ConvertSettings

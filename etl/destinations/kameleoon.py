@@ -175,6 +175,7 @@ class Kameleoon(Destination):
     type = "kameleoon"
     facts = FACTS
     identity_fields = ("site_code",)
+    readable = ("eventType", "nonce", "goalId", "revenue")
     contacts = ()
     settings_model = KameleoonSettings
     endpoint_template = ENDPOINT

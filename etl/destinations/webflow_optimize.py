@@ -169,6 +169,7 @@ class WebflowOptimize(Destination):
     type = "webflow_optimize"
     facts = FACTS
     identity_fields = ("customer_id",)
+    readable = ("customerId", "apiName", "eventName", "userDomain", "actionId", "actionTimestamp", "value")
     contacts = ()
     settings_model = WebflowOptimizeSettings
     endpoint_template = ENDPOINT

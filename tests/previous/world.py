@@ -223,6 +223,8 @@ def anew(world: World) -> dict[str, Any]:
     """The first file in a ledger of its own, with trouble at every vendor; then what is left of it."""
     world.sandbox.faults(TROUBLE)
     (world.folder / "ledger.db").unlink()
+    for marker in world.folder.glob("*/ledger.json"):  # whoever means it takes staging away, too
+        marker.unlink()
     code = world.conversions("run", "store_orders").code
     asked = "SELECT destination, row_number, status, reason FROM result_history ORDER BY 1, 2"
     entries = world.sql(asked)
