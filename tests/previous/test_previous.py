@@ -148,8 +148,12 @@ def test_a_check_counts_the_rows_and_names_those_that_would_not_go(left: World) 
     found = left.check()
     assert set(found["rows"]) >= set(told["rows"])
     for name, counts in told["counts"].items():
-        others = iter(found["counts"][name])
-        assert all(count in others for count in counts), f"{name}: {counts} are not among {found['counts'][name]}"
+        rows, ready, *bad = counts
+        others = found["counts"][name]
+        assert others[0] == rows
+        assert set(bad) <= set(others), f"{name}: {bad} are not among {others}"
+        assert sum(others[1:]) == rows, "what would go is told apart now: new, delivered before, unknown"
+        assert ready <= rows - sum(bad)
 
 
 # -- what happens next

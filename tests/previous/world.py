@@ -249,15 +249,21 @@ MERGED = {"negative_value": "negative_amount", "no_goal": "missing_goal_id"}
 """Reason codes of before that rows get no longer, and the code that they get now; CHANGELOG says why."""
 
 
-WARNED = {'["converge", 63, "delivered", ""]': '["converge", 63, "delivered", "property_not_a_number"]'}
-"""Rows of before that go with a warning now, as JSON: a quantity of "two" is left out of what Converge gets."""
+SAID_NOW = {
+    ("converge", 63): ("delivered", "property_not_a_number"),
+    ("convert", 16): ("duplicate", "transaction_repeated"),
+    ("convert", 17): ("duplicate", "transaction_repeated"),
+    **{("convert", row): ("delivered", "counted_today") for row in (24, 44, 45)},
+    **{(vendor, 25): ("delivered", "anonymous_visitor") for vendor in ("convert", "optimizely")},
+}
+"""Rows of before that were delivered without a word, and what is said of them now; CHANGELOG says why."""
 
 
 def as_of_now(outcome: Any) -> Any:
     """What version 0.1.0 did, in the reason codes and with the warnings of now."""
     text = json.dumps(outcome)
-    for before, now in WARNED.items():
-        text = text.replace(before, now)
+    for (vendor, row), now in SAID_NOW.items():
+        text = text.replace(json.dumps([vendor, row, "delivered", ""]), json.dumps([vendor, row, *now]))
     for before, now in MERGED.items():
         text = text.replace(f'"{before}"', f'"{now}"')
     return json.loads(text)
