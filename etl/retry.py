@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from etl import pipeline
+from etl import pipeline, sources
 from etl.clock import Clock, wall_clock
 from etl.column_settings import MappingSettings
 from etl.config import Config
@@ -48,6 +48,7 @@ def run(
     """
     settings = config.import_settings(import_name)
     names = plan.select_destinations(config, settings.to, to)
+    sources.import_source(config, import_name)  # an import that cannot be run sends nothing of before, either
     again: list[Report] = []
     if window is None and limit is None and settings.retry_first:
         again = retry(config, import_name=import_name, to=names, clock=clock, progress=progress, before_run=True)

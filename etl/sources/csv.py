@@ -310,7 +310,7 @@ class _Table:
         self._partition = {each: value for each, value in partition.items() if each not in self._own}
         self.names = [*self._own, *self._partition]
         named = [at for at, cell in enumerate(header) if _clean(cell)]
-        self._unnamed = self._own[named[-1] + 1 :]
+        self._unnamed = self._own[named[-1] + 1 :] if named else []
         """Columns after the last that has a name; dropped where they are empty."""
 
     def frame(self, rows: list[list[str]], first: int) -> pd.DataFrame:

@@ -129,7 +129,15 @@ def check(folder: Path, case: Case) -> Counts:
     for _, _, _, verdict in checked.unsent:
         assert verdict.detail.endswith((".", ")")), verdict
         assert not any(private in verdict.detail for private in ("customer-", "Müller", "Smith")), verdict
-    return dict(checked.counts)
+    return without_warnings(checked.counts)
+
+
+def without_warnings(counts: Mapping[tuple[str, str], int]) -> Counts:
+    """The counts, whether a row goes with a warning (that it counts today at Convert) or without."""
+    found: Counter[tuple[str, str]] = Counter()
+    for (status, why), rows in counts.items():
+        found[status, "" if (status, why) == ("ready", "counted_today") else why] += rows
+    return dict(found)
 
 
 def named(case: Case) -> str:
@@ -199,6 +207,7 @@ def test_runs_deliver_what_is_understood_and_stop_at_what_is_not(house: House) -
     for number, case in enumerate(CASES):
         # a ledger of its own for each, as the files share their ids
         house.ledger_url = f"sqlite:///{house.folder}/{number}.db"
+        house.top_settings = {"staging": f"staging-{number}"}
         path = str(MESSY / case.file)
         house.import_settings = {"source": {"type": "csv", "path": path, **case.source}, **case.settings}
         before = house.sandbox.counts()["convert"]["counted"]
@@ -213,7 +222,7 @@ def test_runs_deliver_what_is_understood_and_stop_at_what_is_not(house: House) -
                 ("ready" if status == "delivered" else status, why): n
                 for (status, why), n in report.counts["convert"].items()
             }
-            assert counts == case.expected, case
+            assert without_warnings(counts) == case.expected, case
 
 
 def test_the_same_customers_arrive_from_every_encoding(house: House) -> None:
@@ -221,6 +230,7 @@ def test_the_same_customers_arrive_from_every_encoding(house: House) -> None:
     bodies = set()
     for number, file in enumerate(("utf8_with_mark.csv", "utf16_tabs.csv", "utf16_big_endian.csv", "windows_1252.csv")):
         house.ledger_url = f"sqlite:///{house.folder}/{number}.db"
+        house.top_settings = {"staging": f"staging-{number}"}
         encoding = {"encoding": "cp1252"} if file == "windows_1252.csv" else {}
         house.import_settings = {"source": {"type": "csv", "path": str(MESSY / file), **encoding}}
         before = len(house.sandbox.requests("convert"))
