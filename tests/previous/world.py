@@ -262,8 +262,8 @@ SAID_NOW = {
 def as_of_now(outcome: Any) -> Any:
     """What version 0.1.0 did, in the reason codes and with the warnings of now."""
     text = json.dumps(outcome)
-    for (vendor, row), now in SAID_NOW.items():
-        text = text.replace(json.dumps([vendor, row, "delivered", ""]), json.dumps([vendor, row, *now]))
+    for (vendor, row), said in SAID_NOW.items():
+        text = text.replace(json.dumps([vendor, row, "delivered", ""]), json.dumps([vendor, row, *said]))
     for before, now in MERGED.items():
         text = text.replace(f'"{before}"', f'"{now}"')
     return json.loads(text)
