@@ -84,7 +84,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.path = self.house.folder / "imports.yaml"
-        self.engine = sa.create_engine(self.house.config.ledger_url)
+        self.engine = sa.create_engine(self.house.config.ledger_url, pool_pre_ping=True)
 
     def close(self) -> None:
         """Let go of the ledger."""

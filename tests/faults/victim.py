@@ -5,7 +5,8 @@ hundreds of deaths cost no hundred starts. A line is JSON: ``{"args": ["run", â€
 kills the child by SIGKILL when it comes to that step for the nth time, ``{"args": [â€¦], "after_s": 0.2}`` at that
 moment, and without either it lives. ``{"asleep_s": 1.2}`` makes it fall asleep (SIGSTOP) at the step instead, for so
 long, or at the moments ``{"stops": [0.1, 0.5]}``. ``{"ahead_s": 1200}`` gives it a wall clock that is ahead, and
-``{"jump": [0.3, -1200]}`` one that jumps. The answer is the exit code, negative for a signal, and how often it slept.
+``{"jump": [0.3, -1200]}`` one that jumps; ``{"most_bytes": 100000}`` is a disk that is full for files of that size.
+The answer is the exit code, negative for a signal, and how often it slept.
 
 Steps are ``before``, ``inside`` (within the transaction, or with the request on the wire) and ``after`` of what is
 named in `WRAPPED`.
@@ -17,6 +18,7 @@ import asyncio
 import functools
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -122,6 +124,8 @@ def live(order: dict[str, Any]) -> int:
         os.dup2(quiet, number)
     if "ahead_s" in order or "jump" in order:
         set_clock(order.get("ahead_s", 0.0), order.get("jump", []))
+    if "most_bytes" in order:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["most_bytes"],) * 2)
     if "step" in order:
         Fuse(order["step"], order["nth"], signal.SIGSTOP if "asleep_s" in order else signal.SIGKILL).lay()
     return int(cli.app(order["args"], standalone_mode=False) or 0)
