@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,6 +15,7 @@ import sqlalchemy as sa
 from etl.errors import LedgerError
 from etl.ledger import Claim, Ledger, RunInfo, Sent
 from etl.ledger.database import Database
+from etl.ledger.entries import Entries
 from etl.model import Item, Status, Verdict
 
 DELIVERED = Verdict(Status.DELIVERED)
@@ -103,6 +107,22 @@ def test_what_may_have_been_accepted_under_another_spelling_stays_listed_until_i
     assert last_words(ledger) == {"ORDER-1": "unknown", "order-1": "delivered"}
 
 
+def test_a_stage_that_is_repeated_over_rows_that_were_delivered_before_says_each_once(ledger: Ledger) -> None:
+    """Half of them stand in a span when the stage dies; the whole is claimed again."""
+    first, again = a_run(ledger), a_run(ledger)
+    (of,) = claim(ledger, first, items(*range(1, 41)))
+    record(ledger, first, of, DELIVERED)
+    assert claim(ledger, again, items(*range(1, 21))) == []
+    assert claim(ledger, again, items(*range(1, 41))) == []
+    assert claim(ledger, again, items(*range(1, 42)))[0].items == items(41)
+    assert ledger.results.counts(again.run_no)["convert"] == {
+        ("duplicate", "already_delivered"): 40,
+        ("unknown", "in_flight"): 1,
+    }
+    rows = [row["row_number"] for part in ledger.results.table(run_ids=[again.run_id]) for row in part]
+    assert rows == list(range(1, 42))
+
+
 @pytest.mark.parametrize("made", [True, False], ids=["made", "not made"])
 def test_a_claim_whose_commit_broke_is_made_once(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, made: bool
@@ -132,3 +152,35 @@ def test_a_claim_whose_commit_broke_is_made_once(
         assert [item.row_number for item in of.items] == [1, 2]
         record(ledger, run, of, DELIVERED)
         assert ledger.results.counts(run.run_no)["convert"] == {("delivered", ""): 2}
+
+
+def test_a_run_is_not_counted_while_an_answer_is_being_written_down(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another part of the run ends it at that moment; the counts it keeps are those after the answer."""
+    real, done = Entries.overwrite_verdicts, threading.Event()
+    with Ledger(postgres_url).open() as ledger, ThreadPoolExecutor(1) as other:
+        run = a_run(ledger)
+        (of,) = claim(ledger, run, items(1, 2))
+
+        def finish() -> None:
+            ledger.runs.finish(run.run_no)
+            done.set()
+
+        def overwrite(entries: Entries, *given: Any) -> None:
+            real(entries, *given)
+            finishing.append(other.submit(finish))
+            while not done.is_set() and not waits(ledger):
+                pass
+
+        finishing: list[Future[None]] = []
+        monkeypatch.setattr(Entries, "overwrite_verdicts", overwrite)
+        record(ledger, run, of, DELIVERED)
+        finishing[0].result()
+        assert ledger.results.counts(run.run_no)["convert"] == {("delivered", ""): 2}
+
+
+def waits(ledger: Ledger) -> bool:
+    """Whether somebody waits for a lock."""
+    with ledger.database.reading() as connection:
+        return bool(connection.execute(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar())

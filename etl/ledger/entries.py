@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from etl.ledger.database import LOOKUP, Database, chunked
-from etl.ledger.tables import HELD, LAST_WORD, PASSED, entries, run_counts, runs, spans, verdicts
+from etl.ledger.tables import COUNTS_LOCK, HELD, LAST_WORD, PASSED, entries, run_counts, runs, spans, verdicts
 from etl.model import Status
 
 NewEntry = tuple[int, str, int, int, int]
@@ -145,8 +145,11 @@ _RESERVE = sa.select(sa.func.nextval("verdicts_verdict_no_seq")).select_from(
     sa.func.generate_series(1, sa.bindparam("rows", type_=sa.Integer))
 )
 
-# Until the commit: whose turn is it at this destination?
-_LOCK = sa.select(sa.func.pg_advisory_xact_lock(_CLAIMS_LOCK, sa.bindparam("at", type_=sa.Integer)))
+# Until the commit: whose turn is it at this destination? And nobody counts this run meanwhile.
+_LOCK = sa.select(
+    sa.func.pg_advisory_xact_lock(_CLAIMS_LOCK, sa.bindparam("at", type_=sa.Integer)),
+    sa.func.pg_advisory_xact_lock_shared(COUNTS_LOCK, sa.bindparam("run", type_=sa.Integer)),
+)
 
 
 class Holder(NamedTuple):
@@ -211,7 +214,7 @@ class Entries:
         other, each believing what it had read before.
         """
         if self.database.is_postgresql:
-            self.connection.execute(_LOCK, {"at": self.destination_no})
+            self.connection.execute(_LOCK, self._us)
 
     def forget_counts(self) -> None:
         """What was counted of this run is no longer so; it is counted again when it ends."""
