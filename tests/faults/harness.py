@@ -192,12 +192,16 @@ class TwoMachines(World):
         assert self._on(0, "retry") in (0, 1)
 
     def while_asleep(self, command: list[str], fate: dict[str, Any], other: list[str]) -> list[int]:
-        """The exit codes of a command that falls asleep, and of another while its lease is over."""
+        """The exit codes of a command that falls asleep, and of another that comes and goes meanwhile."""
+        awake = self.house.folder / f"awake-{self.nights}"
         with ThreadPoolExecutor(2) as side_by_side:
-            first = side_by_side.submit(self._on, 0, *command, **fate)
-            while not self._has_lapsed():
-                time.sleep(0.05)
-            second = self._on(1, *other)
+            first = side_by_side.submit(self._on, 0, *command, asleep_s=0, until=str(awake), **fate)
+            try:
+                while not self._has_lapsed() and not first.done():
+                    time.sleep(0.05)
+                second = self._on(1, *other)
+            finally:
+                awake.touch()
             return [first.result(), second]
 
     def _has_lapsed(self) -> bool:

@@ -3,10 +3,10 @@
 ``python -m tests.faults.victim`` imports everything once and then forks one child per line of standard input, so that
 hundreds of deaths cost no hundred starts. A line is JSON: ``{"args": ["run", …], "step": "claim:after", "nth": 3}``
 kills the child by SIGKILL when it comes to that step for the nth time, ``{"args": […], "after_s": 0.2}`` at that
-moment, and without either it lives. ``{"asleep_s": 1.2}`` makes it fall asleep (SIGSTOP) at the step instead, for so
-long, or at the moments ``{"stops": [0.1, 0.5]}``. ``{"ahead_s": 1200}`` gives it a wall clock that is ahead, and
-``{"jump": [0.3, -1200]}`` one that jumps; ``{"most_bytes": 100000}`` is a disk that is full for files of that size.
-The answer is the exit code, negative for a signal, and how often it slept.
+moment, and without either it lives. ``{"asleep_s": 1.2}`` makes it fall asleep (SIGSTOP) at the step instead, or at the
+moments ``{"stops": [0.1, 0.5]}``, for so long and until a file ``{"until": PATH}`` is there. ``{"ahead_s": 1200}`` is
+a wall clock that is ahead, and ``{"jump": [0.3, -1200]}`` one that jumps; ``{"most_bytes": 100000}`` is a disk that
+is full for files of that size. The answer is the exit code, negative for a signal, and how often it slept.
 
 Steps are ``before``, ``inside`` (within the transaction, or with the request on the wire) and ``after`` of what is
 named in `WRAPPED`.
@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from etl import cli, destinations, pipeline, sources, tables
@@ -146,23 +147,25 @@ def serve() -> None:
         if "after_s" in order:
             time.sleep(order["after_s"])
             os.kill(child, order.get("signal", signal.SIGKILL))
-        sys.stdout.write(json.dumps(attended(child, order.get("stops", []), order.get("asleep_s", 0.0))) + "\n")
+        sys.stdout.write(json.dumps(attended(child, order)) + "\n")
         sys.stdout.flush()
 
 
-def attended(child: int, stops: list[float], asleep_s: float) -> tuple[int, int]:
-    """Its exit code and how often it slept: what has stopped is woken up after a while."""
-    began, slept, waiting = time.monotonic(), 0, sorted(stops)
+def attended(child: int, order: dict[str, Any]) -> tuple[int, int]:
+    """Its exit code and how often it slept: what has stopped is woken up after a while, or when a file is there."""
+    began, slept, stops = time.monotonic(), 0, sorted(order.get("stops", []))
     while True:
-        found, status = os.waitpid(child, os.WUNTRACED | (os.WNOHANG if waiting else 0))
+        found, status = os.waitpid(child, os.WUNTRACED | (os.WNOHANG if stops else 0))
         if found and os.WIFSTOPPED(status):
             slept += 1
-            time.sleep(asleep_s)
+            time.sleep(order["asleep_s"])
+            while "until" in order and not Path(order["until"]).exists():
+                time.sleep(0.02)
             os.kill(child, signal.SIGCONT)
         elif found:
             return os.waitstatus_to_exitcode(status), slept
-        elif waiting and time.monotonic() - began > waiting[0]:
-            waiting.pop(0)
+        elif stops and time.monotonic() - began > stops[0]:
+            stops.pop(0)
             os.kill(child, signal.SIGSTOP)
         else:
             time.sleep(0.002)
