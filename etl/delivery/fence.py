@@ -56,10 +56,22 @@ class Fence:
         """True while nobody can have taken a claim over."""
         return self._now().elapsed(self._sure_at) < self._sure_s
 
-    def still_ours(self, claim: Claim, items: Sequence[Item]) -> list[Item]:
-        """Those of these items of a claim that nobody has taken over. Asks the ledger."""
+    def renew(self) -> None:
+        """Renew the lease of the run. Who was sure until now is sure from now on; who was not does not become so.
+
+        For the lease may have run out and been renewed by another part of the same run, at another destination, and
+        claims have been taken over in between. Asks the ledger.
+        """
         since = self.begin()
-        ours = self._ledger.claims.held_rows(self._run_no, self._destination, claim)
-        if len(ours) == len(claim.items) and self._ledger.leases.renew(self._run_no):
+        was_sure = since.elapsed(self._sure_at) < self._sure_s
+        if self._ledger.leases.renew(self._run_no) and was_sure:
             self.held(since)
+
+    def still_ours(self, claim: Claim, items: Sequence[Item]) -> list[Item]:
+        """Those of these items of a claim that nobody has taken over, nor takes over soon. Asks the ledger.
+
+        It says nothing of other claims, so that it makes nobody sure of them.
+        """
+        self._ledger.leases.renew(self._run_no)
+        ours = self._ledger.claims.held_rows(self._run_no, self._destination, claim)
         return [item for item in items if item.row_number in ours]

@@ -131,10 +131,8 @@ class Loader:
         async def renew() -> None:
             while True:
                 await asyncio.sleep(self.ledger.leases.heartbeat_s)
-                since = self._fence.begin()
                 with suppress(LedgerError):  # recording the answers will meet the same trouble, and raises it
-                    if await asyncio.to_thread(self.ledger.leases.renew, self.run_no):
-                        self._fence.held(since)
+                    await asyncio.to_thread(self._fence.renew)
 
         renewing = asyncio.create_task(renew())
         try:

@@ -76,11 +76,15 @@ class Claims:
         or a person insists, and left ``unknown`` otherwise. Items that this run has already settled are left alone.
         An id that is held under its other spelling is held; a vendor could not tell a repeat of it, so that only a
         person may insist.
+
+        A connection that breaks at the commit tells nobody whether it was made: where it was, what was won then is won.
         """
         may_repeat = _MayRepeat(repeatable or force_unknown, force_unknown)
         wanted = [list(batch) for batch in batches]
         names = self.numbers.names({item.event_name for batch in wanted for item in batch})
         destination_no = self.numbers.destination(destination)
+
+        tried: list[Claim] = []
 
         def take() -> list[Claim]:
             at = self.clock()
@@ -89,7 +93,10 @@ class Claims:
                 entries.lock()
                 entries.forget_counts()
                 now_ms = self.leases.extend(connection, run_no)
-                return _Claiming(_Writing(entries, names, at), may_repeat, now_ms).take(wanted)
+                if done := _still_held(entries, tried):
+                    return done
+                tried[:] = _Claiming(_Writing(entries, names, at), may_repeat, now_ms).take(wanted)
+                return tried
 
         return self.database.retry_on_disconnect(take)
 
@@ -105,6 +112,7 @@ class Claims:
             with self.database.writing() as connection:
                 entries = Entries(self.database, connection, run_no, destination_no)
                 entries.lock()
+                entries.forget_counts()
                 self.leases.extend(connection, run_no)
                 recording.record(entries, sent, at)
 
@@ -117,6 +125,15 @@ class Claims:
         with self.database.reading() as connection:
             entries = Entries(self.database, connection, run_no, destination_no)
             return entries.held_rows([item.row_number for item in claim.items], claim.number)
+
+
+def _still_held(entries: Entries, claims: Sequence[Claim]) -> list[Claim]:
+    """What these claims hold, if they were ever made."""
+    found = []
+    for number, items in claims:
+        rows = entries.held_rows([item.row_number for item in items], number)
+        found.append(Claim(number, [item for item in items if item.row_number in rows]))
+    return [claim for claim in found if claim.items]
 
 
 class _MayRepeat(NamedTuple):
@@ -218,7 +235,9 @@ class _Claiming:
         claims = self._numbered(batches)
         entries, at = self.entries, self.writing.at_ms
         entries.insert_verdicts([_verdict(no, *_rows(items), _IN_FLIGHT) for no, items in claims], at)
-        won = {item.row_number for item in self._take(claims)}
+        taken = self._take(claims)
+        self._let_go_of_other_spellings(taken)
+        won = {item.row_number for item in taken}
         kept = [Claim(no, [item for item in items if item.row_number in won]) for no, items in claims]
         entries.delete_verdicts([claim.number for claim in kept if not claim.items])
         return [claim for claim in kept if claim.items]
@@ -245,14 +264,18 @@ class _Claiming:
             return items
         held = self.entries.holders(list(spelled.values()))
         if self.may_repeat.other_spelling:
-            free = [name for name, holder in held.items() if self._is_abandoned(holder)]
-            self.entries.let_go_of_keys(free)
-            held = {name: holder for name, holder in held.items() if name not in free}
+            held = {name: holder for name, holder in held.items() if not self._is_abandoned(holder)}
         lost = [item for item in items if spelled.get(item.row_number) in held]
         if new:
             self.writing.passed([self._lost(item, held[spelled[item.row_number]]) for item in lost])
         lost_rows = {item.row_number for item in lost}
         return [item for item in items if item.row_number not in lost_rows]
+
+    def _let_go_of_other_spellings(self, won: Sequence[Item]) -> None:
+        """A person insisted: what is sent now takes the place of what may have been accepted under another spelling."""
+        spelled = [item.other_event_id for item in won if item.other_event_id is not None]
+        held = self.entries.holders(spelled)
+        self.entries.let_go_of_keys([name for name, holder in held.items() if self._is_abandoned(holder)])
 
     def _take_new(self, items: Sequence[Item], number: Mapping[int, int]) -> list[Item]:
         """Claim items of which this run has said nothing yet."""
@@ -260,7 +283,7 @@ class _Claiming:
         self.entries.outweigh(item.event_id for item in items)
         if self.entries.insert(claims, HELD) == len(claims):
             return list(items)
-        return self._resolve_conflicts(items, number, self._other_holders(items))
+        return self._resolve_conflicts(items, number, self._holders(items))
 
     def _claims(self, items: Sequence[Item], number: Mapping[int, int]) -> list[NewEntry]:
         names = self.writing.names
@@ -269,21 +292,12 @@ class _Claiming:
             for item in items
         ]
 
-    def _other_holders(self, items: Sequence[Item]) -> dict[str, Holder]:
-        """Who holds keys of these items and is not the claim on the item itself: event_id -> holder."""
-        ours = {(self.entries.run_no, item.row_number, item.event_id) for item in items}
-        return {
-            event_id: holder
-            for event_id, holder in self._holders(items).items()
-            if (holder.run_no, holder.row_number, event_id) not in ours
-        }
-
     def _resolve_conflicts(
         self, items: Sequence[Item], number: Mapping[int, int], held: Mapping[str, Holder]
     ) -> list[Item]:
         """Decide the items whose key another entry holds; the rest are won."""
-        taken = [item for item in items if item.event_id in held]
-        lost = [item for item in taken if not self._may_take_over(held[item.event_id])]
+        taken = [item for item in items if not self._is_ours(held[item.event_id], item)]
+        lost = [item for item in taken if not self._may_take_over(held[item.event_id], item)]
         self.writing.passed([self._lost(item, held[item.event_id]) for item in lost])
         lost_rows = {item.row_number for item in lost}
         self._retake([item for item in taken if item.row_number not in lost_rows], number)
@@ -294,7 +308,7 @@ class _Claiming:
         if not items:
             return []
         held = self._holders(items)
-        free = [item for item in items if item.event_id not in held or self._may_take_over(held[item.event_id])]
+        free = [item for item in items if item.event_id not in held or self._may_take_over(held[item.event_id], item)]
         self.entries.let_go_of_keys([item.event_id for item in free if item.event_id in held])
         self.entries.outweigh(item.event_id for item in free)
         self.entries.delete([item.row_number for item in free])
@@ -304,16 +318,23 @@ class _Claiming:
     def _holders(self, items: Sequence[Item]) -> dict[str, Holder]:
         return self.entries.holders([item.event_id for item in items])
 
-    def _may_take_over(self, holder: Holder) -> bool:
-        return self.may_repeat.same_id and self._is_abandoned(holder)
+    def _may_take_over(self, holder: Holder, item: Item) -> bool:
+        return self.may_repeat.same_id and self._is_abandoned(holder, ours=self._is_ours(holder, item))
 
-    def _is_abandoned(self, holder: Holder) -> bool:
-        """True when nobody knows whether the holder was accepted and nobody is waiting for the answer."""
+    def _is_ours(self, holder: Holder, item: Item) -> bool:
+        """True when the holder is the claim on the item itself."""
+        return (holder.run_no, holder.row_number) == (self.entries.run_no, item.row_number)
+
+    def _is_abandoned(self, holder: Holder, *, ours: bool = False) -> bool:
+        """True when nobody knows whether the holder was accepted and nobody is waiting for the answer.
+
+        ``ours``: it is the same row of the same run, claimed by a stage that is being repeated.
+        """
         if holder.status != Status.UNKNOWN.value:
             return False
         alive = holder.finished_at_ms is None and holder.lease_until_ms > self.now_ms
         waiting = holder.reason == _IN_FLIGHT.reason and alive
-        return not waiting or holder.run_no == self.entries.run_no
+        return ours or not waiting
 
     def _lost(self, item: Item, holder: Holder) -> SaidRow:
         verdict = self._verdict_on(holder, item)

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from etl.ledger.database import LOOKUP, Database, chunked
-from etl.ledger.tables import HELD, LAST_WORD, PASSED, entries, run_counts, runs, spans, verdicts
+from etl.ledger.tables import COUNTS_LOCK, HELD, LAST_WORD, PASSED, entries, run_counts, runs, spans, verdicts
+from etl.model import Status
 
 NewEntry = tuple[int, str, int, int, int]
 """row_number, event_id, number of the event's name, fingerprint, number of the verdict."""
@@ -144,8 +145,11 @@ _RESERVE = sa.select(sa.func.nextval("verdicts_verdict_no_seq")).select_from(
     sa.func.generate_series(1, sa.bindparam("rows", type_=sa.Integer))
 )
 
-# Until the commit: whose turn is it at this destination?
-_LOCK = sa.select(sa.func.pg_advisory_xact_lock(_CLAIMS_LOCK, sa.bindparam("at", type_=sa.Integer)))
+# Until the commit: whose turn is it at this destination? And nobody counts this run meanwhile.
+_LOCK = sa.select(
+    sa.func.pg_advisory_xact_lock(_CLAIMS_LOCK, sa.bindparam("at", type_=sa.Integer)),
+    sa.func.pg_advisory_xact_lock_shared(COUNTS_LOCK, sa.bindparam("run", type_=sa.Integer)),
+)
 
 
 class Holder(NamedTuple):
@@ -210,7 +214,7 @@ class Entries:
         other, each believing what it had read before.
         """
         if self.database.is_postgresql:
-            self.connection.execute(_LOCK, {"at": self.destination_no})
+            self.connection.execute(_LOCK, self._us)
 
     def forget_counts(self) -> None:
         """What was counted of this run is no longer so; it is counted again when it ends."""
@@ -318,15 +322,23 @@ class Entries:
             for some in chunked(list(event_ids)):
                 self.connection.execute(_PASS.where(self.database.one_of(entries.c.event_id, some)), self._us)
 
-    def hold_unheld(self, row_numbers: Sequence[int], verdict_no: int) -> None:
-        """Let rows of this run hold their keys and give them this verdict, where nobody else holds these keys."""
+    def hold_delivered(self, row_numbers: Sequence[int], verdict_no: int) -> None:
+        """Let rows of this run hold their keys and give them this verdict, where none holds them that is delivered.
+
+        Who holds one without knowing whether it was accepted lets go of it: this one was.
+        """
+        ours = {*row_numbers}
         rows = self.connection.execute(*self._of_rows(_EVENTS, row_numbers)).all()
-        wanted = {event_id: number for number, event_id in rows if number in {*row_numbers}}
+        wanted = {event_id: number for number, event_id in rows if number in ours}
         held = self.holders(list(wanted))
-        free = {event_id: number for event_id, number in wanted.items() if event_id not in held}
-        self.outweigh(free)
-        for number in free.values():
-            self.connection.execute(_HOLD, {**self._us, "row": number, "verdict": verdict_no})
+        delivered = {event_id for event_id, holder in held.items() if holder.status == Status.DELIVERED.value}
+        self.let_go_of_keys([event_id for event_id in held if event_id not in delivered])
+        self.outweigh(wanted.keys() - delivered)
+        now_held = [
+            {**self._us, "row": number, "verdict": verdict_no} for e, number in wanted.items() if e not in delivered
+        ]
+        if now_held:
+            self.connection.execute(_HOLD, now_held)
 
     def delete(self, row_numbers: Sequence[int]) -> None:
         """Take entries of this run out again."""

@@ -70,7 +70,6 @@ class _Words:
 def record(entries: Entries, sent: Sequence[Sent], at_ms: int) -> None:
     """Write down what became of claims, within a transaction."""
     claims = _by_claim(sent)
-    entries.forget_counts()
     held = entries.still_held([row for claim in claims for row in claim.rows])
     _number(entries, claims)
     main = [(word, min(claim.rows), max(claim.rows)) for claim in claims if (word := claim.main)]
@@ -82,7 +81,7 @@ def record(entries: Entries, sent: Sequence[Sent], at_ms: int) -> None:
     )
     entries.let_go([(word.number, first, last) for word, first, last in main if not word.holds])
     for claim in claims:
-        if held.get(claim.claim.number, 0) < len(claim.rows):
+        if held.get(claim.claim.number, 0) < len(claim.claim.items):
             _hold_what_came_late(entries, claim)
 
 
@@ -131,8 +130,9 @@ def _spans(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
 def _hold_what_came_late(entries: Entries, claim: _Words) -> None:
     """Somebody took rows of this claim over while they were on the wire. What was delivered holds its key all the same.
 
-    Unless another holds it: one that is delivered too, or may be.
+    Also where who took it over does not know yet, or never will, what became of it: it is not sent once more after
+    that one has failed.
     """
     for word in claim.words:
         if word.verdict.status is Status.DELIVERED:
-            entries.hold_unheld(word.rows, word.number)
+            entries.hold_delivered(word.rows, word.number)

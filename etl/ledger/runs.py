@@ -16,7 +16,7 @@ from etl.errors import LedgerError
 from etl.ledger.database import Database, retry_on_disconnect
 from etl.ledger.leases import Leases
 from etl.ledger.numbers import Numbers
-from etl.ledger.tables import COUNTS, entries, run_counts, run_destinations, run_files, runs, verdicts
+from etl.ledger.tables import COUNTS, COUNTS_LOCK, entries, run_counts, run_destinations, run_files, runs, verdicts
 from etl.ledger.values import RunInfo, Stop
 
 _RUN_ID = runs.c.run_id == sa.bindparam("run_id")
@@ -94,6 +94,9 @@ _COUNT = sa.insert(run_counts).from_select(
     .join(verdicts, verdicts.c.verdict_no == COUNTS.c.verdict_no)
     .group_by(COUNTS.c.destination_no, verdicts.c.status, verdicts.c.reason),
 )
+
+# Until the commit nobody changes what is counted.
+_LOCK_COUNTS = sa.select(sa.func.pg_advisory_xact_lock(COUNTS_LOCK, sa.bindparam("run", type_=sa.Integer)))
 
 # Which files has the run of this id read?
 _FILES = sa.select(run_files.c.first_row, run_files.c.file, run_files.c.file_row)
@@ -204,6 +207,8 @@ class Runs:
     def finish(self, run_no: int, stop_detail: str = "") -> None:
         """The run is over; its claims lapse. Its rows are counted, once for all who ask."""
         with self.database.writing() as connection:
+            if self.database.is_postgresql:
+                connection.execute(_LOCK_COUNTS, {"run": run_no})
             connection.execute(_FORGET_COUNTS, {"run": run_no})
             connection.execute(_COUNT, {"run": run_no})
             connection.execute(_FINISH, {"run": run_no, "now_ms": self.clock(), "sentence": stop_detail})

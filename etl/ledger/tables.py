@@ -131,6 +131,9 @@ COUNTS = sa.union_all(
 ).subquery("counted")
 """How many rows of this run have which verdict; what is said of none is not there."""
 
+COUNTS_LOCK = 716_321
+"""On PostgreSQL, with the number of a run: who counts it, and who changes what is counted, take turns."""
+
 files = sa.Table(
     "files",
     meta,

@@ -1,7 +1,12 @@
-"""The long form of the kill harness: ``make soak``, or ``python -m tests.faults.soak [ROWS [KILLS]]``.
+"""The long form of the kill harness: ``make soak``, or ``python -m tests.faults.soak [ROWS [KILLS [STOPS]]]``.
 
 Half of it on SQLite, half on PostgreSQL. Night after night a file of new rows, a handful of runs that die at a random
-step or moment under random faults of the vendors, then one run to the end; after each night all sums are judged.
+step or moment under random faults of the vendors, of the wire, of the clock, of the disk and of the ledger, then one
+run to the end; after each night all sums are judged. Then two machines, of which now one, now the other sleeps past
+its lease.
+
+A full disk is a limit to the size of files (RLIMIT_FSIZE), which needs no rights: a write beyond it fails as one to a
+full disk does, with another number.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +25,12 @@ import sqlalchemy as sa
 from etl.sandbox import Sandbox
 from tests import postgres
 from tests.conftest import House
-from tests.faults.harness import DEDUPLICATING, REPEATS_COUNT, Victims, World
+from tests.faults.harness import DEDUPLICATING, REPEATS_COUNT, TwoMachines, Victims, World
+from tests.faults.relay import Relay
 from tests.faults.victim import STEPS
-from tests.vendors import EVERYBODY
+from tests.vendors import EVERYBODY, settings
 
-ROWS, KILLS = 200_000, 500
+ROWS, KILLS, STOPS = 200_000, 500, 200
 PER_NIGHT = 1_600
 RETRY = {"attempts": 3, "first_wait_s": 0.01, "longest_wait_s": 0.05, "total_s": 5, "timeout_s": 0.5}
 LATER = {"headers": {"Retry-After": "0"}}
@@ -70,15 +77,50 @@ class Trouble:
         self._sandbox.clear_faults()
 
 
+class OwnGround:
+    """What befalls this side: other clocks, a full disk, a restart of the ledger, and lies on the wire."""
+
+    def __init__(self, ledger_url: str, relay: Relay, dice: random.Random) -> None:
+        self._ledger_url, self._relay, self._dice = ledger_url, relay, dice
+        self._beside = ThreadPoolExecutor(1)
+        self._restarts: list[Future[Any]] = []
+        self.struck: Counter[str] = Counter()
+
+    def brew(self) -> dict[str, Any]:
+        """What befalls the next run, as an order to its process."""
+        fate: dict[str, Any] = {}
+        self._relay.share = self._dice.choice([0.0, 0.0, 0.02, 0.1])
+        if self._dice.random() < 0.2:
+            fate["jump"] = [self._dice.uniform(0.05, 1.0), self._dice.choice([-1, 1]) * self._dice.uniform(60, 7200)]
+            self.struck["clock jump"] += 1
+        if self._dice.random() < 0.1:
+            fate["most_bytes"] = self._dice.choice([8_000, 100_000, 1_000_000, 4_000_000])
+            self.struck["full disk"] += 1
+        if self._dice.random() < 0.1 and self._ledger_url.startswith("postgresql"):
+            self._restarts.append(self._beside.submit(self._restart_ledger, self._dice.uniform(0.2, 1.5)))
+            self.struck["ledger restart"] += 1
+        return fate
+
+    def _restart_ledger(self, after_s: float) -> None:
+        time.sleep(after_s)
+        postgres.restart(self._ledger_url)
+
+    def clear(self) -> None:
+        """Fair weather."""
+        self._relay.share = 0.0
+        while self._restarts:
+            self._restarts.pop().result()
+
+
 def soak(folder: Path, ledger_url: str, rows: int, kills: int, victims: Victims) -> tuple[World, Counter[str]]:
     """One ledger's share. Raises AssertionError at the first sum that does not hold."""
     dice = random.Random(rows)
-    with Sandbox(keep=False) as sandbox:
+    with Sandbox(keep=False) as sandbox, Relay(sandbox.port, dice) as relay:
         house = House(folder, sandbox, ledger_url, import_settings={"chunk_rows": 500})
-        house.overrides = {name: {"retry": RETRY} for name in EVERYBODY}
+        house.overrides = {name: {**settings(name, relay.url), "retry": RETRY} for name in EVERYBODY}
         house.overrides["kameleoon"] |= {"limits": {"spacing_ms": 0, "items": 100}}
         house.overrides["optimizely"] |= {"limits": {"items": 100}}
-        trouble = Trouble(sandbox, dice)
+        trouble, ground = Trouble(sandbox, dice), OwnGround(ledger_url, relay, dice)
         world = World(house, victims, rows_per_night=PER_NIGHT)
         nights = -(-rows // PER_NIGHT)
         while world.nights < nights:
@@ -87,7 +129,9 @@ def soak(folder: Path, ledger_url: str, rows: int, kills: int, victims: Victims)
             while world.kills < wanted:
                 trouble.brew()
                 step, at_random = {"step": dice.choice(STEPS), "nth": dice.randint(1, 40)}, dice.random() < 0.4
-                world.run(**({"after_s": dice.uniform(0.05, 1.5)} if at_random else step))
+                fate = ground.brew()
+                world.run(**({"after_s": dice.uniform(0.05, 1.5)} if at_random else step), **fate)
+                ground.clear()
                 world.a_quarter_of_an_hour_later()
             trouble.clear()
             assert world.run() in (0, 1)
@@ -98,7 +142,25 @@ def soak(folder: Path, ledger_url: str, rows: int, kills: int, victims: Victims)
                 sys.stdout.flush()
         world.judge()
         world.close()
-        return world, trouble.struck
+        return world, trouble.struck + ground.struck + relay.struck
+
+
+def stops(folder: Path, ledger_url: str, wanted: int) -> TwoMachines:
+    """One ledger's share of processes that sleep past their lease."""
+    dice = random.Random(wanted)
+    (folder / "one").mkdir(parents=True)
+    (folder / "two").mkdir()
+    with (
+        Victims(folder / "one") as one,
+        Victims(folder / "two") as two,
+        Sandbox(keep=False) as sandbox,
+        TwoMachines.of(folder, ledger_url, sandbox, [one, two]) as world,
+    ):
+        while world.stops < wanted:
+            world.night(dice)
+            world.judge()
+        sys.stdout.write(f"{world.stops} stops in {world.nights} nights\n")
+        return world
 
 
 def _sums_hold(world: World) -> None:
@@ -116,7 +178,7 @@ def _sums_hold(world: World) -> None:
     assert counts[REPEATS_COUNT]["repeats"] == 0
 
 
-def main(rows: int, kills: int) -> None:
+def main(rows: int, kills: int, wanted_stops: int) -> None:
     """Soak both ledgers and say what came of it."""
     began = time.monotonic()
     total: Counter[str] = Counter()
@@ -132,6 +194,8 @@ def main(rows: int, kills: int) -> None:
             deaths += Counter(world.deaths)
             total += Counter(rows=world.rows, kills=world.kills, doubtful=world.doubtful)
             total += Counter({f"counted {vendor}": counts[vendor]["counted"] for vendor in EVERYBODY})
+            slept = stops(folder / "stops", _another(url, folder), wanted_stops // 2)
+            total += Counter(stops=slept.stops, stopped_rows=slept.rows, stopped_doubtful=slept.doubtful)
     for vendor in DEDUPLICATING:
         assert total[f"counted {vendor}"] == total["rows"]
     lines = [
@@ -140,13 +204,26 @@ def main(rows: int, kills: int) -> None:
         f"rows          {total['rows']:,} to each of {len(EVERYBODY)} vendors",
         *(f"counted       {vendor}: {total[f'counted {vendor}']:,}" for vendor in EVERYBODY),
         f"doubtful      {total['doubtful']:,} at {REPEATS_COUNT}, each of them listed as unknown",
+        f"stops         {total['stops']} past a lease of half a second, on two machines 40 minutes apart, over "
+        f"{total['stopped_rows']:,} rows; {total['stopped_doubtful']:,} of them doubtful at {REPEATS_COUNT}",
         "lost          0",
         "twice         0",
+        "untrue        0",
         f"took          {time.monotonic() - began:,.0f} s",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
+def _another(url: str, folder: Path) -> str:
+    """A ledger beside the one at this URL, empty."""
+    if url.startswith("sqlite"):
+        return f"sqlite:///{folder}/stops.db"
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE stops")
+    return sa.make_url(url).set(database="stops").render_as_string(hide_password=False)
+
+
 if __name__ == "__main__":
     numbers = [int(text.replace("_", "")) for text in sys.argv[1:]]
-    main(*(numbers + [ROWS, KILLS][len(numbers) :]))
+    main(*(numbers + [ROWS, KILLS, STOPS][len(numbers) :]))

@@ -10,13 +10,14 @@ from __future__ import annotations
 import email.utils
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from tests.conftest import House, order
+from tests.faults.liar import NO, OK, Asked, Liar
 from tests.faults.tls import TlsVendor
 
 ROWS = 40
@@ -225,6 +226,80 @@ def _and_the_next_run_completes(house: House, vendor: str, first: End) -> None:
         assert after.get("unknown", 0) == first.statuses.get("unknown", 0), "a person has not said a word yet"
         resent = ROWS - first.statuses.get("delivered", 0) - first.statuses.get("unknown", 0)
         assert house.sandbox.counts()[vendor]["counted"] == first.counted + resent
+
+
+@dataclass(frozen=True)
+class OnTheWire:
+    """What a server does to the order of requests and answers, and how it ends at both kinds of vendor.
+
+    ``answer``: does it to a request and says whether the connection stays open; the others are answered honestly.
+    """
+
+    name: str
+    answer: Callable[[Asked], bool] = field(repr=False)
+    statuses: Mapping[str, int] = field(repr=False)
+    requests: int = field(repr=False)
+    every: int = 0
+    """Done to every such request; 0: to the first alone."""
+
+
+def answer_twice(asked: Asked) -> bool:
+    asked.connection.sendall(OK + NO)
+    return True
+
+
+def answer_ahead(asked: Asked) -> bool:
+    asked.connection.sendall(OK)
+    time.sleep(0.01)
+    asked.connection.sendall(OK)
+    return True
+
+
+def drip(asked: Asked) -> bool:
+    for byte in OK * 100:
+        asked.connection.sendall(bytes([byte]))
+        time.sleep(0.1)
+    return False
+
+
+def interim_for_ever(asked: Asked) -> bool:
+    while True:
+        asked.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        time.sleep(0.05)
+
+
+def hang_up_idle(asked: Asked) -> bool:
+    asked.connection.sendall(OK)
+    return False
+
+
+ONE_LOST = {"delivered": 30, "unknown": 10}
+WIRE = [
+    OnTheWire("an answer that nobody asked for, a refusal", answer_twice, ALL, 4, every=1),
+    OnTheWire("an answer that nobody asked for, a moment later", answer_ahead, ALL, 4, every=1),
+    OnTheWire("an answer that drips for ever", drip, ONE_LOST, 4),
+    OnTheWire("interim answers for ever", interim_for_ever, ONE_LOST, 4),
+    OnTheWire("a connection that closes when it is idle", hang_up_idle, ALL, 4, every=1),
+]
+
+
+@pytest.mark.parametrize("vendor", [DEDUPLICATES, REPEATS_COUNT])
+@pytest.mark.parametrize("line", WIRE, ids=lambda line: line.name)
+def test_what_happens_on_the_wire_ends_as_written(house: House, line: OnTheWire, vendor: str) -> None:
+    def answer(asked: Asked) -> bool:
+        if asked.nth == 1 or (line.every and asked.nth % line.every == 0):
+            return line.answer(asked)
+        asked.connection.sendall(OK)
+        return True
+
+    prepared(house, vendor)
+    with Liar(answer) as liar:
+        path = PATHS[vendor] if vendor == DEDUPLICATES else "/v1"
+        house.overrides[vendor] |= {"endpoint": f"{liar.url}{path}", "retry": RETRY | {"total_s": 1}}
+        report = house.run()
+        assert report.by_status(vendor) == line.statuses
+        assert len(liar.bodies) == line.requests
+        assert not report.stops
 
 
 @pytest.mark.parametrize("vendor", [DEDUPLICATES, REPEATS_COUNT])

@@ -66,6 +66,28 @@ def test_what_was_taken_over_does_not_leave(
     assert house.sandbox.counts()[vendor]["repeats"] == 0
 
 
+def test_a_lease_that_another_part_of_the_run_has_renewed_makes_nobody_sure(house: House) -> None:
+    """All parts of a run have slept. One wakes up first and renews the lease of them all; a row is taken by then."""
+    asleep_s = [0.0]
+    items = [Item(number, f"event-{number}", "Order Completed", b"{}") for number in range(1, 4)]
+    with open_ledger(house.config) as ledger:
+        run, other = (
+            ledger.runs.open(kind="import", import_name="orders", source="x", destinations=[DEDUPLICATES])
+            for _ in range(2)
+        )
+        claims = ledger.claims.claim(run.run_no, DEDUPLICATES, [items[:1], items[1:]], repeatable=True)
+        one = fence.Fence(ledger, run.run_no, DEDUPLICATES, lambda: fence.Moment(asleep_s[0], asleep_s[0]))
+        asleep_s[0] = HOUR_S
+        house.sql(f"UPDATE runs SET lease_until_ms = 1 WHERE run_no = {run.run_no}")
+        ledger.claims.claim(other.run_no, DEDUPLICATES, [items[2:]], repeatable=True)
+        ledger.leases.renew(run.run_no)
+        one.renew()
+        assert not one.is_sure
+        assert one.still_ours(claims[0], items[:1]) == items[:1]
+        assert not one.is_sure
+        assert one.still_ours(claims[1], items[1:]) == items[1:2]
+
+
 def test_nobody_is_asked_while_nobody_can_have_taken_anything(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.to = [DEDUPLICATES]
     house.write([order(number) for number in range(40)])

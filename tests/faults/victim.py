@@ -3,7 +3,10 @@
 ``python -m tests.faults.victim`` imports everything once and then forks one child per line of standard input, so that
 hundreds of deaths cost no hundred starts. A line is JSON: ``{"args": ["run", …], "step": "claim:after", "nth": 3}``
 kills the child by SIGKILL when it comes to that step for the nth time, ``{"args": […], "after_s": 0.2}`` at that
-moment, and without either it lives. The answer is the exit code, negative for a signal.
+moment, and without either it lives. ``{"asleep_s": 1.2}`` makes it fall asleep (SIGSTOP) at the step instead, or at the
+moments ``{"stops": [0.1, 0.5]}``, for so long and until a file ``{"until": PATH}`` is there. ``{"ahead_s": 1200}`` is
+a wall clock that is ahead, and ``{"jump": [0.3, -1200]}`` one that jumps; ``{"most_bytes": 100000}`` is a disk that
+is full for files of that size. The answer is the exit code, negative for a signal, and how often it slept.
 
 Steps are ``before``, ``inside`` (within the transaction, or with the request on the wire) and ``after`` of what is
 named in `WRAPPED`.
@@ -15,11 +18,13 @@ import asyncio
 import functools
 import json
 import os
+import resource
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from etl import cli, destinations, pipeline, sources, tables
@@ -57,16 +62,27 @@ STEPS = [f"{name}:{when}" for name in WRAPPED if name not in NOT_ALWAYS for when
 STEPS += [f"{name}:inside" for name in INSIDE]
 
 
-def die() -> None:
-    """As the kernel ends a process: nothing is tidied up."""
-    os.kill(os.getpid(), signal.SIGKILL)
+def end(how: int) -> None:
+    """As the kernel ends a process, or stops it: nothing is tidied up."""
+    os.kill(os.getpid(), how)
+
+
+def set_clock(ahead_s: float, jump: list[float]) -> None:
+    """This process's wall clock is so far ahead; after ``jump[0]`` seconds it is ``jump[1]`` seconds farther."""
+    seconds, nanoseconds, ahead = time.time, time.time_ns, [ahead_s]
+    time.time = lambda: seconds() + ahead[0]
+    time.time_ns = lambda: nanoseconds() + int(ahead[0] * 1e9)
+    if jump:
+        later = threading.Timer(jump[0], lambda: ahead.__setitem__(0, ahead_s + jump[1]))
+        later.daemon = True
+        later.start()
 
 
 class Fuse:
-    """Counts the times that one step is come to, in all threads, and dies at the nth."""
+    """Counts the times that one step is come to, in all threads, and dies, or falls asleep, at the nth."""
 
-    def __init__(self, step: str, nth: int) -> None:
-        self._step, self._left, self._lock = step, nth, threading.Lock()
+    def __init__(self, step: str, nth: int, how: int = signal.SIGKILL) -> None:
+        self._step, self._left, self._how, self._lock = step, nth, how, threading.Lock()
 
     def come_to(self, step: str) -> None:
         """This step is reached."""
@@ -74,7 +90,7 @@ class Fuse:
             with self._lock:
                 self._left -= 1
                 if self._left == 0:
-                    die()
+                    end(self._how)
 
     def lay(self) -> None:
         """Wrap what the step is about."""
@@ -107,8 +123,12 @@ def live(order: dict[str, Any]) -> int:
     quiet = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1) if order.get("stderr") else (0, 1, 2):
         os.dup2(quiet, number)
+    if "ahead_s" in order or "jump" in order:
+        set_clock(order.get("ahead_s", 0.0), order.get("jump", []))
+    if "most_bytes" in order:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["most_bytes"],) * 2)
     if "step" in order:
-        Fuse(order["step"], order["nth"]).lay()
+        Fuse(order["step"], order["nth"], signal.SIGSTOP if "asleep_s" in order else signal.SIGKILL).lay()
     return int(cli.app(order["args"], standalone_mode=False) or 0)
 
 
@@ -127,8 +147,28 @@ def serve() -> None:
         if "after_s" in order:
             time.sleep(order["after_s"])
             os.kill(child, order.get("signal", signal.SIGKILL))
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+        sys.stdout.write(json.dumps(attended(child, order)) + "\n")
         sys.stdout.flush()
+
+
+def attended(child: int, order: dict[str, Any]) -> tuple[int, int]:
+    """Its exit code and how often it slept: what has stopped is woken up after a while, or when a file is there."""
+    began, slept, stops = time.monotonic(), 0, sorted(order.get("stops", []))
+    while True:
+        found, status = os.waitpid(child, os.WUNTRACED | (os.WNOHANG if stops else 0))
+        if found and os.WIFSTOPPED(status):
+            slept += 1
+            time.sleep(order["asleep_s"])
+            while "until" in order and not Path(order["until"]).exists():
+                time.sleep(0.02)
+            os.kill(child, signal.SIGCONT)
+        elif found:
+            return os.waitstatus_to_exitcode(status), slept
+        elif stops and time.monotonic() - began > stops[0]:
+            stops.pop(0)
+            os.kill(child, signal.SIGSTOP)
+        else:
+            time.sleep(0.002)
 
 
 if __name__ == "__main__":
