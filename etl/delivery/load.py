@@ -66,6 +66,8 @@ class Loader:
     def load(self, items: Sequence[Item]) -> None:
         """Bring every item to its last word. Returns when all of it is in the ledger."""
         self.stop = self.stop or self.ledger.runs.stops(self.run_no).get(self.destination.name)
+        if not items:
+            return
         try:
             with endpoint_lock(self.destination.endpoint, replace(self.waiting, alive=self._renew_in_time())) as lock:
                 asyncio.run(self._load(by_expiry(items, self._order_key), lock))

@@ -28,9 +28,8 @@ from etl.model import Item, RowVerdict, Status, Verdict, fingerprint_version
 ELSEWHERE = (Status.DUPLICATE.value, reasons.IN_FLIGHT_ELSEWHERE.code)
 """Status and reason of rows that another run may be sending; what became of them is not known yet."""
 
-_IN_FLIGHT = Verdict(
-    Status.UNKNOWN, reasons.IN_FLIGHT.code
-)  # said of every row for a while; its sentence is in the view
+# Said of every row for a while; its sentence is in the view.
+_IN_FLIGHT = Verdict(Status.UNKNOWN, reasons.IN_FLIGHT.code)
 
 
 class Claims:
@@ -92,6 +91,35 @@ class Claims:
                 return _Claiming(_Writing(entries, names, at), may_repeat, now_ms).take(wanted)
 
         return self.database.retry_on_disconnect(take)
+
+    @retry_on_disconnect
+    def any_delivered(self, run_no: int, destination: str, event_ids: Sequence[str]) -> bool:
+        """Whether another run has delivered any of these events."""
+        destination_no = self.numbers.destination(destination)
+        with self.database.reading() as connection:
+            return bool(Entries(self.database, connection, run_no, destination_no).delivered_before(event_ids))
+
+    def pass_delivered(self, run_no: int, destination: str, items: Sequence[Item]) -> set[int]:
+        """Write down which of these rows other runs have delivered, as `claim` would; return their numbers."""
+        destination_no = self.numbers.destination(destination)
+
+        def find() -> list[SaidRow]:
+            with self.database.reading() as connection:
+                return _delivered_before(Entries(self.database, connection, run_no, destination_no), items)
+
+        return self._pass(run_no, destination_no, self.database.retry_on_disconnect(find))
+
+    @retry_on_disconnect
+    def _pass(self, run_no: int, destination_no: int, rows: Sequence[SaidRow]) -> set[int]:
+        at, names = self.clock(), self.numbers.names({row.event_name for row in rows})
+        with self.database.writing() as connection:
+            writing = _Writing(Entries(self.database, connection, run_no, destination_no), names, at)
+            writing.entries.lock()
+            writing.entries.forget_counts()
+            self.leases.extend(connection, run_no)
+            known = writing.entries.statuses([row.row_number for row in rows])
+            writing.passed([row for row in rows if row.row_number not in known])
+            return {row.row_number for row in rows if known.get(row.row_number) in (None, Status.DUPLICATE.value)}
 
     def record(self, run_no: int, destination: str, sent: Sequence[Sent]) -> None:
         """Overwrite claims with the last word on them, and how their requests went.
@@ -326,7 +354,7 @@ class _Claiming:
             if _differ(holder.fingerprint, item.fingerprint):
                 detail = f"Delivered by run {by} with other content; a delivered conversion is never sent again."
                 return Verdict(Status.DUPLICATE, reasons.CHANGED_AFTER_DELIVERY.code, detail)
-            return Verdict(Status.DUPLICATE, reasons.ALREADY_DELIVERED.code, f"Delivered by run {by}.")
+            return _delivered_by(by)
         if self._is_abandoned(holder):
             detail = (
                 f"Run {by} sent it and got no readable answer, and the vendor cannot tell a repeat: "
@@ -334,6 +362,23 @@ class _Claiming:
             )
             return Verdict(Status.UNKNOWN, reasons.WAITING_FOR_A_PERSON.code, detail)
         return Verdict(Status.DUPLICATE, ELSEWHERE[1], f"Run {by} is sending it now.")
+
+
+def _delivered_before(entries: Entries, items: Sequence[Item]) -> list[SaidRow]:
+    """What is said of those items that other runs have delivered, under either spelling, as they are."""
+    others = [item.other_event_id for item in items if item.other_event_id is not None]
+    found = entries.delivered_before([*(item.event_id for item in items), *others])
+    by = {run_id: _delivered_by(run_id) for run_id in {run_id for run_id, _ in found.values()}}
+    rows = []
+    for number, event_id, name, _, fingerprint, *_, other in items:
+        holder = found.get(other) if other in found else found.get(event_id)
+        if holder is not None and not _differ(holder[1], fingerprint):
+            rows.append(SaidRow(number, event_id, name, fingerprint, by[holder[0]]))
+    return rows
+
+
+def _delivered_by(run_id: str) -> Verdict:
+    return Verdict(Status.DUPLICATE, reasons.ALREADY_DELIVERED.code, f"Delivered by run {run_id}.")
 
 
 def _rows(items: Sequence[Item]) -> tuple[int, int]:

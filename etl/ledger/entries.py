@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from etl.ledger.database import LOOKUP, Database, chunked
 from etl.ledger.tables import HELD, LAST_WORD, PASSED, entries, run_counts, runs, spans, verdicts
+from etl.model import Status
 
 NewEntry = tuple[int, str, int, int, int]
 """row_number, event_id, number of the event's name, fingerprint, number of the verdict."""
@@ -137,6 +138,14 @@ _HOLDERS = (
     .where(_DESTINATION, _HELD)
 )
 
+# Which of these keys does what another run has delivered hold, which run is that, and what was it?
+_DELIVERED = (
+    sa.select(entries.c.event_id, runs.c.run_id, entries.c.fingerprint)
+    .join(runs, runs.c.run_no == entries.c.run_no)
+    .join(verdicts, verdicts.c.verdict_no == entries.c.verdict_no)
+    .where(_DESTINATION, _HELD, entries.c.run_no != sa.bindparam("run"), verdicts.c.status == Status.DELIVERED.value)
+)
+
 _FORGET_COUNTS = sa.delete(run_counts).where(run_counts.c.run_no == sa.bindparam("run"))
 
 # The next numbers of verdicts, for us alone.
@@ -244,6 +253,15 @@ class Entries:
     def holders(self, event_ids: Sequence[str]) -> dict[str, Holder]:
         """Who holds these keys: event_id -> holder."""
         return holders(self.database, self.connection, self.destination_no, event_ids)
+
+    def delivered_before(self, event_ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Those of these events that other runs have delivered: event_id -> (run_id, fingerprint)."""
+        found: dict[str, tuple[str, int]] = {}
+        for some in chunked(event_ids):
+            asked = _DELIVERED.where(self.database.one_of(entries.c.event_id, some))
+            for event_id, run_id, fingerprint in self.connection.execute(asked, self._us).all():
+                found[event_id] = (run_id, fingerprint)
+        return found
 
     def last_words(self, event_ids: Iterable[str]) -> dict[str, tuple[int, str]]:
         """Who has the last word on those of these events whose keys nobody holds: event_id -> (run_no, status)."""
