@@ -119,7 +119,8 @@ class Claims:
             self.leases.extend(connection, run_no)
             known = writing.entries.statuses([row.row_number for row in rows])
             writing.passed([row for row in rows if row.row_number not in known])
-            return {row.row_number for row in rows if known.get(row.row_number) in (None, Status.DUPLICATE.value)}
+            otherwise = {number for number, status in known.items() if status != Status.DUPLICATE.value}
+            return {row.row_number for row in rows} - otherwise
 
     def record(self, run_no: int, destination: str, sent: Sequence[Sent]) -> None:
         """Overwrite claims with the last word on them, and how their requests went.
