@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from etl import reasons
 from etl.clock import Clock
-from etl.ledger import recording, spans
+from etl.ledger import delivered, recording, spans
 from etl.ledger.database import Database, retry_on_disconnect
 from etl.ledger.entries import Entries, Holder, NewEntry, NewVerdict
 from etl.ledger.leases import Leases
@@ -23,7 +23,7 @@ from etl.ledger.numbers import Numbers
 from etl.ledger.spans import SaidRow
 from etl.ledger.tables import HELD, LAST_WORD, PASSED
 from etl.ledger.values import Claim, Sent
-from etl.model import Item, RowVerdict, Status, Verdict, fingerprint_version
+from etl.model import Item, RowVerdict, Status, Verdict
 
 ELSEWHERE = (Status.DUPLICATE.value, reasons.IN_FLIGHT_ELSEWHERE.code)
 """Status and reason of rows that another run may be sending; what became of them is not known yet."""
@@ -105,7 +105,7 @@ class Claims:
 
         def find() -> list[SaidRow]:
             with self.database.reading() as connection:
-                return _delivered_before(Entries(self.database, connection, run_no, destination_no), items)
+                return delivered.before(Entries(self.database, connection, run_no, destination_no), items)
 
         return self._pass(run_no, destination_no, self.database.retry_on_disconnect(find))
 
@@ -352,10 +352,10 @@ class _Claiming:
         """What to say of an item whose key another entry holds."""
         by = holder.run_id
         if holder.status == Status.DELIVERED.value:
-            if _differ(holder.fingerprint, item.fingerprint):
+            if delivered.differ(holder.fingerprint, item.fingerprint):
                 detail = f"Delivered by run {by} with other content; a delivered conversion is never sent again."
                 return Verdict(Status.DUPLICATE, reasons.CHANGED_AFTER_DELIVERY.code, detail)
-            return _delivered_by(by)
+            return delivered.said_of(by)
         if self._is_abandoned(holder):
             detail = (
                 f"Run {by} sent it and got no readable answer, and the vendor cannot tell a repeat: "
@@ -363,23 +363,6 @@ class _Claiming:
             )
             return Verdict(Status.UNKNOWN, reasons.WAITING_FOR_A_PERSON.code, detail)
         return Verdict(Status.DUPLICATE, ELSEWHERE[1], f"Run {by} is sending it now.")
-
-
-def _delivered_before(entries: Entries, items: Sequence[Item]) -> list[SaidRow]:
-    """What is said of those items that other runs have delivered, under either spelling, as they are."""
-    others = [item.other_event_id for item in items if item.other_event_id is not None]
-    found = entries.delivered_before([*(item.event_id for item in items), *others])
-    by = {run_id: _delivered_by(run_id) for run_id in {run_id for run_id, _ in found.values()}}
-    rows = []
-    for number, event_id, name, _, fingerprint, *_, other in items:
-        holder = found.get(other) if other in found else found.get(event_id)
-        if holder is not None and not _differ(holder[1], fingerprint):
-            rows.append(SaidRow(number, event_id, name, fingerprint, by[holder[0]]))
-    return rows
-
-
-def _delivered_by(run_id: str) -> Verdict:
-    return Verdict(Status.DUPLICATE, reasons.ALREADY_DELIVERED.code, f"Delivered by run {run_id}.")
 
 
 def _rows(items: Sequence[Item]) -> tuple[int, int]:
@@ -391,8 +374,3 @@ def _verdict(number: int, first: int, last: int, verdict: Verdict) -> NewVerdict
     return NewVerdict(
         number, first, last, verdict.status.value, verdict.reason, verdict.detail, verdict.warnings or None
     )
-
-
-def _differ(one: int, other: int) -> bool:
-    """True when two rows are known to differ. Fingerprints of different versions do not say, nor does a missing one."""
-    return bool(one and other) and one != other and fingerprint_version(one) == fingerprint_version(other)
