@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from etl import reasons
 from etl.clock import Clock
 from etl.delivery import verdicts
-from etl.delivery.batches import OrderKey, by_expiry, pack, partition_by_age, turns, waves
-from etl.delivery.connection import VendorConnection, connect
+from etl.delivery.batches import OrderKey, WaveSize, by_expiry, pack, partition_by_age, turns, waves
 from etl.delivery.fence import Fence
 from etl.delivery.pacing import EndpointLock, NoTurn, Waiting, endpoint_lock
 from etl.delivery.retries import DeliveryResult
@@ -27,12 +28,11 @@ from etl.errors import DestinationStopped, Interrupted, LedgerError
 from etl.ledger import Claim, Ledger, Sent, Stop
 from etl.model import Item, Status, Verdict
 
+if TYPE_CHECKING:
+    from etl.delivery.connection import VendorConnection
+
 Progress = Callable[[int], None]
 """``progress(rows)``: so many more items have their last word."""
-
-WAVE_LEAST, WAVE_MOST = 64, 20_000
-WAVE_ROUNDS = 16
-"""Rounds of full connections in one wave where the vendor counts a repeat once; one round where it does not."""
 
 _NOT_LEFT = (reasons.OWN_ERROR.code, reasons.OWN_ERROR.detail)
 _TAKEN_OVER = (reasons.IN_FLIGHT_ELSEWHERE.code, "Another run took it over while this one slept; nothing was sent.")
@@ -93,10 +93,13 @@ class Loader:
         return renew
 
     async def _load(self, items: Sequence[Item], lock: EndpointLock) -> None:
-        probed = False
+        from etl.delivery.connection import connect  # aiohttp takes a while to load, and not every run sends something
+
+        probed, size = False, WaveSize.of(self.destination)
         await asyncio.to_thread(self._find_undelivered, items)
         async with connect(self.destination, lock) as connection, self._heartbeat():
-            for wave in waves(items, self._wave_size()):
+            for wave in waves(items, size.now):
+                began = time.monotonic()
                 if shutting_down.is_set():
                     raise Interrupted("The run was ended; the next one sends what is missing.")
                 since = self._fence.begin()
@@ -114,15 +117,11 @@ class Loader:
                     raise error
                 lock.progress()
                 self.progress(len(wave))
+                size.took(time.monotonic() - began)
 
     @property
     def _order_key(self) -> OrderKey | None:
         return self.siblings.order_key if self.siblings else None
-
-    def _wave_size(self) -> int:
-        limits = self.destination.limits
-        rounds = WAVE_ROUNDS if self.destination.facts.repeatable else 1
-        return max(WAVE_LEAST, min(WAVE_MOST, rounds * limits.connections * limits.items))
 
     @asynccontextmanager
     async def _heartbeat(self) -> AsyncIterator[None]:
@@ -181,10 +180,17 @@ class Loader:
         What provably did not leave because of it has failed; what did stays unknown.
         """
         sent: list[Sent] = []
-        side_by_side = turns(claims, self._order_key)
-        sending = (self._send_in_turn(connection, some, sent) for some in side_by_side)
-        ends = await asyncio.gather(*sending, return_exceptions=True)
-        errors = [end for end in ends if end is not None]
+        errors: list[BaseException] = []
+        todo = deque(turns(claims, self._order_key))
+
+        async def send_next() -> None:
+            while todo:
+                await self._send_in_turn(connection, todo.popleft(), sent)
+
+        while todo:  # an error ends one sender, not what it had still to take
+            senders = (send_next() for _ in range(min(len(todo), self.destination.limits.connections)))
+            ends = await asyncio.gather(*senders, return_exceptions=True)
+            errors += [end for end in ends if end is not None]
         if errors:
             settled = {item.row_number for each in sent for item in each.items}
             for claim in claims:
