@@ -48,18 +48,19 @@ def stage(job: Job, name: str, chunk: Chunk) -> Chunk:
     frame = job.staging.frame(chunk)
     if name in job.ledger.runs.stops(job.run.run_no):
         return job.staging.write(f"items/{name}", chunk.index, without_payloads(frame))
-    delivered = frame.index.isin(list(_pass_delivered(job, destination, frame)))
-    made = transformed(frame[~delivered] if delivered.any() else frame, destination, job.settings)
+    passed = _pass_delivered(job, destination, frame)
+    made = transformed(frame[~frame.index.isin(passed)] if passed else frame, destination, job.settings)
     job.record_unsent([name], made.not_taken)
     job.warn(f"items-{name}-{chunk.index:05d}", warnings(made.items, frame, destination, job.clock()))
-    delivered |= frame.index.isin(made.items["row_number"].to_numpy())
-    job.keep_sums(destination, chunk.index, sums.sums(destination, frame[delivered]))
+    rows = made.items["row_number"].to_numpy()
+    own = frame[frame.index.isin([*passed, *rows])] if passed else frame.loc[rows]
+    job.keep_sums(destination, chunk.index, sums.sums(destination, own))
     if made.items.num_rows < len(frame):
         job.staging.write(f"{NOT_TAKEN}/{name}", chunk.index, made.expiries)
     return job.staging.write(f"items/{name}", chunk.index, made.items)
 
 
-def _pass_delivered(job: Job, destination: Destination, frame: pd.DataFrame) -> set[int]:
+def _pass_delivered(job: Job, destination: Destination, frame: pd.DataFrame) -> list[int]:
     """Record which rows were delivered before, for nothing is to be made of them.
 
     Nothing is looked up where none of a few rows was, nor where rows bear on each other (``in_order``): what others are
@@ -69,8 +70,8 @@ def _pass_delivered(job: Job, destination: Destination, frame: pd.DataFrame) -> 
     ids = [*few["event_id"].to_pylist(), *few["other_event_id"].drop_null().to_pylist()]
     claims, run_no, name = job.ledger.claims, job.run.run_no, destination.name
     if destination.in_order or not claims.any_delivered(run_no, name, ids):
-        return set()
-    passed = claims.pass_delivered(run_no, name, items_of(without_payloads(frame)))
+        return []
+    passed = sorted(claims.pass_delivered(run_no, name, items_of(without_payloads(frame))))
     job.progress(name, len(passed))
     return passed
 
@@ -99,6 +100,8 @@ def travelling(conversions: pd.DataFrame, destination: Destination, settings: Ma
 
 def transformed(conversions: pd.DataFrame, destination: Destination, settings: MappingSettings) -> Transformed:
     """One chunk of conversions in one vendor's words."""
+    if conversions.empty:
+        return Transformed(without_payloads(conversions), [], _expiries(conversions, ()))
     conversions = travelling(conversions, destination, settings)
     conversions = destination.hash_personal(conversions)
     columns = _with_faults(destination.columns(conversions), conversions)
