@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.delivery.batches import by_expiry, turns
+from etl import destinations
+from etl.delivery.batches import WaveSize, by_expiry, turns, waves
 from etl.ledger import Claim
 from etl.model import Item
+from tests.conftest import House
 
 PEOPLE = st.lists(st.sampled_from("abcdefgh"), max_size=60)
 
@@ -50,3 +53,20 @@ def test_what_expires_first_takes_its_people_along_in_order(rows: list[tuple[str
     ends = [item.expires_at_ms for item in all_items if item.expires_at_ms is not None]
     soonest = {item.event_name for item in all_items if ends and item.expires_at_ms == min(ends)}
     assert not ends or found[0].event_name in soonest
+
+
+def test_a_wave_grows_while_waves_are_quick_and_shrinks_to_where_it_began() -> None:
+    size = WaveSize(64, 64, 2_000)
+    lengths = []
+    for wave in waves(items(["a"] * 10_000), size.now):
+        lengths.append(len(wave))
+        size.took(0.2 if len(lengths) < 8 else 9.0)
+    assert lengths == [64, 128, 256, 512, 1024, 2000, 2000, 2000, 1000, 500, 250, 125, 64, 64, 13]
+    assert sum(lengths) == 10_000
+
+
+@pytest.mark.parametrize("name", destinations.types())
+def test_only_single_conversions_that_are_counted_once_make_longer_waves(name: str, house: House) -> None:
+    vendor = destinations.make_destination(house.config, name)
+    size = WaveSize.of(vendor)
+    assert (size.most > size.size) == (vendor.facts.repeatable and vendor.limits.items == 1)

@@ -79,6 +79,20 @@ def test_help_needs_no_heavy_module() -> None:
     assert found.stdout.strip() == ""
 
 
+def test_a_run_with_nothing_to_send_loads_nothing_that_sends(house: House) -> None:
+    house.to = ["converge"]
+    house.write([order(1)])
+    house.run()
+    program = (
+        "import sys; from typer.testing import CliRunner; from etl.cli import app;"
+        "print(CliRunner().invoke(app, ['--config', sys.argv[1], 'run', 'orders']).exit_code);"
+        "print(*sorted({'aiohttp', 'requests', 'alembic', 'botocore.session', 'airflow'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", program, str(house.config.path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == [str(GOOD)]
+
+
 def test_the_command_line_needs_no_airflow(house: House) -> None:
     house.write([order(1)])
     program = (

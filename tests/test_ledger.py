@@ -236,6 +236,49 @@ def test_a_second_night_is_one_span_and_still_one_result_per_row(ledger: Ledger)
     assert list(ledger.results.table(run_ids=None, statuses=["failed"])) == []
 
 
+def test_what_was_delivered_before_is_passed_without_a_payload_and_the_rest_is_left_to_a_claim(ledger: Ledger) -> None:
+    first, second = a_run(ledger), a_run(ledger)
+    some = items(*range(1, 61))
+    claim(ledger, first, some)
+    record(ledger, first, some[:50], DELIVERED)
+    record(ledger, first, some[50:55], FAILED)  # and five are on the wire
+    changed = items(7, fingerprint=2)[0]
+    other_spelling = Item(61, "EVENT-9", "purchase", b"", 1, other_event_id="event-9")
+    new = [item._replace(payload=b"") for item in [*some[:6], changed, *some[7:], other_spelling, *items(62)]]
+    assert ledger.claims.any_delivered(second.run_no, "convert", ["event-62", "event-1"])
+    assert not ledger.claims.any_delivered(second.run_no, "convert", ["event-62", "event-55", "event-60"])
+    assert not ledger.claims.any_delivered(first.run_no, "convert", ["event-1"]), "by itself, not before"
+    passed = {*range(1, 51), 61} - {7}
+    for _ in range(2):  # a stage may be repeated
+        assert ledger.claims.pass_delivered(second.run_no, "convert", new) == passed
+    assert statuses(ledger, second) == dict.fromkeys(passed, ("duplicate", "already_delivered"))
+    with ledger.database.engine.connect() as connection:
+        spans = connection.execute(sa.text("SELECT first_row, last_row FROM result_spans")).all()
+    assert spans == [(8, 50)], "neighbours as a span, a handful one by one"
+    rest = [item for item in new if item.row_number not in passed]
+    assert claim(ledger, second, rest) == [51, 52, 53, 54, 55, 62]
+    assert statuses(ledger, second)[7] == ("duplicate", "changed_after_delivery")
+    assert statuses(ledger, second)[60] == ("duplicate", "in_flight_elsewhere")
+
+
+def test_a_claim_would_say_the_same_of_what_is_passed(ledger: Ledger) -> None:
+    first, claiming, passing = a_run(ledger), a_run(ledger), a_run(ledger)
+    some = items(*range(1, 41))
+    claim(ledger, first, some)
+    record(ledger, first, some, DELIVERED)
+    assert claim(ledger, claiming, some) == []
+    assert len(ledger.claims.pass_delivered(passing.run_no, "convert", some)) == 40
+    told = [
+        [
+            {**row, "run_id": "", "recorded_at": ""}
+            for part in ledger.results.table(run_ids=[run.run_id])
+            for row in part
+        ]
+        for run in (claiming, passing)
+    ]
+    assert told[0] == told[1]
+
+
 def test_a_retry_knows_the_files_of_the_run_it_repeats(ledger: Ledger) -> None:
     first = a_run(ledger)
     ledger.runs.record_files(first.run_no, [("a.csv", 1, 1), ("b.csv", 3, 1)])

@@ -18,6 +18,7 @@ from etl.sandbox import Sandbox
 from etl.sources.base import Window
 from etl.stages import extract, plan, transform, validate
 from etl.stages.plan import Job
+from etl.staging import Staging
 from tests.conftest import House, order
 from tests.vendors import EVERYBODY
 
@@ -43,6 +44,22 @@ def test_every_good_row_arrives_everywhere_once_and_a_second_run_sends_nothing(h
     assert {name: c["knocks"] for name, c in house.sandbox.counts().items()} == {
         name: c["knocks"] for name, c in before.items()
     }
+
+
+def test_of_rows_that_were_delivered_before_nothing_is_made(house: House) -> None:
+    house.to = ["optimizely", "convert"]
+    rows = [order(number) for number in range(130)]
+    house.write(rows[:120])
+    house.run()
+    house.write([{**row, "revenue": "77"} if row["event_id"] == "order-3" else row for row in rows])
+    seen: dict[str, int] = dict.fromkeys(house.to, 0)
+    report = house.run(progress=lambda name, count: seen.update({name: seen.get(name, 0) + count}))
+    staging = Staging(house.config.staging_url, report.run.run_id)
+    made = {name: sum(chunk.rows for chunk in staging.chunks(f"items/{name}")) for name in house.to}
+    assert made == {"optimizely": 11, "convert": 130}, "Convert's rows say what others before them did"
+    assert {name: seen[name] for name in house.to} == dict.fromkeys(house.to, 130)
+    told = {("duplicate", "already_delivered"): 119, ("duplicate", "changed_after_delivery"): 1, ("delivered", ""): 10}
+    assert report.counts == dict.fromkeys(house.to, told)
 
 
 def test_results_do_not_depend_on_how_the_source_is_cut_into_chunks(house: House) -> None:

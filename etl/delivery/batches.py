@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from etl.destinations.base import Destination
 from etl.ledger import Claim
 from etl.model import Item
 
+OrderKey = Callable[[Item], str]
+"""What items share that must go in order, one after another."""
+
 WAVE_LEAST, WAVE_MOST = 64, 20_000
 WAVE_ROUNDS = 16
 """Rounds of full connections in one wave where the vendor counts a repeat once; one round where it does not."""
+WAVE_MOST_SINGLE, WAVE_S = 2_000, 1.0
+"""Where single conversions travel and a repeat is counted once, a wave is twice as long as one that took less time than
+this, up to so many; what takes several times as long is halved."""
 
-OrderKey = Callable[[Item], str]
-"""What items share that must go in order, one after another."""
+
+@dataclass
+class WaveSize:
+    """How many items are claimed at a time: what dies with a process, and what a run shows of its progress."""
+
+    size: int
+    least: int
+    most: int
+
+    @classmethod
+    def of(cls, destination: Destination) -> WaveSize:
+        """To begin with: some rounds of requests, where a repeat is counted once; one where it is not."""
+        limits, repeatable = destination.limits, destination.facts.repeatable
+        rounds = WAVE_ROUNDS if repeatable else 1
+        size = max(WAVE_LEAST, min(WAVE_MOST, rounds * limits.connections * limits.items))
+        return cls(size, size, max(size, WAVE_MOST_SINGLE) if repeatable and limits.items == 1 else size)
+
+    def now(self) -> int:
+        """Of the next wave."""
+        return self.size
+
+    def took(self, seconds: float) -> None:
+        """Learn from how long a wave took."""
+        if seconds < WAVE_S:
+            self.size = min(self.size * 2, self.most)
+        elif seconds > 4 * WAVE_S:
+            self.size = max(self.size // 2, self.least)
 
 
 def by_expiry(items: Sequence[Item], order_key: OrderKey | None = None) -> Sequence[Item]:
@@ -44,17 +76,13 @@ def partition_by_age(items: Sequence[Item], at: int) -> tuple[list[Item], list[I
     return [item for item in items if item.row_number not in untimely], late, early
 
 
-def wave_size(destination: Destination) -> int:
-    """How many items are claimed, sent side by side and recorded together."""
-    limits = destination.limits
-    rounds = WAVE_ROUNDS if destination.facts.repeatable else 1
-    return max(WAVE_LEAST, min(WAVE_MOST, rounds * limits.connections * limits.items))
-
-
-def waves(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """The items in order, ``size`` at a time."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def waves(items: Sequence[Item], size: Callable[[], int]) -> Iterator[Sequence[Item]]:
+    """The items in order, as many at a time as ``size`` says when it is their turn."""
+    start = 0
+    while start < len(items):
+        end = start + size()
+        yield items[start:end]
+        start = end
 
 
 def pack(items: Sequence[Item], destination: Destination) -> Iterator[list[Item]]:

@@ -16,8 +16,9 @@ import aiohttp
 
 from etl import reasons
 from etl.clock import wall_clock
-from etl.delivery.connector import Connector, Trip, environment_proxy, travelling
+from etl.delivery.connector import Connector, Trip, travelling
 from etl.delivery.pacing import EndpointLock
+from etl.delivery.proxies import environment_proxy
 from etl.delivery.retries import THROTTLED, TRANSIENT, Attempts, Breaker, DeliveryResult, Pause, backoff
 from etl.delivery.shutdown import shutting_down
 from etl.destinations.base import Destination

@@ -1,4 +1,4 @@
-"""Which TCP connection carries a request, and through which proxy. Opens nothing before a request asks for it.
+"""Which TCP connection carries a request. Opens nothing before a request asks for it.
 
 What an answer belongs to is known only by its place on the connection, so an answer that nobody asked for would be
 taken for the next request's. Most requests therefore get a connection of their own
@@ -8,7 +8,6 @@ taken for the next request's. Most requests therefore get a connection of their 
 from __future__ import annotations
 
 import select
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,7 +16,6 @@ from typing import Any
 from weakref import WeakSet
 
 import aiohttp
-from yarl import URL
 
 _TRIP: ContextVar[Trip] = ContextVar("trip")
 
@@ -76,19 +74,3 @@ def _is_quiet(connection: aiohttp.connector.Connection) -> bool:
     poll = select.poll()
     poll.register(socket.fileno(), select.POLLIN | select.POLLERR | select.POLLHUP)
     return not poll.poll(0)
-
-
-def environment_proxy(url: str) -> str | None:
-    """The proxy that the environment names for an address (``https_proxy``, ``no_proxy`` …); None: none.
-
-    Nothing else is taken from the environment: a netrc would put somebody's password on a vendor's request.
-    """
-    try:
-        address = URL(url)
-    except ValueError:  # the request itself will say so
-        return None
-    if not address.host or urllib.request.proxy_bypass(address.host):
-        return None
-    proxies = urllib.request.getproxies_environment()
-    found = proxies.get(address.scheme) or proxies.get("all")
-    return found if found is None or "://" in found else f"http://{found}"

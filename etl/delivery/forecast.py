@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from etl import reasons
 from etl.delivery import verdicts
-from etl.delivery.batches import by_expiry, pack, partition_by_age, wave_size, waves
+from etl.delivery.batches import WaveSize, by_expiry, pack, partition_by_age, waves
 from etl.delivery.siblings import Siblings
 from etl.destinations.base import Destination
 from etl.ledger import Ledger
@@ -57,7 +57,7 @@ class Forecast:
         found.taken.update(taken.values())
         self._learn_taken([item for item in items if item.row_number in taken], taken)
         key = self.siblings.order_key if self.siblings else None
-        for wave in waves(by_expiry(items, key), wave_size(self.destination)):
+        for wave in waves(by_expiry(items, key), WaveSize.of(self.destination).now):
             for batch in pack(wave, self.destination):
                 self._batch([item for item in batch if item.row_number not in taken], found)
         found.going.sort(key=lambda item: item.row_number)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from etl import reasons
 from etl.clock import Clock
 from etl.delivery import answers, identity, verdicts
-from etl.delivery.batches import OrderKey, by_expiry, pack, partition_by_age, turns, wave_size, waves
+from etl.delivery.batches import OrderKey, by_expiry, pack, partition_by_age, turns, waves
 from etl.delivery.connection import VendorConnection, connect
 from etl.delivery.fence import Fence
 from etl.delivery.pacing import EndpointLock, NoTurn, Waiting, endpoint_lock
@@ -26,6 +28,9 @@ from etl.destinations.base import Destination
 from etl.errors import DestinationStopped, Interrupted, LedgerError, LookupFailed
 from etl.ledger import Claim, Ledger, Sent, Stop
 from etl.model import Item, Response, RowVerdict, Status, Verdict
+
+if TYPE_CHECKING:
+    from etl.delivery.connection import VendorConnection
 
 Progress = Callable[[int], None]
 """``progress(rows)``: so many more items have their last word."""
@@ -67,6 +72,8 @@ class Loader:
         if self.stop and self.stop.reason == reasons.OTHER_ACCOUNT.code:
             self._record_unsent(items, verdicts.not_sent(self.stop))
             return
+        if not items:
+            return
         try:
             with endpoint_lock(self.destination.endpoint, replace(self.waiting, alive=self._renew_in_time())) as lock:
                 asyncio.run(self._load(by_expiry(items, self._order_key), lock))
@@ -98,10 +105,12 @@ class Loader:
         return renew
 
     async def _load(self, items: Sequence[Item], lock: EndpointLock) -> None:
-        probed = False
+
+        probed, size = False, WaveSize.of(self.destination)
         await asyncio.to_thread(self._find_undelivered, items)
         async with connect(self.destination, lock) as connection, self._heartbeat():
-            for wave in waves(items, wave_size(self.destination)):
+            for wave in waves(items, size.now):
+                began = time.monotonic()
                 if shutting_down.is_set():
                     raise Interrupted("The run was ended; the next one sends what is missing.")
                 since = self._fence.begin()
@@ -119,6 +128,7 @@ class Loader:
                     raise error
                 lock.progress()
                 self.progress(len(wave))
+                size.took(time.monotonic() - began)
 
     @property
     def _order_key(self) -> OrderKey | None:
@@ -188,10 +198,17 @@ class Loader:
         What provably did not leave because of it has failed; what did stays unknown.
         """
         sent: list[Sent] = []
-        side_by_side = turns(claims, self._order_key)
-        sending = (self._send_in_turn(connection, some, sent) for some in side_by_side)
-        ends = await asyncio.gather(*sending, return_exceptions=True)
-        errors = [end for end in ends if end is not None]
+        errors: list[BaseException] = []
+        todo = deque(turns(claims, self._order_key))
+
+        async def send_next() -> None:
+            while todo:
+                await self._send_in_turn(connection, todo.popleft(), sent)
+
+        while todo:  # an error ends one sender, not what it had still to take
+            senders = (send_next() for _ in range(min(len(todo), self.destination.limits.connections)))
+            ends = await asyncio.gather(*senders, return_exceptions=True)
+            errors += [end for end in ends if end is not None]
         if errors:
             settled = {item.row_number for each in sent for item in each.items}
             for claim in claims:

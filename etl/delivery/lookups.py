@@ -1,4 +1,7 @@
-"""Lookups before a run and connection tests, through `requests`. Nothing here carries a conversion."""
+"""Lookups before a run and connection tests, through `requests`. Nothing here carries a conversion.
+
+`requests` is imported by whoever asks: it takes a while to load, and few vendors are asked anything.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,20 @@ import time
 from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import orjson
-import requests
 
 from etl import reasons
-from etl.delivery.connector import environment_proxy
+from etl.delivery.proxies import environment_proxy
 from etl.delivery.retries import THROTTLED, TRANSIENT, retry_after
 from etl.delivery.shutdown import shutting_down
 from etl.errors import Interrupted, LookupFailed
 from etl.model import Response
 from etl.redact import host_of
+
+if TYPE_CHECKING:
+    import requests
 
 LONGEST_S = 30.0
 """A lookup ends within that, repeats and waits included."""
@@ -57,6 +63,8 @@ def fetcher(cache: MutableMapping[str, bytes], user_agent: str) -> Callable[[str
 
 def reach(url: str, user_agent: str) -> Response:
     """The answer to one HEAD without a conversion. Raises LookupFailed when nothing answers."""
+    import requests
+
     until = time.monotonic() + LONGEST_S
     try:
         return _ask_once("HEAD", url, {"User-Agent": user_agent}, until)
@@ -85,6 +93,8 @@ def _unreachable(url: str, error: requests.RequestException) -> LookupFailed:
 
 def _get(url: str, headers: Mapping[str, str]) -> Response:
     """The answer, after retries. Raises LookupFailed when nothing answers, Interrupted when the process is to end."""
+    import requests
+
     until = time.monotonic() + LONGEST_S
     for attempt in range(1, ATTEMPTS):
         wait_s = FIRST_WAIT_S * 2 ** (attempt - 1)
@@ -106,6 +116,8 @@ def _get(url: str, headers: Mapping[str, str]) -> Response:
 def _ask_once(method: str, url: str, headers: Mapping[str, str], until: float) -> Response:
     """One question, answered before ``until`` (of `time.monotonic`). Raises Interrupted as soon as the process is asked
     to end; the thread that waits is left behind."""
+    import requests
+
     answer: Future[Response] = Future()
 
     def ask() -> None:
@@ -126,6 +138,8 @@ def _ask_once(method: str, url: str, headers: Mapping[str, str], until: float) -
 
 def _read(method: str, url: str, headers: Mapping[str, str], until: float) -> Response:
     """The answer, read as far as it may be; nothing of the environment but proxies and certificates has a say."""
+    import requests
+
     with requests.Session() as session:
         session.trust_env = False  # a netrc would put somebody's password on the request
         proxy = environment_proxy(url)

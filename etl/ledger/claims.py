@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from etl import reasons
 from etl.clock import Clock
-from etl.ledger import recording, spans
+from etl.ledger import delivered, recording, spans
 from etl.ledger.database import Database, retry_on_disconnect
 from etl.ledger.entries import Entries, Holder, NewEntry, NewVerdict
 from etl.ledger.leases import Leases
@@ -23,14 +23,13 @@ from etl.ledger.numbers import Numbers
 from etl.ledger.spans import SaidRow
 from etl.ledger.tables import HELD, LAST_WORD, PASSED
 from etl.ledger.values import Claim, Sent
-from etl.model import Item, RowVerdict, Status, Verdict, fingerprint_version
+from etl.model import Item, RowVerdict, Status, Verdict
 
 ELSEWHERE = (Status.DUPLICATE.value, reasons.IN_FLIGHT_ELSEWHERE.code)
 """Status and reason of rows that another run may be sending; what became of them is not known yet."""
 
-_IN_FLIGHT = Verdict(
-    Status.UNKNOWN, reasons.IN_FLIGHT.code
-)  # said of every row for a while; its sentence is in the view
+# Said of every row for a while; its sentence is in the view.
+_IN_FLIGHT = Verdict(Status.UNKNOWN, reasons.IN_FLIGHT.code)
 
 
 class Claims:
@@ -99,6 +98,36 @@ class Claims:
                 return tried
 
         return self.database.retry_on_disconnect(take)
+
+    @retry_on_disconnect
+    def any_delivered(self, run_no: int, destination: str, event_ids: Sequence[str]) -> bool:
+        """Whether another run has delivered any of these events."""
+        destination_no = self.numbers.destination(destination)
+        with self.database.reading() as connection:
+            return bool(Entries(self.database, connection, run_no, destination_no).delivered_before(event_ids))
+
+    def pass_delivered(self, run_no: int, destination: str, items: Sequence[Item]) -> set[int]:
+        """Write down which of these rows other runs have delivered, as `claim` would; return their numbers."""
+        destination_no = self.numbers.destination(destination)
+
+        def find() -> list[SaidRow]:
+            with self.database.reading() as connection:
+                return delivered.before(Entries(self.database, connection, run_no, destination_no), items)
+
+        return self._pass(run_no, destination_no, self.database.retry_on_disconnect(find))
+
+    @retry_on_disconnect
+    def _pass(self, run_no: int, destination_no: int, rows: Sequence[SaidRow]) -> set[int]:
+        at, names = self.clock(), self.numbers.names({row.event_name for row in rows})
+        with self.database.writing() as connection:
+            writing = _Writing(Entries(self.database, connection, run_no, destination_no), names, at)
+            writing.entries.lock()
+            writing.entries.forget_counts()
+            self.leases.extend(connection, run_no)
+            known = writing.entries.statuses([row.row_number for row in rows])
+            writing.passed([row for row in rows if row.row_number not in known])
+            otherwise = {number for number, status in known.items() if status != Status.DUPLICATE.value}
+            return {row.row_number for row in rows} - otherwise
 
     def record(self, run_no: int, destination: str, sent: Sequence[Sent]) -> None:
         """Overwrite claims with the last word on them, and how their requests went.
@@ -344,10 +373,10 @@ class _Claiming:
         """What to say of an item whose key another entry holds."""
         by = holder.run_id
         if holder.status == Status.DELIVERED.value:
-            if _differ(holder.fingerprint, item.fingerprint):
+            if delivered.differ(holder.fingerprint, item.fingerprint):
                 detail = f"Delivered by run {by} with other content; a delivered conversion is never sent again."
                 return Verdict(Status.DUPLICATE, reasons.CHANGED_AFTER_DELIVERY.code, detail)
-            return Verdict(Status.DUPLICATE, reasons.ALREADY_DELIVERED.code, f"Delivered by run {by}.")
+            return delivered.said_of(by)
         if self._is_abandoned(holder):
             detail = (
                 f"Run {by} sent it and got no readable answer, and the vendor cannot tell a repeat: "
@@ -366,8 +395,3 @@ def _verdict(number: int, first: int, last: int, verdict: Verdict) -> NewVerdict
     return NewVerdict(
         number, first, last, verdict.status.value, verdict.reason, verdict.detail, verdict.warnings or None
     )
-
-
-def _differ(one: int, other: int) -> bool:
-    """True when two rows are known to differ. Fingerprints of different versions do not say, nor does a missing one."""
-    return bool(one and other) and one != other and fingerprint_version(one) == fingerprint_version(other)

@@ -138,6 +138,14 @@ _HOLDERS = (
     .where(_DESTINATION, _HELD)
 )
 
+# Which of these keys does what another run has delivered hold, which run is that, and what was it?
+_DELIVERED = """
+SELECT entries.event_id, runs.run_id, entries.fingerprint
+FROM entries JOIN runs ON runs.run_no = entries.run_no JOIN verdicts ON verdicts.verdict_no = entries.verdict_no
+WHERE entries.destination_no = {p} AND entries.state = 1 AND entries.run_no <> {p} AND verdicts.status = 'delivered'
+  AND entries.event_id {one_of}
+"""
+
 _FORGET_COUNTS = sa.delete(run_counts).where(run_counts.c.run_no == sa.bindparam("run"))
 
 # The next numbers of verdicts, for us alone.
@@ -248,6 +256,20 @@ class Entries:
     def holders(self, event_ids: Sequence[str]) -> dict[str, Holder]:
         """Who holds these keys: event_id -> holder."""
         return holders(self.database, self.connection, self.destination_no, event_ids)
+
+    def delivered_before(self, event_ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Those of these events that other runs have delivered: event_id -> (run_id, fingerprint)."""
+        found: dict[str, tuple[str, int]] = {}
+        for some in chunked(event_ids):
+            # SQLAlchemy takes as long to write ten thousand marks as SQLite does to answer.
+            mark, one_of = (
+                ("%s", "= ANY(%s)") if self.database.is_postgresql else ("?", f"IN ({', '.join('?' * len(some))})")
+            )
+            given: tuple[Any, ...] = (list(some),) if self.database.is_postgresql else tuple(some)
+            asked, values = _DELIVERED.format(p=mark, one_of=one_of), (self.destination_no, self.run_no, *given)
+            for event_id, run_id, fingerprint in self.connection.exec_driver_sql(asked, values).all():
+                found[event_id] = (run_id, fingerprint)
+        return found
 
     def last_words(self, event_ids: Iterable[str]) -> dict[str, tuple[int, str]]:
         """Who has the last word on those of these events whose keys nobody holds: event_id -> (run_no, status)."""

