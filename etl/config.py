@@ -325,7 +325,7 @@ def load(path: str | Path | None = None, secret: Secret | None = None) -> Config
         raise ConfigError(f"{file} does not exist: name the file with --config or ${FILE_VARIABLE}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {type(error).__name__}.") from error
-    except strict_yaml.RepeatedKeyError as error:
+    except strict_yaml.StrictError as error:
         raise ConfigError(f"{file.name}: {error}.") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{file.name} is not YAML: {_where_in_yaml(error)}.") from None

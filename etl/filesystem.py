@@ -27,7 +27,7 @@ import zstandard
 from botocore.exceptions import BotoCoreError
 
 from etl.errors import ConfigError, SourceError
-from etl.redact import redact_url
+from etl.redact import printable, redact_url
 
 OUT_OF_REACH = (OSError, BotoCoreError)
 """What file systems raise when a file is locked, refused or not to be had now."""
@@ -147,7 +147,7 @@ def find(
     with translating_errors(shown):
         kind = _kind(fs, path)
         if kind == "file" and not is_folder_object(fs, path):  # a name such as "orders [1].csv" means itself
-            return Found([Place(fs, path, readable(PurePosixPath(redact_url(display_path or path)).name))])
+            return Found([Place(fs, path, printable(readable(PurePosixPath(redact_url(display_path or path)).name)))])
         if kind:
             return _in_folder(fs, path, fs.find(path, detail=True), endings, shown)
         if _magic(path):
@@ -221,7 +221,7 @@ def _literal(fs: Any, path: str) -> tuple[str, str]:
 
 def _names(paths: Sequence[str], shown: str) -> list[str]:
     """What people call these files; only the last part where the pattern may hold a secret."""
-    return [readable(PurePosixPath(path).name if "${" in shown else path) for path in paths]
+    return [printable(readable(PurePosixPath(path).name if "${" in shown else path)) for path in paths]
 
 
 def readable(name: str) -> str:

@@ -6,7 +6,6 @@ What came from a row is printed as plain text: it can neither colour nor steer t
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from rich.text import Text
 
 from etl import reasons
 from etl.model import GOOD, Preview, Request, RunWarning, Status, Verdict
+from etl.redact import printable as printable
 
 if TYPE_CHECKING:
     from etl.ledger import RunInfo
@@ -62,11 +62,6 @@ def console(*, stderr: bool = False) -> ResultConsole:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS") else PLAIN_WIDTH
     return ResultConsole(stderr=stderr, markup=False, highlight=False, emoji=False, width=width)
-
-
-def printable(text: object) -> str:
-    """The text without what a terminal would obey."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", str(text))
 
 
 def plural(count: int, thing: str = "row") -> str:

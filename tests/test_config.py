@@ -21,6 +21,10 @@ imports:
   orders: {source: {type: csv, path: o.csv}, to: [kameleoon, converge]}
 """
 
+_UNFOLDING = "  b0: &b0 [a, a, a, a, a, a, a, a, a, a]\n" + "".join(
+    f"  b{each}: &b{each} [{', '.join([f'*b{each - 1}'] * 10)}]\n" for each in range(1, 8)
+)
+
 
 def judged(tmp_path: Path, text: str, **secrets: str) -> config.Config:
     path = tmp_path / "imports.yaml"
@@ -79,6 +83,18 @@ def judged(tmp_path: Path, text: str, **secrets: str) -> config.Config:
         ),
         pytest.param(
             "data_region: eu", "data_region: eu, data_region: us", "data_region stands twice", id="two keys on one line"
+        ),
+        pytest.param(
+            "imports:\n",
+            f"imports:\n{_UNFOLDING}",
+            "imports.yaml: its aliases (*name) unfold to more than 100,000 values; write out what is meant",
+            id="a bomb",
+        ),
+        pytest.param(
+            "imports:\n",
+            "imports:\n  a: &a {to: [*a]}\n",
+            "imports.yaml: line 6 holds an alias (*name) of what it is itself a part of",
+            id="an alias of itself",
         ),
         pytest.param(
             "o.csv}",

@@ -58,7 +58,7 @@ def process(config: Config, file: Dropped, clock: Clock = wall_clock) -> Outcome
     folders = drop_folders(config, file.import_name)
     with copies.local_copy(folders, file) as copy, open_ledger(config) as ledger:
         if copy is None:
-            sentence = f"{file.name} changed while it was read; the next round takes it."
+            sentence = f"{file.shown} changed while it was read; the next round takes it."
             return Outcome(file, OutcomeState.BUSY, sentence)
         entry = FileInfo(file.import_name, copy.sha256, file.path, file.size, FileState.TAKEN, None, wall_clock())
         transit = FileInTransit(config, folders, file, copy, entry, ledger, ledger, clock)
@@ -86,7 +86,7 @@ def _process(transit: FileInTransit) -> Outcome:
             return _answer_again(transit, run)
     taken = _take(transit, known)
     if taken is None:
-        return Outcome(transit.file, OutcomeState.BUSY, f"{transit.file.name} is being worked on by another process.")
+        return Outcome(transit.file, OutcomeState.BUSY, f"{transit.file.shown} is being worked on by another process.")
     imported, report = _import(taken)
     done, verdict = finalize(imported)
     nothing = "" if any(report.rows.values()) else summary_page.NO_ROWS
@@ -157,7 +157,7 @@ def _import(transit: FileInTransit) -> tuple[FileInTransit, Report]:
         except BaseException as error:
             transit.ledger.runs.finish(job.run.run_no, f"The run was ended by {type(error).__name__}.")
             raise
-    log.warning("%s: %s", transit.file.name, _READ_OTHERWISE)
+    log.warning("%s: %s", transit.file.shown, _READ_OTHERWISE)
     return _import(replace(transit, entry=replace(transit.entry, run_id=None)))
 
 
@@ -165,7 +165,7 @@ def _job(transit: FileInTransit) -> Job:
     """A new run for the file, or the one that was cut off."""
     entry, file = transit.entry, transit.file
     try:
-        source = file_source(transit.config, entry.import_name, transit.copy.path, file.name)
+        source = file_source(transit.config, entry.import_name, transit.copy.path, file.shown)
         if entry.run_id is None:
             job = plan.start_file(transit.config, entry.import_name, source, file.name)
         else:

@@ -24,12 +24,13 @@ from etl import filesystem
 from etl.clock import DAY_MS
 from etl.destinations import make_destination
 from etl.drops import summary_page
-from etl.drops.fix_file import PROBLEM, escape_formula, file_source, quote_for_spreadsheet
+from etl.drops.fix_file import PROBLEM, file_source, quote_for_spreadsheet
 from etl.drops.row_results import ResultLookup
 from etl.drops.summary import NO_RESULT, TO_CORRECT, FileReport, Summary, count_row, note_leaving
 from etl.drops.values import RECEIPTS, FileInTransit, FileKind, FileVerdict, stem_and_suffix
 from etl.errors import ConfigError, SourceError
 from etl.ledger import RowResult, RunInfo
+from etl.redact import escape_formula
 from etl.sources.base import Source, Window
 from etl.stages.plan import Job
 

@@ -50,10 +50,10 @@ def _process(config: Config, file: Dropped, clock: Clock) -> Outcome:
     try:
         return intake.process(config, file, clock)
     except ImporterError as error:
-        log.error("%s: %s", file.name, error)
+        log.error("%s: %s", file.shown, error)
         return Outcome(file, OutcomeState.LEFT, str(error), stopped=True)
     except Exception as error:  # noqa: BLE001 (no file may block the others; its text may hold values)
-        log.debug("%s: %s", file.name, trace(error))
+        log.debug("%s: %s", file.shown, trace(error))
         return Outcome(file, OutcomeState.LEFT, f"Unexpected {type(error).__name__}.", stopped=True)
 
 
@@ -146,7 +146,7 @@ def _refresh(this: Round, entry: FileInfo) -> Outcome:
     sentence = "its rows were sent again, and its receipts say so now."
     if why:
         sentence = f"its receipts stay as they were before the retry: {why}"
-    log.log(logging.WARNING if why else logging.INFO, "%s: %s", file.name, sentence)
+    log.log(logging.WARNING if why else logging.INFO, "%s: %s", file.shown, sentence)
     this.ledger.files.mark(replace(entry, done_at_ms=done_at_ms))
     return Outcome(file, OutcomeState.UPDATED, sentence, entry.path)
 

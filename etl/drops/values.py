@@ -19,6 +19,7 @@ from etl.clock import Clock
 from etl.config import Config
 from etl.drops.folders import DropFolders
 from etl.ledger import FileInfo, Ledger
+from etl.redact import printable
 from etl.report import Report
 
 DRY_RUN = "dryrun"
@@ -85,6 +86,11 @@ class Dropped:
     def name(self) -> str:
         """What its sender calls it."""
         return PurePosixPath(self.path).name
+
+    @property
+    def shown(self) -> str:
+        """Its name without what a terminal would obey."""
+        return printable(self.name)
 
 
 @dataclass(frozen=True)
