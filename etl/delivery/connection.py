@@ -19,11 +19,11 @@ from etl.clock import wall_clock
 from etl.delivery.connector import Connector, Trip, environment_proxy, travelling
 from etl.delivery.pacing import EndpointLock
 from etl.delivery.retries import THROTTLED, TRANSIENT, Attempts, Breaker, DeliveryResult, Pause, backoff
-from etl.delivery.shutdown import shutting_down
 from etl.destinations.base import Destination
 from etl.errors import DestinationStopped
 from etl.model import Limits, Request, Response, RetryPolicy
 from etl.redact import host_of
+from etl.shutdown import shutting_down
 
 ANSWER_BYTES = 1_000_000
 """No more of an answer is read."""

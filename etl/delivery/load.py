@@ -20,12 +20,12 @@ from etl.delivery.connection import VendorConnection, connect
 from etl.delivery.fence import Fence
 from etl.delivery.pacing import EndpointLock, NoTurn, Waiting, endpoint_lock
 from etl.delivery.retries import DeliveryResult
-from etl.delivery.shutdown import shutting_down
 from etl.delivery.siblings import Siblings
 from etl.destinations.base import Destination
 from etl.errors import DestinationStopped, Interrupted, LedgerError
 from etl.ledger import Claim, Ledger, Sent, Stop
 from etl.model import Item, Status, Verdict
+from etl.shutdown import shutting_down
 
 Progress = Callable[[int], None]
 """``progress(rows)``: so many more items have their last word."""

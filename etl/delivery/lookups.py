@@ -16,10 +16,10 @@ import requests
 from etl import reasons
 from etl.delivery.connector import environment_proxy
 from etl.delivery.retries import THROTTLED, TRANSIENT, retry_after
-from etl.delivery.shutdown import shutting_down
 from etl.errors import Interrupted, LookupFailed
 from etl.model import Response
 from etl.redact import host_of
+from etl.shutdown import shutting_down
 
 LONGEST_S = 30.0
 """A lookup ends within that, repeats and waits included."""

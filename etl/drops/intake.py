@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 from etl import pipeline
 from etl.clock import Clock, wall_clock
-from etl.config import Config
+from etl.config import Config, sqlite_url
 from etl.destinations import make_destination
 from etl.drops import copies, inbox, judging, moving, receipts, summary_page
 from etl.drops.fix_file import file_source
@@ -72,7 +72,7 @@ def process(config: Config, file: Dropped, clock: Clock = wall_clock) -> Outcome
 def _as_trial(transit: FileInTransit) -> Iterator[FileInTransit]:
     """The file on a ledger and a staging that are thrown away with its copy."""
     folder = transit.copy.folder
-    away = {"ledger": f"sqlite:///{folder}/ledger.db", "staging": str(folder / "staging")}
+    away = {"ledger": sqlite_url(folder / "ledger.db"), "staging": str(folder / "staging")}
     config = replace(transit.config, file=transit.config.file.model_copy(update=away))
     with open_ledger(config) as ledger:
         yield replace(transit, config=config, ledger=ledger)
