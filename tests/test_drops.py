@@ -18,6 +18,7 @@ from typing import Any
 
 import fsspec
 import pytest
+import zstandard
 from typer.testing import CliRunner, Result
 
 from etl import config, destinations, drops, pipeline, preview, retry
@@ -155,6 +156,17 @@ def local(house: House) -> Inbox:
 
 
 # -- what is promised
+
+
+def test_a_file_packed_to_do_harm_holds_no_other_up(folder: Inbox) -> None:
+    folder.drop("a bomb.csv.zst", zstandard.compress(text([order(1)]).encode() + b"\n" * 300_000_000))
+    folder.drop("b wide.csv", text([order(2) | {f"answer {n}": "" for n in range(5_000)}]))
+    folder.drop("c good.csv", [order(3)])
+    outcomes = folder.round()
+    assert [outcome.state for outcome in outcomes.values()] == ["quarantined", "quarantined", "processed"]
+    assert "more than 500 times as large" in folder.read("quarantine/a bomb.summary.html")
+    assert "2,000 are the most that are read" in folder.read("quarantine/b wide.summary.html")
+    assert folder.received() == ["order-3"]
 
 
 def test_three_files_one_of_them_twice_one_growing_and_one_all_bad(inbox: Inbox) -> None:

@@ -94,8 +94,8 @@ class Database:
     def retry_on_disconnect(self, work: Callable[[], T], *, also_locked: bool = False) -> T:
         """Do it again while the database restarts: what vendors answered, and the rest of a run, must not be lost.
 
-        ``also_locked``: also while somebody keeps SQLite's file to himself for longer than a minute at a time. A process
-        that is asked to end waits a few seconds at most.
+        ``also_locked``: also while somebody keeps SQLite's file to himself for longer than a minute at a time. A
+        process that is asked to end waits a few seconds at most.
         """
         for wait in RECONNECT_S:
             try:
