@@ -5,6 +5,8 @@ Any character that a disk or a bucket allows in a name is a part of the name. No
 
 Credentials come the usual way of each file system (for S3: environment, profile, role); ``AWS_ENDPOINT_URL`` or the
 options of the source name another endpoint.
+
+Long: what belongs to a folder and how its files are opened is one matter, and every kind of source asks both.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ OUT_OF_REACH = (OSError, BotoCoreError)
 """What file systems raise when a file is locked, refused or not to be had now."""
 
 UNPACKED_AT_MOST = 500
-"""How many times its size a compressed file may be: tables of conversions are 3 to 50 times as large. See `_Unpacked`."""
+"""How many times its size a compressed file may be; tables of conversions are 3 to 50 times as large."""
 UNPACKED_ANYHOW = 16 * 1024 * 1024
 """What any compressed file may be unpacked."""
 _BUFFER = 64 * 1024

@@ -109,6 +109,8 @@ class Outcome:
         """As `Report.exit_code`; a file that could not be read at all is a stop."""
         if self.stopped:
             return 2
+        if self.state is OutcomeState.LEFT:
+            return max(1, self.report.exit_code if self.report else 0)
         return self.report.exit_code if self.report else 0
 
 
@@ -116,7 +118,7 @@ class Outcome:
 class Scan:
     """What an inbox holds now: files to be processed, and files that may still be growing.
 
-    ``updated``: files of earlier rounds whose rows were sent again since, and what became of their receipts.
+    ``updated``: files of earlier rounds that are answered now or still owed it, or whose rows were sent again since.
     """
 
     ready: list[Dropped]

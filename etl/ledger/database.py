@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -192,6 +193,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
             "ledger: a database in memory forgets what was delivered; name a file: sqlite:///var/ledger.db"
         )
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    _make_private(Path(url.database))
     engine = sa.create_engine(url, connect_args={"timeout": _INSIDE_S})
 
     @sa.event.listens_for(engine, "connect")
@@ -213,6 +215,12 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         _once_unlocked(lambda: _begin_reading(connection) if reading else connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
     return engine
+
+
+def _make_private(file: Path) -> None:
+    """A new ledger is its owner's alone, and so is what SQLite keeps beside it; who has one decides about it."""
+    with suppress(OSError):  # it is there, or what is wrong is said when it is opened
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _begin_reading(connection: sa.Connection) -> None:

@@ -65,7 +65,7 @@ def refuse_too_wide(columns: int, what: str) -> None:
     """Raise SourceError, which names ``what``, for more columns than any table of conversions has."""
     if columns > MOST_COLUMNS:
         raise SourceError(
-            f"{what}: {columns:,} columns, and {MOST_COLUMNS:,} are the most that are read: leave out what is not needed."
+            f"{what}: {columns:,} columns, and {MOST_COLUMNS:,} are the most that are read: leave some out."
         )
 
 
