@@ -118,7 +118,7 @@ def test_two_signals_at_once_leave_no_process_behind(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(standalone, "_say", lambda sentence: None)
     monkeypatch.setattr(standalone, "_end", end)
-    monkeypatch.setattr(standalone.subprocess, "Popen", start)
+    monkeypatch.setattr(subprocess, "Popen", start)
     monkeypatch.setattr(home, "command", lambda word: ["sh", "-c", "sleep 60 & sleep 60 & wait"])
     draw = random.Random(11)
     for _ in range(40):
