@@ -57,7 +57,7 @@ lint: install
 
 # All of tests/airflow is of e2e; it is not even collected, for who imports Airflow gets its logging too.
 test: lint
-	@tests/servers.sh mariadb
+	@tests/servers.sh mariadb pgbouncer
 	@$(BIN)/python -m pytest -m "not e2e" --ignore=tests/airflow
 
 e2e: install

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
+from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -30,6 +31,8 @@ Secret = Callable[[str], str | None]
 """``secret(name)`` -> a value for ``${name}``, or None when there is none."""
 
 T = TypeVar("T", bound=BaseModel)
+_SQLITE = "sqlite:///"
+_OPTION = re.compile(r"\w+=[^/]*")
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
 
@@ -224,10 +227,12 @@ class Config:
     def ledger_url(self) -> str:
         """The ledger's URL with secrets filled in and a relative SQLite path made absolute."""
         url = str(self.filled(self.file.ledger, "ledger"))
-        prefix = "sqlite:///"
-        if url.startswith(prefix) and not url.startswith(prefix + "/") and ":memory:" not in url:
-            return prefix + str(self.local(url.removeprefix(prefix)))
-        return url
+        if not url.startswith(_SQLITE) or ":memory:" in url:
+            return url
+        path, mark, options = url.removeprefix(_SQLITE).partition("?")
+        if mark and not all(_OPTION.fullmatch(option) for option in options.split("&")):
+            raise ConfigError("ledger: what follows a question mark is no option; in a path it is written %3F.")
+        return url if path.startswith("/") else f"{sqlite_url(self.local(unquote(path)))}{mark}{options}"
 
     @property
     def lease_ms(self) -> int:
@@ -315,6 +320,11 @@ class Config:
         )
 
 
+def sqlite_url(path: str | Path) -> str:
+    """The URL of a database in a file, whatever its path is made of."""
+    return _SQLITE + quote(str(path))
+
+
 def load(path: str | Path | None = None, secret: Secret | None = None) -> Config:
     """Read imports.yaml: ``path``, else ``$CONVERSIONS_CONFIG``, else ./imports.yaml.
 
@@ -327,7 +337,7 @@ def load(path: str | Path | None = None, secret: Secret | None = None) -> Config
         raise ConfigError(f"{file} does not exist: name the file with --config or ${FILE_VARIABLE}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {type(error).__name__}.") from error
-    except strict_yaml.RepeatedKeyError as error:
+    except strict_yaml.StrictError as error:
         raise ConfigError(f"{file.name}: {error}.") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{file.name} is not YAML: {_where_in_yaml(error)}.") from None

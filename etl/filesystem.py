@@ -5,6 +5,8 @@ Any character that a disk or a bucket allows in a name is a part of the name. No
 
 Credentials come the usual way of each file system (for S3: environment, profile, role); ``AWS_ENDPOINT_URL`` or the
 options of the source name another endpoint.
+
+Long: what belongs to a folder and how its files are opened is one matter, and every kind of source asks both.
 """
 
 from __future__ import annotations
@@ -27,10 +29,18 @@ import zstandard
 from botocore.exceptions import BotoCoreError
 
 from etl.errors import ConfigError, SourceError
-from etl.redact import redact_url
+from etl.redact import printable, redact_url
 
 OUT_OF_REACH = (OSError, BotoCoreError)
 """What file systems raise when a file is locked, refused or not to be had now."""
+
+UNPACKED_AT_MOST = 500
+"""How many times its size a compressed file may be; tables of conversions are 3 to 50 times as large."""
+UNPACKED_ANYHOW = 16 * 1024 * 1024
+"""What any compressed file may be unpacked."""
+_BUFFER = 64 * 1024
+_PIECE = 1024
+"""Compressed bytes that are unpacked at a time: zstd makes as much as 32 kB of one byte."""
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _END_OF_WINDOW = re.compile(r"\{(?P<end>start|end)(?::(?P<format>[^{}]*))?\}")
@@ -147,7 +157,7 @@ def find(
     with translating_errors(shown):
         kind = _kind(fs, path)
         if kind == "file" and not is_folder_object(fs, path):  # a name such as "orders [1].csv" means itself
-            return Found([Place(fs, path, readable(PurePosixPath(redact_url(display_path or path)).name))])
+            return Found([Place(fs, path, printable(readable(PurePosixPath(redact_url(display_path or path)).name)))])
         if kind:
             return _in_folder(fs, path, fs.find(path, detail=True), endings, shown)
         if _magic(path):
@@ -221,7 +231,7 @@ def _literal(fs: Any, path: str) -> tuple[str, str]:
 
 def _names(paths: Sequence[str], shown: str) -> list[str]:
     """What people call these files; only the last part where the pattern may hold a secret."""
-    return [readable(PurePosixPath(path).name if "${" in shown else path) for path in paths]
+    return [printable(readable(PurePosixPath(path).name if "${" in shown else path)) for path in paths]
 
 
 def readable(name: str) -> str:
@@ -285,9 +295,9 @@ def opened(place: Place, block_size: int | None = None) -> Iterator[IO[bytes]]:
         _must_be_compressed(raw, suffix, place.name)
         if suffix == ".gz":
             with gzip.open(raw, "rb") as plain:
-                yield plain
+                yield io.BufferedReader(_Unpacked(plain, raw, place.name), _BUFFER)
         elif suffix == ".zst":
-            yield io.BufferedReader(_Zstd(raw))
+            yield io.BufferedReader(_Unpacked(_Zstd(raw), raw, place.name), _BUFFER)
         else:
             yield raw
 
@@ -308,6 +318,29 @@ def _must_be_compressed(raw: IO[bytes], suffix: str, name: str) -> None:
         )
 
 
+class _Unpacked(io.RawIOBase):
+    """Decompressed bytes; SourceError where there are so many that they were packed to do harm."""
+
+    def __init__(self, plain: Any, packed: IO[bytes], name: str) -> None:
+        self._plain = plain
+        self._packed = packed
+        self._name = name
+        self._count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = int(self._plain.readinto(buffer))
+        self._count += count
+        if self._count > max(UNPACKED_ANYHOW, UNPACKED_AT_MOST * self._packed.tell()):
+            raise SourceError(
+                f"{self._name}: unpacked it is more than {UNPACKED_AT_MOST} times as large as it is packed, which no "
+                "table of conversions is. If it is one, unpack it first."
+            )
+        return count
+
+
 class _Zstd(io.RawIOBase):
     """Decompressed bytes of one zstd frame after another; EOFError when the last is cut off, which the library's own
     stream takes for the end."""
@@ -316,7 +349,8 @@ class _Zstd(io.RawIOBase):
         self._raw = raw
         self._frame = zstandard.ZstdDecompressor().decompressobj()
         self._begun = False
-        self._ready = b""
+        self._block = b""
+        self._ready = memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -326,17 +360,23 @@ class _Zstd(io.RawIOBase):
             block = self._frame.unused_data if self._frame.eof else b""
             if self._frame.eof:
                 self._frame, self._begun = zstandard.ZstdDecompressor().decompressobj(), False
-            block = block or self._raw.read(64 * 1024)
+            block = block or self._piece()
             if not block:
                 if self._begun:
                     raise EOFError
                 return 0
             self._begun = True
-            self._ready = self._frame.decompress(block)
+            self._ready = memoryview(self._frame.decompress(block))
         count = min(len(buffer), len(self._ready))
         buffer[:count] = self._ready[:count]
         self._ready = self._ready[count:]
         return count
+
+    def _piece(self) -> bytes:
+        if not self._block:
+            self._block = self._raw.read(_BUFFER)
+        piece, self._block = self._block[:_PIECE], self._block[_PIECE:]
+        return piece
 
 
 def trouble(error: Exception) -> str:

@@ -45,6 +45,29 @@ _UP_TO_HOST = re.compile(r"[a-z]+://[\w.-]+(:\d+)?")
 _AFTER_HOST = re.compile(r"(:\d+)?([/?#]|$)")
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|sig|auth|credential", re.IGNORECASE)
 _WORD = re.compile(r"[a-z]{1,11}")
+_STEERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_STEERS_A_LINE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""How cells begin that a spreadsheet runs."""
+
+
+# -- texts of others
+
+
+def printable(text: object) -> str:
+    """The text without what a terminal would obey."""
+    return _STEERS.sub("\N{REPLACEMENT CHARACTER}", str(text))
+
+
+def printable_lines(text: str) -> str:
+    """Our own lines of text, in which others' words may stand, without what a terminal would obey; lines stay lines."""
+    return _STEERS_A_LINE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def escape_formula(cell: str) -> str:
+    """The cell as a spreadsheet may open it: one that would be run as a formula gets an apostrophe."""
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
 
 
 # -- addresses and paths

@@ -14,12 +14,12 @@ from etl import pipeline, sources
 from etl.clock import Clock, wall_clock
 from etl.column_settings import MappingSettings
 from etl.config import Config
-from etl.delivery.shutdown import shutting_down
 from etl.destinations import make_destination
 from etl.errors import ImporterError, SourceError, SumMismatch
 from etl.ledger import DeadLetters, Ledger, RunInfo, open_ledger
 from etl.model import Chunk
 from etl.report import Report
+from etl.shutdown import shutting_down
 from etl.sources.base import Window
 from etl.stages import continuity, plan, transform, tuning
 from etl.stages.plan import Job, Progress

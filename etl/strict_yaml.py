@@ -1,4 +1,4 @@
-"""YAML in which no key may stand twice in one mapping. It knows nothing of settings."""
+"""YAML in which no key stands twice in one mapping and nothing unfolds without end. It knows nothing of settings."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import Any
 
 import yaml
 
+_UNFOLDED = 100_000
+"""How many values aliases (``*name``) may add to those that are written."""
 
-class RepeatedKeyError(yaml.YAMLError):
-    """A key that stands twice in one mapping."""
+
+class StrictError(yaml.YAMLError):
+    """What YAML allows and we do not: a key twice in one mapping, or aliases that make too much of a document."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -22,13 +25,35 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and key.value != "<<":
                 line = key.start_mark.line + 1
                 if key.value in lines:
-                    raise RepeatedKeyError(
-                        f"{key.value} stands twice in one place, in lines {lines[key.value]} and {line}"
-                    )
+                    raise StrictError(f"{key.value} stands twice in one place, in lines {lines[key.value]} and {line}")
                 lines[key.value] = line
         return node
 
 
 def load(text: str) -> Any:
-    """The one document of a text. Raises RepeatedKeyError and other YAMLErrors."""
-    return _Loader(text).get_single_data()
+    """The one document of a text. Raises StrictError and other YAMLErrors."""
+    loader = _Loader(text)
+    document = loader.get_single_node()
+    if document is None:
+        return None
+    sizes: dict[int, int] = {}
+    if _unfolded(document, sizes) > len(sizes) + _UNFOLDED:
+        raise StrictError(f"its aliases (*name) unfold to more than {_UNFOLDED:,} values; write out what is meant")
+    return loader.construct_document(document)
+
+
+def _unfolded(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """How many values a node is when every alias is written out; ``sizes`` of those that were counted."""
+    known = sizes.get(id(node))
+    if known is not None:
+        if not known:
+            raise StrictError(f"line {node.start_mark.line + 1} holds an alias (*name) of what it is itself a part of")
+        return known
+    sizes[id(node)] = 0
+    parts: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        parts = [part for pair in node.value for part in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        parts = node.value
+    sizes[id(node)] = 1 + sum(_unfolded(part, sizes) for part in parts)
+    return sizes[id(node)]

@@ -7,7 +7,6 @@ are here, so that they look alike.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from rich.text import Text
 
 from etl import reasons
 from etl.model import GOOD, Plan, Preview, Request, RunWarning, Status, Verdict
+from etl.redact import printable as printable
 
 if TYPE_CHECKING:
     from etl.ledger import RunInfo
@@ -65,11 +65,6 @@ def console(*, stderr: bool = False) -> ResultConsole:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS") else PLAIN_WIDTH
     return ResultConsole(stderr=stderr, markup=False, highlight=False, emoji=False, width=width)
-
-
-def printable(text: object) -> str:
-    """The text without what a terminal would obey."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", str(text))
 
 
 def plural(count: int, thing: str = "row") -> str:

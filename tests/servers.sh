@@ -1,5 +1,5 @@
 #!/bin/sh
-# What tests start themselves and pip cannot bring: `tests/servers.sh mariadb chromium`, or one of the two.
+# What tests start themselves and pip cannot bring: `tests/servers.sh mariadb pgbouncer chromium`, or some.
 # PostgreSQL comes with requirements.lock. No service is started. Installs what is missing where there is apt-get and
 # root; where it cannot be had, one line says what to do, and the tests that need it fail and say the same.
 set -u
@@ -15,17 +15,18 @@ missing() { # the Debian packages of the programs that are not there
             have my_print_defaults || printf ' mariadb-client-core' # mariadb-install-db runs it
             ;;
         chromium) have chromium || have chromium-browser || have google-chrome || printf ' chromium' ;;
-        *) echo "usage: $0 [mariadb] [chromium]" >&2 && exit 2 ;;
+        pgbouncer) have pgbouncer || printf ' pgbouncer' ;;
+        *) echo "usage: $0 [mariadb] [pgbouncer] [chromium]" >&2 && exit 2 ;;
         esac
     done
 }
 
-[ $# -gt 0 ] || set -- mariadb chromium
+[ $# -gt 0 ] || set -- mariadb pgbouncer chromium
 packages=$(missing "$@") || exit 2
 [ -n "$packages" ] || exit 0
 if ! have apt-get; then
-    advice="install MariaDB's server and client and Chromium with this system's package manager, and have mariadbd, \
-mariadb-install-db, my_print_defaults and chromium on the PATH."
+    advice="install MariaDB's server and client, PgBouncer and Chromium with this system's package manager, and have \
+mariadbd, mariadb-install-db, my_print_defaults, pgbouncer and chromium on the PATH."
 elif [ "$(id -u)" != 0 ]; then
     advice="run once: sudo tests/servers.sh"
 else

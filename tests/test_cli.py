@@ -284,7 +284,36 @@ def test_what_steers_a_terminal_is_not_printed(house: House) -> None:
     assert "\x1b[31mred" not in result.stdout
 
 
+def test_the_name_of_a_file_does_not_steer_a_terminal(house: House) -> None:
+    house.write([order(1)], "\x1b[31mred\nconversions: all is well.csv")
+    (house.folder / "inbox").mkdir()
+    (house.folder / "\x1b[31mred\nconversions: all is well.csv").rename(
+        house.folder / "inbox/\x1b[31mred\nconversions: all is well.csv"
+    )
+    house.import_settings = {"drop": {"inbox": "inbox", "settle_seconds": 0}}
+    result = conversions(house, "drops", "--once")
+    assert "\x1b" not in result.output
+    assert not any(line.startswith("conversions: all is well") for line in result.output.splitlines())
+    house.write([order(1)], "empty\x1b[31m\n.csv")
+    (house.folder / "empty\x1b[31m\n.csv").write_text("")
+    house.import_settings = {"source": {"type": "csv", "path": "empty*.csv"}}
+    result = conversions(house, "check", "orders")
+    assert "\x1b" not in result.output
+    assert "empty\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}.csv" in result.output.replace("\n", "")
+
+
 # -- results
+
+
+def test_a_spreadsheet_runs_nothing_of_the_results(house: House) -> None:
+    house.write([order(1, event_id='=HYPERLINK("x")', event_name="@SUM(A1)"), order(2, event_id="-20")])
+    house.to = ["converge"]
+    conversions(house, "run", "orders")
+    rows = list(csv.DictReader(conversions(house, "results", "--format", "csv").stdout.splitlines()))
+    assert [row["event_id"] for row in rows] == ['\'=HYPERLINK("x")', "-20"]
+    assert not any(cell.startswith(("=", "@")) for row in rows for cell in row.values())
+    (first, _) = json.loads(conversions(house, "results", "--format", "json").stdout)
+    assert first["event_id"] == '=HYPERLINK("x")'
 
 
 @pytest.fixture

@@ -21,6 +21,10 @@ imports:
   orders: {source: {type: csv, path: o.csv}, to: [kameleoon, converge]}
 """
 
+_UNFOLDING = "  b0: &b0 [a, a, a, a, a, a, a, a, a, a]\n" + "".join(
+    f"  b{each}: &b{each} [{', '.join([f'*b{each - 1}'] * 10)}]\n" for each in range(1, 8)
+)
+
 
 def judged(tmp_path: Path, text: str, **secrets: str) -> config.Config:
     path = tmp_path / "imports.yaml"
@@ -79,6 +83,18 @@ def judged(tmp_path: Path, text: str, **secrets: str) -> config.Config:
         ),
         pytest.param(
             "data_region: eu", "data_region: eu, data_region: us", "data_region stands twice", id="two keys on one line"
+        ),
+        pytest.param(
+            "imports:\n",
+            f"imports:\n{_UNFOLDING}",
+            "imports.yaml: its aliases (*name) unfold to more than 100,000 values; write out what is meant",
+            id="a bomb",
+        ),
+        pytest.param(
+            "imports:\n",
+            "imports:\n  a: &a {to: [*a]}\n",
+            "imports.yaml: line 6 holds an alias (*name) of what it is itself a part of",
+            id="an alias of itself",
         ),
         pytest.param(
             "o.csv}",
@@ -240,3 +256,21 @@ def test_limits_never_pass_what_the_vendor_documents(tmp_path: Path) -> None:
 def test_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--config"):
         config.load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("folder", ["what?", "50%41", "a #1", "x;y&z=1", "größe [1]"])
+def test_a_ledger_lies_in_the_folder_of_its_imports_whatever_its_name(tmp_path: Path, folder: str) -> None:
+    place = tmp_path / folder
+    place.mkdir()
+    with open_ledger(judged(place, GOOD, TOKEN="t")):
+        pass
+    assert (place / "var/ledger.db").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [folder]
+
+
+def test_a_question_mark_in_the_path_of_a_ledger_is_not_guessed_at(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="in a path it is written %3F"):
+        _ = judged(tmp_path, f"ledger: sqlite:///{tmp_path}/what?/ledger.db\n{GOOD}", TOKEN="t").ledger_url
+    with open_ledger(judged(tmp_path, f"ledger: sqlite:///a%3Fb/l.db?timeout=1\n{GOOD}", TOKEN="t")):
+        pass
+    assert (tmp_path / "a?b/l.db").is_file()

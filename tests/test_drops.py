@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import html
 import io
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +21,7 @@ from typing import Any
 
 import fsspec
 import pytest
+import zstandard
 from typer.testing import CliRunner, Result
 
 from etl import config, destinations, drops, pipeline, preview, retry
@@ -155,6 +159,17 @@ def local(house: House) -> Inbox:
 
 
 # -- what is promised
+
+
+def test_a_file_packed_to_do_harm_holds_no_other_up(folder: Inbox) -> None:
+    folder.drop("a bomb.csv.zst", zstandard.compress(text([order(1)]).encode() + b"\n" * 300_000_000))
+    folder.drop("b wide.csv", text([order(2) | {f"answer {n}": "" for n in range(5_000)}]))
+    folder.drop("c good.csv", [order(3)])
+    outcomes = folder.round()
+    assert [outcome.state for outcome in outcomes.values()] == ["quarantined", "quarantined", "processed"]
+    assert "more than 500 times as large" in folder.read("quarantine/a bomb.summary.html")
+    assert "2,000 are the most that are read" in folder.read("quarantine/b wide.summary.html")
+    assert folder.received() == ["order-3"]
 
 
 def test_three_files_one_of_them_twice_one_growing_and_one_all_bad(inbox: Inbox) -> None:
@@ -850,7 +865,7 @@ def test_receipts_stay_as_they_were_where_the_file_is_gone_and_that_is_said_once
     assert "receipts" not in caplog.text
 
 
-@pytest.mark.parametrize(("verb", "locked"), [("put_file", "orders.result.csv"), ("open", "processed/orders.csv")])
+@pytest.mark.parametrize(("verb", "locked"), [("replace", "orders.result.csv"), ("open", "processed/orders.csv")])
 def test_receipts_that_cannot_be_written_for_now_block_no_other_file_and_are_tried_again(
     folder: Inbox, verb: str, locked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -858,7 +873,8 @@ def test_receipts_that_cannot_be_written_for_now_block_no_other_file_and_are_tri
     down(folder, [order(1), order(2), bad(3)])
     before = folder.read("processed/orders.result.csv")
     retry.retry(folder.config)
-    real = getattr(type(folder.fs), verb)
+    owner: Any = Path if verb == "replace" else type(folder.fs)
+    real = getattr(owner, verb)
 
     def refuses(self: Any, *words: Any, **more: Any) -> Any:
         if any(str(word).endswith(locked) for word in words):
@@ -866,7 +882,7 @@ def test_receipts_that_cannot_be_written_for_now_block_no_other_file_and_are_tri
         return real(self, *words, **more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(folder.fs), verb, refuses)
+        patched.setattr(owner, verb, refuses)
         for number in (7, 8):
             folder.drop("new.csv", [order(number)])
             outcomes = folder.round()
@@ -1180,3 +1196,67 @@ def test_without_any_drop_the_command_says_so(house: House) -> None:
     told = CliRunner().invoke(app, ["--config", str(house.config.path), "drops"])
     assert told.exit_code == 2
     assert "No import has a `drop`" in told.stderr
+
+
+# -- who may read what, and disks that are full
+
+
+def test_receipts_and_the_ledger_are_for_nobody_who_could_not_read_the_drop(folder: Inbox) -> None:
+    folder.drop("own.csv", [order(1), bad(2)])
+    folder.drop("team.csv", [order(3), bad(4)])
+    (Path(folder.root) / "own.csv").chmod(0o600)
+    (Path(folder.root) / "team.csv").chmod(0o640)
+    os.chown(Path(folder.root) / "team.csv", os.getuid(), os.getgid())
+    folder.round()
+    for name, mode in {"own": 0o600, "team": 0o640}.items():
+        found = {path.name: path.stat().st_mode & 0o777 for path in (Path(folder.root) / "processed").glob(f"{name}.*")}
+        assert found == {f"{name}{end}": mode for end in (".csv", ".fix.csv", ".result.csv", ".summary.html")}
+    ledger = folder.house.folder / "ledger.db"
+    assert {path.stat().st_mode & 0o777 for path in ledger.parent.glob("ledger.db*")} == {0o600}
+
+
+def test_the_copy_of_a_drop_is_cleared_away_after_a_kill(folder: Inbox) -> None:
+    folder.drop("a.csv", [order(1)])
+    program = (
+        "import os, sys; from etl import config; from etl.drops import inbox, copies, folders\n"
+        "loaded = config.load(sys.argv[1]); here = folders.drop_folders(loaded, 'orders')\n"
+        "with copies.local_copy(loaded, here, inbox.list_files(here)[0]): os._exit(9)"
+    )
+    path = folder.config.path
+    assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == 9
+    staging = folder.house.folder / "staging"
+    (left,) = staging.rglob("a.csv")
+    assert [each.stat().st_mode & 0o077 for each in (staging / "copies").iterdir()] == [0, 0]
+    folder.round()
+    assert not left.exists()
+    assert list((staging / "copies").iterdir()) == []
+
+
+@pytest.mark.parametrize("what", [".result.csv", ".summary.html"])
+def test_receipts_that_a_full_disk_has_no_room_for_are_owed(
+    folder: Inbox, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.drop("a.csv", [order(1)])
+    real = shutil.copyfile
+
+    def full(source: Any, target: Any, **more: Any) -> Any:
+        if str(source).endswith(what):
+            Path(target).write_bytes(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        return real(source, target, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", full)
+        for _ in range(2):
+            (outcome,) = folder.round().values()
+            assert outcome.state == "left"
+            assert outcome.exit_code == 1
+            assert "receipts or its move are still owed: there is no room (No space left on device)" in outcome.sentence
+            told = CliRunner().invoke(app, ["--config", str(folder.config.path), "drops", "--once"])
+            assert "a.csv: left" in told.stdout
+            assert "Nothing was dropped" not in told.stdout
+        assert f"a{what}" not in folder.names("processed")
+        assert not [name for name in folder.names("processed") if name.endswith(".part")]
+    assert folder.round()["a.csv"].state == "updated"
+    assert folder.names("processed") == ["a.csv", "a.result.csv", "a.summary.html"]
+    assert folder.received() == ["order-1"]

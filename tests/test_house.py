@@ -19,6 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "etl",
         "etl.clock",
+        "etl.shutdown",
         "etl.strict_yaml",
         "etl.model",
         "etl.errors",

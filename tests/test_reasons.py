@@ -17,13 +17,13 @@ import pytest
 
 from etl import destinations, reasons
 from etl.clock import wall_clock
-from etl.delivery.shutdown import shutting_down
 from etl.destinations import all_reasons, find_reason
 from etl.destinations.base import Facts
 from etl.destinations.kameleoon import Kameleoon
 from etl.errors import LookupFailed
 from etl.model import Fetch, Status, Verdict
 from etl.reasons import Reason
+from etl.shutdown import shutting_down
 from tests.conftest import House, order
 
 ROOT = Path(__file__).parent.parent

@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from etl import sources
-from etl.config import Config
+from etl.config import Config, sqlite_url
 from etl.destinations import make_destination
 from etl.errors import ConfigError
 from etl.redact import is_safe_to_show
@@ -70,5 +70,5 @@ def _from_connection(name: str) -> str | None:
     if connection.conn_type not in DATABASES:
         return connection.password or None
     if connection.conn_type == "sqlite":
-        return f"sqlite:///{connection.host}"
+        return sqlite_url(connection.host or "")
     return str(connection.get_uri())

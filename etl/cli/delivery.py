@@ -14,6 +14,7 @@ from etl.cli.program import GOOD, SOME_ROWS, Usage, app, open_ledger, say, write
 from etl.cli.shutdown import graceful_shutdown
 from etl.cli.vendors import check_import
 from etl.model import Status
+from etl.redact import printable, printable_lines
 
 if TYPE_CHECKING:
     from etl.config import Config
@@ -146,7 +147,7 @@ def drops(
             break
         time.sleep(1)
     for file in growing:
-        write(f"{file.name}: may still be growing, left where it is.\n")
+        write(f"{file.shown}: may still be growing, left where it is.\n")
     if not handled and not growing:
         write("Nothing was dropped.\n")
     return worst
@@ -155,10 +156,10 @@ def drops(
 def _print_drop(outcome: Outcome) -> None:
     """One file in a line, and its destinations in one each."""
     if outcome.state == "updated":
-        write(f"{outcome.file.name}: {outcome.sentence}\n")
+        write(printable_lines(f"{outcome.file.shown}: {outcome.sentence}\n"))
         return
-    place = f" → {outcome.place}" if outcome.place else ""
-    write(f"{outcome.file.name}: {outcome.state}{place}\n")
+    place = f" → {printable(outcome.place)}" if outcome.place else ""
+    write(f"{outcome.file.shown}: {outcome.state}{place}\n")
     if outcome.report is not None and outcome.state != "tried":
         for name in (each for each, rows in outcome.report.rows.items() if rows):
             counts = ", ".join(f"{rows:,} {status}" for status, rows in outcome.report.by_status(name).items())
@@ -166,9 +167,9 @@ def _print_drop(outcome: Outcome) -> None:
         for stop in outcome.report.stops.values():
             say(stop.detail)
     if outcome.sentence and outcome.exit_code:
-        say(f"{outcome.file.name}: {outcome.sentence}")
+        say(f"{outcome.file.shown}: {outcome.sentence}")
     elif outcome.sentence:
-        write(f"  {outcome.sentence}\n")
+        write(printable_lines(f"  {outcome.sentence}\n"))
 
 
 def _unknown_hint(config: Config, name: str, count: int) -> str:

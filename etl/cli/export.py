@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,13 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from etl.redact import escape_formula
+
 Block = Sequence[Mapping[str, Any]]
 """Some rows of the table."""
 
 WHOLE_NUMBERS = ("row_number", "http_status", "attempts")
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)*")
 
 
 @contextmanager
@@ -59,12 +63,17 @@ def text(stream: BinaryIO) -> Iterator[io.TextIOWrapper]:
 
 
 def as_csv(blocks: Iterable[Block], columns: Sequence[str], stream: BinaryIO) -> None:
-    """A header and a line per row; nulls are empty."""
+    """A header and a line per row; nulls are empty, and no cell is one that a spreadsheet would run as a formula."""
     with text(stream) as lines:
         writer = csv.writer(lines, lineterminator="\n")
         writer.writerow(columns)
         for block in blocks:
-            writer.writerows([row[name] for name in columns] for row in block)
+            writer.writerows([_harmless(row[name]) for name in columns] for row in block)
+
+
+def _harmless(cell: Any) -> Any:
+    """A text that a spreadsheet would run gets an apostrophe before it; numbers stay numbers."""
+    return escape_formula(cell) if isinstance(cell, str) and not _NUMBER.fullmatch(cell) else cell
 
 
 def as_json(blocks: Iterable[Block], columns: Sequence[str], stream: BinaryIO) -> None:

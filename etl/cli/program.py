@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from etl.errors import ImporterError
-from etl.redact import trace
+from etl.redact import printable_lines, trace
 
 if TYPE_CHECKING:
     from etl.config import Config
@@ -109,7 +109,7 @@ def _run_safely(work: Callable[[], Any], *, verbose: bool) -> int:
 
 
 def say(sentence: str) -> None:
-    sys.stderr.write(f"{NAME}: {sentence}\n")
+    sys.stderr.write(printable_lines(f"{NAME}: {sentence}\n"))
 
 
 class Usage(ImporterError):
@@ -192,7 +192,7 @@ class _StandardError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """The message alone, as a command says it."""
-        sys.stderr.write(f"{self.format(record)}\n")
+        sys.stderr.write(printable_lines(f"{self.format(record)}\n"))
 
 
 _STANDARD_ERROR = _StandardError(logging.WARNING)

@@ -24,7 +24,7 @@ def graceful_shutdown(progress: Progress) -> Iterator[tuple[Progress, Callable[[
     works reports progress, so that is where they are stopped. A second signal ends the program at once.
     """
 
-    from etl.delivery.shutdown import shutting_down
+    from etl.shutdown import shutting_down
 
     got: list[int] = []
 

@@ -20,11 +20,11 @@ from etl.delivery.connector import Connector, Trip, travelling
 from etl.delivery.pacing import EndpointLock
 from etl.delivery.proxies import environment_proxy
 from etl.delivery.retries import THROTTLED, TRANSIENT, Attempts, Breaker, DeliveryResult, Pause, backoff
-from etl.delivery.shutdown import shutting_down
 from etl.destinations.base import Destination
 from etl.errors import DestinationStopped
 from etl.model import Limits, Request, Response, RetryPolicy
 from etl.redact import host_of
+from etl.shutdown import shutting_down
 
 ANSWER_BYTES = 1_000_000
 """No more of an answer is read."""

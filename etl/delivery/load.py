@@ -17,17 +17,16 @@ from typing import TYPE_CHECKING
 from etl import reasons
 from etl.clock import Clock
 from etl.delivery import answers, identity, verdicts
-from etl.delivery.batches import OrderKey, by_expiry, pack, partition_by_age, turns, waves
-from etl.delivery.connection import VendorConnection, connect
+from etl.delivery.batches import OrderKey, WaveSize, by_expiry, pack, partition_by_age, turns, waves
 from etl.delivery.fence import Fence
 from etl.delivery.pacing import EndpointLock, NoTurn, Waiting, endpoint_lock
 from etl.delivery.retries import DeliveryResult
-from etl.delivery.shutdown import shutting_down
 from etl.delivery.siblings import Siblings
 from etl.destinations.base import Destination
 from etl.errors import DestinationStopped, Interrupted, LedgerError, LookupFailed
 from etl.ledger import Claim, Ledger, Sent, Stop
 from etl.model import Item, Response, RowVerdict, Status, Verdict
+from etl.shutdown import shutting_down
 
 if TYPE_CHECKING:
     from etl.delivery.connection import VendorConnection
@@ -105,6 +104,8 @@ class Loader:
         return renew
 
     async def _load(self, items: Sequence[Item], lock: EndpointLock) -> None:
+
+        from etl.delivery.connection import connect  # aiohttp takes a while to load, and not every run sends something
 
         probed, size = False, WaveSize.of(self.destination)
         await asyncio.to_thread(self._find_undelivered, items)

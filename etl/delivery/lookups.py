@@ -19,10 +19,10 @@ import orjson
 from etl import reasons
 from etl.delivery.proxies import environment_proxy
 from etl.delivery.retries import THROTTLED, TRANSIENT, retry_after
-from etl.delivery.shutdown import shutting_down
 from etl.errors import Interrupted, LookupFailed
 from etl.model import Response
 from etl.redact import host_of
+from etl.shutdown import shutting_down
 
 if TYPE_CHECKING:
     import requests

@@ -16,9 +16,9 @@ from pathlib import Path
 import filelock
 import orjson
 
-from etl.delivery.shutdown import shutting_down
 from etl.errors import ConfigError, Interrupted
 from etl.redact import host_of
+from etl.shutdown import shutting_down
 
 STATE = "CONVERSIONS_STATE"
 """The environment variable that names the folder of locks."""

@@ -1,15 +1,24 @@
-"""Copies: the content of a dropped file, brought to this machine to be read, and known by its hash."""
+"""Copies: the content of a dropped file, brought to this machine to be read, and known by its hash.
+
+They lie where staged rows do, which is their owner's alone, and go with their round; what a round that was killed has
+left, the next one clears away. A copy has the owner and the permissions that the file has.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
+import filelock
+
+from etl.config import Config
+from etl.delivery.pacing import state_folder
 from etl.drops import inbox
 from etl.drops.folders import DropFolders
 from etl.drops.values import Dropped, LocalCopy
@@ -18,10 +27,10 @@ _BLOCK = 1 << 20
 
 
 @contextmanager
-def local_copy(folders: DropFolders, file: Dropped) -> Iterator[LocalCopy | None]:
+def local_copy(config: Config, folders: DropFolders, file: Dropped) -> Iterator[LocalCopy | None]:
     """The file's bytes in a folder of our own, for as long as they are needed; None when it changed or went away."""
-    with tempfile.TemporaryDirectory(prefix="conversions-drop-") as folder:
-        copy = _fetched(folders, file.path, Path(folder))
+    with _working_folder(config) as folder:
+        copy = _fetched(folders, file.path, folder)
         if copy is not None and not inbox.is_unchanged(folders, file):
             copy = None
         if copy is not None and file.changed_at_ms is not None:  # a moved file keeps its date
@@ -30,11 +39,45 @@ def local_copy(folders: DropFolders, file: Dropped) -> Iterator[LocalCopy | None
 
 
 @contextmanager
-def stored_copy(folders: DropFolders, paths: Sequence[str], sha256: str) -> Iterator[LocalCopy | None]:
+def stored_copy(config: Config, folders: DropFolders, paths: Sequence[str], sha256: str) -> Iterator[LocalCopy | None]:
     """The same, of the first of these paths that holds this content; None when none does."""
-    with tempfile.TemporaryDirectory(prefix="conversions-drop-") as folder:
-        copies = (_fetched(folders, path, Path(folder)) for path in paths)
+    with _working_folder(config) as folder:
+        copies = (_fetched(folders, path, folder) for path in paths)
         yield next((copy for copy in copies if copy is not None and copy.sha256 == sha256), None)
+
+
+@contextmanager
+def _working_folder(config: Config) -> Iterator[Path]:
+    """A folder of our own, for as long as it is needed; a lock beside it says that its process lives."""
+    root = _root(config)
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    root.chmod(0o700)
+    handle, name = tempfile.mkstemp(prefix="drop-", suffix=".lock", dir=root)
+    os.close(handle)
+    with filelock.FileLock(name, mode=0o600):
+        folder = Path(name).with_suffix("")
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(name).unlink(missing_ok=True)
+
+
+def clear_left(config: Config) -> None:
+    """Delete what rounds that were killed have left."""
+    for folder in _root(config).glob("drop-*"):
+        lock = filelock.FileLock(folder.with_suffix(".lock"), timeout=0, mode=0o600)
+        if folder.is_dir() and not folder.is_symlink():
+            with suppress(filelock.Timeout), lock:
+                shutil.rmtree(folder, ignore_errors=True)
+                Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _root(config: Config) -> Path:
+    """Beside staged rows; where these are in a bucket, beside this user's locks."""
+    url = config.staging_url
+    return (state_folder() if "://" in url else Path(url)) / "copies"
 
 
 def _fetched(folders: DropFolders, path: str, folder: Path) -> LocalCopy | None:
@@ -42,9 +85,22 @@ def _fetched(folders: DropFolders, path: str, folder: Path) -> LocalCopy | None:
     local.parent.mkdir(exist_ok=True)
     try:
         with local.open("wb") as target:
-            return LocalCopy(folder, local, _read(folders, path, target.write))
+            copy = LocalCopy(folder, local, _read(folders, path, target.write))
+        if "file" in folders.fs.protocol:
+            give_as(local, Path(path))
+        return copy
     except FileNotFoundError:
         return None
+
+
+def give_as(file: Path, other: Path) -> None:
+    """Give a file the permissions of another one, and its owner and group as far as this process may."""
+    found = other.stat()
+    for owner, group in ((found.st_uid, found.st_gid), (-1, found.st_gid)):
+        with suppress(PermissionError):
+            os.chown(file, owner, group)
+            break
+    file.chmod(found.st_mode & 0o777)
 
 
 def _without_patterns(name: str) -> str:

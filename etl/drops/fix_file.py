@@ -18,23 +18,18 @@ import pandas as pd
 
 from etl import sources
 from etl.config import Config
+from etl.redact import FORMULA
 from etl.sources.base import FileSource, Header, Source, Window
 
 PROBLEM = "problem"
 """The column of fix.csv that says what to correct; it is never part of a conversion."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-_MARKED = (*_FORMULA, "'")
+_MARKED = (*FORMULA, "'")
 _MONTH = r"jan|feb|mar|mär|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez"
 # What Excel rewrites: every number but a short whole one, whatever may be a date, and truth.
 _REWRITTEN = re.compile(
     rf"\s*(?:0\d|\d{{12,}}|\d+[^\d]|[.,]\d|(?:{_MONTH})\w*[-./ ]*\d|(?:true|false|wahr|falsch)\s*$)", re.I
 )
-
-
-def escape_formula(cell: str) -> str:
-    """The cell as a spreadsheet may open it: one that would be run as a formula gets an apostrophe."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def quote_for_spreadsheet(cell: str) -> str:

@@ -11,19 +11,21 @@ What lies in ``dryrun/`` inside the inbox goes the same way on a ledger that is 
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from etl import pipeline
+from etl import filesystem, pipeline
 from etl.clock import Clock, wall_clock
-from etl.config import Config
+from etl.config import Config, sqlite_url
 from etl.destinations import make_destination
-from etl.drops import copies, inbox, judging, moving, receipts, summary_page
+from etl.drops import copies, hands, inbox, judging, moving, receipts, summary_page
 from etl.drops.fix_file import file_source
 from etl.drops.folders import drop_folders
+from etl.drops.hands import TakenOver, marked, still_ours
 from etl.drops.values import (
     Dropped,
     FileInTransit,
@@ -56,23 +58,33 @@ _HALF_SENT = (
 def process(config: Config, file: Dropped, clock: Clock = wall_clock) -> Outcome:
     """Bring one file to its end. Raises what `pipeline.run` raises; the file then stays where it is."""
     folders = drop_folders(config, file.import_name)
-    with copies.local_copy(folders, file) as copy, open_ledger(config) as ledger:
+    with copies.local_copy(config, folders, file) as copy, open_ledger(config) as ledger:
         if copy is None:
-            sentence = f"{file.name} changed while it was read; the next round takes it."
+            sentence = f"{file.shown} changed while it was read; the next round takes it."
             return Outcome(file, OutcomeState.BUSY, sentence)
         entry = FileInfo(file.import_name, copy.sha256, file.path, file.size, FileState.TAKEN, None, wall_clock())
         transit = FileInTransit(config, folders, file, copy, entry, ledger, ledger, clock)
-        if not file.dry_run:
-            return _process(transit)
-        with _as_trial(transit) as trial:
-            return _process(trial)
+        if file.dry_run:
+            with _as_trial(transit) as trial:
+                return _process(trial)
+        with hands.held(ledger, file.import_name, copy.sha256) as ours:
+            if not ours or not inbox.is_unchanged(folders, file):
+                return _busy(file)
+            try:
+                return _process(transit)
+            except TakenOver as error:
+                return Outcome(file, OutcomeState.BUSY, str(error))
+
+
+def _busy(file: Dropped) -> Outcome:
+    return Outcome(file, OutcomeState.BUSY, f"{file.shown} is being worked on by another process.")
 
 
 @contextmanager
 def _as_trial(transit: FileInTransit) -> Iterator[FileInTransit]:
     """The file on a ledger and a staging that are thrown away with its copy."""
     folder = transit.copy.folder
-    away = {"ledger": f"sqlite:///{folder}/ledger.db", "staging": str(folder / "staging")}
+    away = {"ledger": sqlite_url(folder / "ledger.db"), "staging": str(folder / "staging")}
     config = replace(transit.config, file=transit.config.file.model_copy(update=away))
     with open_ledger(config) as ledger:
         yield replace(transit, config=config, ledger=ledger)
@@ -86,11 +98,26 @@ def _process(transit: FileInTransit) -> Outcome:
             return _answer_again(transit, run)
     taken = _take(transit, known)
     if taken is None:
-        return Outcome(transit.file, OutcomeState.BUSY, f"{transit.file.name} is being worked on by another process.")
+        return _busy(transit.file)
     imported, report = _import(taken)
-    done, verdict = finalize(imported)
+    try:
+        done, verdict = finalize(imported)
+    except filesystem.OUT_OF_REACH as error:
+        return Outcome(imported.file, OutcomeState.LEFT, owed(error), report=report)
     nothing = "" if any(report.rows.values()) else summary_page.NO_ROWS
     return Outcome(done.file, _outcome_state(done), verdict.why or nothing, done.entry.path, report)
+
+
+def owed(error: Exception) -> str:
+    """What is said of a file that is imported and could not be answered."""
+    return f"imported, but its receipts or its move are still owed: {trouble(error)}; the next round tries again."
+
+
+def trouble(error: Exception) -> str:
+    """Why a file cannot be written or read now."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"there is no room ({filesystem.trouble(error)})"
+    return f"a file there is locked or out of reach ({filesystem.trouble(error)})"
 
 
 def _outcome_state(transit: FileInTransit) -> OutcomeState:
@@ -145,27 +172,29 @@ def is_forgotten(ledger: Ledger, run_no: int) -> bool:
 # -- judging and sending it
 
 
-def _import(transit: FileInTransit) -> tuple[FileInTransit, Report]:
-    """Import the file in the run that was cut off, or in a new one."""
-    job = _job(transit)
-    transit = _mark(transit, replace(transit.entry, run_id=job.run.run_id))
+def _import(transit: FileInTransit, *, anew: bool = False) -> tuple[FileInTransit, Report]:
+    """Import the file in the run that was cut off, or in a new one, which it is ``anew`` in any case."""
+    job = _job(replace(transit, entry=replace(transit.entry, run_id=None)) if anew else transit)
+    transit = marked(transit, replace(transit.entry, run_id=job.run.run_id))
     with job.ledger:
         try:
             return _judge_and_send(transit, job)
         except SourceChanged:  # the content is the same: the settings are others
             transit.ledger.runs.finish(job.run.run_no, _READ_OTHERWISE)
+        except TakenOver:  # the run is another's, too
+            raise
         except BaseException as error:
             transit.ledger.runs.finish(job.run.run_no, f"The run was ended by {type(error).__name__}.")
             raise
-    log.warning("%s: %s", transit.file.name, _READ_OTHERWISE)
-    return _import(replace(transit, entry=replace(transit.entry, run_id=None)))
+    log.warning("%s: %s", transit.file.shown, _READ_OTHERWISE)
+    return _import(transit, anew=True)
 
 
 def _job(transit: FileInTransit) -> Job:
     """A new run for the file, or the one that was cut off."""
     entry, file = transit.entry, transit.file
     try:
-        source = file_source(transit.config, entry.import_name, transit.copy.path, file.name)
+        source = file_source(transit.config, entry.import_name, transit.copy.path, file.shown)
         if entry.run_id is None:
             job = plan.start_file(transit.config, entry.import_name, source, file.name)
         else:
@@ -190,20 +219,22 @@ def _judge_and_send(transit: FileInTransit, job: Job) -> tuple[FileInTransit, Re
     except SourceError as error:
         if may_be_half_sent:
             raise SourceError(f"{error} {_HALF_SENT}") from error
+        still_ours(transit)
         judging.record_unsent(job, staged, judging.UNUSABLE)
         report = pipeline.finish(job, stopped=str(error))
-        return _mark(transit, replace(transit.entry, state=FileState.SPOILT)), report
+        return marked(transit, replace(transit.entry, state=FileState.SPOILT)), report
     if not may_be_half_sent and judging.quarantine_reason(job, transit.folders.settings.max_bad_share):
         judging.record_unsent(job, staged, judging.QUARANTINED)
         report = pipeline.finish(job)
-        return _mark(transit, replace(transit.entry, state=FileState.SPOILT)), report
-    transit = _mark(transit, replace(transit.entry, state=FileState.SENDING))
+        return marked(transit, replace(transit.entry, state=FileState.SPOILT)), report
+    transit = marked(transit, replace(transit.entry, state=FileState.SENDING))
     if transit.is_trial:
         judging.record_trial(job, staged, transit.real_ledger)
     else:
         pipeline.deliver_staged(job, staged)
+    still_ours(transit)
     report = pipeline.finish(job)
-    return _mark(transit, replace(transit.entry, state=FileState.DELIVERED)), report
+    return marked(transit, replace(transit.entry, state=FileState.DELIVERED)), report
 
 
 # -- answering it and moving it away
@@ -217,9 +248,10 @@ def finalize(transit: FileInTransit) -> tuple[FileInTransit, FileVerdict]:
     with job.ledger:
         if transit.entry.path == transit.file.path:  # its place was not chosen yet
             place = moving.target_path(transit.folders, transit.file, good=good, unique=job.run.run_id)
-            transit = _mark(transit, replace(transit.entry, path=place))
+            transit = marked(transit, replace(transit.entry, path=place))
         verdict = _verdict(transit, job)
         receipts.write(transit, job, verdict)
+    still_ours(transit)
     moving.move_verified(transit.folders, transit.file.path, transit.entry.path, transit.copy)
     return replace(transit, entry=mark_final(transit.ledger, transit.entry, began)), verdict
 
@@ -228,11 +260,6 @@ def mark_final(ledger: Ledger, entry: FileInfo, at_ms: int) -> FileInfo:
     """Write down that nothing more is to be done for a file, answered at ``at_ms``."""
     final = FileState.DONE if entry.state == FileState.DELIVERED else FileState.PUT_ASIDE
     return ledger.files.mark(replace(entry, state=final, done_at_ms=at_ms))
-
-
-def _mark(transit: FileInTransit, entry: FileInfo) -> FileInTransit:
-    """Write the file's new state down."""
-    return replace(transit, entry=transit.ledger.files.mark(entry))
 
 
 def _imported_by(transit: FileInTransit, run_id: str) -> Job:

@@ -7,11 +7,12 @@ cut off anywhere can be done again.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
 from etl import filesystem
-from etl.drops.copies import content_hash
+from etl.drops.copies import content_hash, give_as
 from etl.drops.folders import DropFolders
 from etl.drops.values import DRY_RUN, RECEIPTS, Dropped, LocalCopy, stem_and_suffix
 
@@ -76,14 +77,24 @@ def move_verified(folders: DropFolders, origin: str, target: str, copy: LocalCop
 
 
 def put(folders: DropFolders, local: Path, target: str) -> None:
-    """Write a file, whole or not at all: a bucket does so by itself, a disk by renaming."""
+    """Write a file, whole or not at all: a bucket does so by itself, a disk by renaming.
+
+    On a disk it has the permissions and the owner that it has here.
+    """
     folders.fs.makedirs(target.rpartition("/")[0], exist_ok=True)
     if "file" not in folders.fs.protocol:
         folders.fs.put_file(str(local), target)
         return
     part = Path(f"{target}.part")
-    shutil.copy2(local, part)
-    part.replace(target)
+    part.unlink(missing_ok=True)
+    try:
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        shutil.copyfile(local, part)
+        shutil.copystat(local, part)
+        give_as(part, local)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def remove(folders: DropFolders, path: str) -> None:

@@ -23,13 +23,14 @@ from croniter import CroniterBadCronError, croniter
 from etl import filesystem
 from etl.clock import DAY_MS
 from etl.destinations import make_destination
-from etl.drops import summary_page
-from etl.drops.fix_file import PROBLEM, escape_formula, file_source, quote_for_spreadsheet
+from etl.drops import copies, moving, summary_page
+from etl.drops.fix_file import PROBLEM, file_source, quote_for_spreadsheet
 from etl.drops.row_results import ResultLookup
 from etl.drops.summary import NO_RESULT, TO_CORRECT, FileReport, Summary, count_row, note_leaving
 from etl.drops.values import RECEIPTS, FileInTransit, FileKind, FileVerdict, stem_and_suffix
 from etl.errors import ConfigError, SourceError
 from etl.ledger import RowResult, RunInfo
+from etl.redact import escape_formula
 from etl.sources.base import Source, Window
 from etl.stages.plan import Job
 
@@ -63,7 +64,8 @@ def write(transit: FileInTransit, job: Job, verdict: FileVerdict, *, written_at_
     written = [result, fix, page] if fix_name and is_fix_new else [result, page]
     transit.folders.fs.makedirs(folder, exist_ok=True)
     for path in written:
-        transit.folders.fs.put_file(str(path), f"{folder}/{path.name}")
+        copies.give_as(path, transit.copy.path)  # who may read the dropped file may read what is said of it
+        moving.put(transit.folders, path, f"{folder}/{path.name}")
 
 
 def next_run(schedule: str | None, at_ms: int, import_name: str) -> int:

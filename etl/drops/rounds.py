@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from etl import filesystem
 from etl.clock import Clock, wall_clock
 from etl.config import Config
-from etl.drops import copies, inbox, intake, moving, receipts
+from etl.drops import copies, hands, inbox, intake, moving, receipts
 from etl.drops.fix_file import file_source
 from etl.drops.folders import DropFolders, drop_folders
 from etl.drops.values import (
@@ -41,7 +41,8 @@ def process_all(config: Config, names: Sequence[str], clock: Clock = wall_clock)
         seen = scan(config, name, clock)
         growing += seen.growing
         outcomes += seen.updated
-        outcomes += [_process(config, file, clock) for file in seen.ready]
+        owed = {outcome.file.path for outcome in seen.updated if outcome.state is OutcomeState.LEFT}
+        outcomes += [_process(config, file, clock) for file in seen.ready if file.path not in owed]
     return outcomes, growing
 
 
@@ -50,10 +51,10 @@ def _process(config: Config, file: Dropped, clock: Clock) -> Outcome:
     try:
         return intake.process(config, file, clock)
     except ImporterError as error:
-        log.error("%s: %s", file.name, error)
+        log.error("%s: %s", file.shown, error)
         return Outcome(file, OutcomeState.LEFT, str(error), stopped=True)
     except Exception as error:  # noqa: BLE001 (no file may block the others; its text may hold values)
-        log.debug("%s: %s", file.name, trace(error))
+        log.debug("%s: %s", file.shown, trace(error))
         return Outcome(file, OutcomeState.LEFT, f"Unexpected {type(error).__name__}.", stopped=True)
 
 
@@ -80,10 +81,10 @@ def _dropped(entry: FileInfo, path: str) -> Dropped:
 def scan(config: Config, import_name: str, clock: Clock = wall_clock) -> Scan:
     """Finish what an earlier round left, then see which files have come to rest."""
     folders = drop_folders(config, import_name)
+    copies.clear_left(config)
     with open_ledger(config) as ledger:
         this = Round(config, folders, ledger, clock)
-        finish_left(this)
-        updated = refresh_receipts(this)
+        updated = finish_left(this) + refresh_receipts(this)
         moving.give_readable_names(folders)
         found = inbox.list_files(folders)
         ready = inbox.settled(folders, ledger, found, clock())
@@ -93,34 +94,45 @@ def scan(config: Config, import_name: str, clock: Clock = wall_clock) -> Scan:
 # -- files whose import ended, and which were not answered or moved
 
 
-def finish_left(this: Round) -> None:
-    """Answer and move the files whose import ended before that was done."""
+def finish_left(this: Round) -> list[Outcome]:
+    """Answer and move the files whose import ended before that was done; what became of them."""
+    outcomes: list[Outcome] = []
     for entry in this.ledger.files.in_states(this.folders.import_name, [FileState.DELIVERED, FileState.SPOILT]):
         run = this.ledger.runs.find(entry.run_id or "")
         if run is None:  # forgotten by age; what still lies in the inbox is imported anew
             this.ledger.files.forget(entry.import_name, [entry.sha256])
             continue
         try:
-            _finish(this, entry, run)
+            with hands.held(this.ledger, entry.import_name, entry.sha256) as ours:
+                if ours and this.ledger.files.find(entry.import_name, entry.sha256) == entry:
+                    outcomes.append(_finish(this, entry, run))
+        except hands.TakenOver as error:
+            log.warning("%s", error)
         except filesystem.OUT_OF_REACH as error:  # nothing more is sent of it; the next round answers and moves it
-            log.warning("%s: imported, but not moved yet: %s; the next round tries again.", run.source, _trouble(error))
+            file, sentence = _dropped(entry, _origin(this, entry, run)), intake.owed(error)
+            log.warning("%s: %s", file.shown, sentence)
+            outcomes.append(Outcome(file, OutcomeState.LEFT, sentence))
+    return outcomes
 
 
-def _finish(this: Round, entry: FileInfo, run: RunInfo) -> None:
+def _origin(this: Round, entry: FileInfo, run: RunInfo) -> str:
     is_in_inbox = PurePosixPath(entry.path).parent == PurePosixPath(this.folders.inbox)
-    origin = entry.path if is_in_inbox else f"{this.folders.inbox}/{run.source}"
-    with copies.stored_copy(this.folders, [entry.path, origin], entry.sha256) as copy:
+    return entry.path if is_in_inbox else f"{this.folders.inbox}/{run.source}"
+
+
+def _finish(this: Round, entry: FileInfo, run: RunInfo) -> Outcome:
+    origin = _origin(this, entry, run)
+    with copies.stored_copy(this.config, this.folders, [entry.path, origin], entry.sha256) as copy:
         if copy is None:
             log.error("%s: the file is gone, so there are no receipts; run %s stands in the ledger", origin, run.run_id)
-            intake.mark_final(this.ledger, entry, wall_clock())
-            return
+            entry = intake.mark_final(this.ledger, entry, wall_clock())
+            sentence = "it was imported, and is gone, so there are no receipts."
+            return Outcome(_dropped(entry, origin), OutcomeState.UPDATED, sentence)
         if copies.content_hash(this.folders, entry.path) not in (None, entry.sha256):  # the name was taken meanwhile
-            entry = replace(entry, path=origin)
-        intake.finalize(this.transit(entry, origin, copy))
-
-
-def _trouble(error: Exception) -> str:
-    return f"a file there is locked or out of reach ({filesystem.trouble(error)})"
+            entry = this.ledger.files.mark(replace(entry, path=origin))
+        done, _ = intake.finalize(this.transit(entry, origin, copy))
+        sentence = "it was imported by an earlier round, and is answered and moved away now."
+        return Outcome(done.file, OutcomeState.UPDATED, sentence, done.entry.path)
 
 
 # -- files whose rows were sent again
@@ -129,7 +141,12 @@ def _trouble(error: Exception) -> str:
 def refresh_receipts(this: Round) -> list[Outcome]:
     """Write the receipts anew of files whose rows were sent again since: what they say is true no more."""
     retried = this.ledger.files.retried(this.folders.import_name, [FileState.DONE])
-    return [_refresh(this, entry) for entry in retried]
+    outcomes: list[Outcome] = []
+    for entry in retried:
+        with hands.held(this.ledger, entry.import_name, entry.sha256) as ours:
+            if ours and this.ledger.files.find(entry.import_name, entry.sha256) == entry:
+                outcomes.append(_refresh(this, entry))
+    return outcomes
 
 
 def _refresh(this: Round, entry: FileInfo) -> Outcome:
@@ -142,11 +159,11 @@ def _refresh(this: Round, entry: FileInfo) -> Outcome:
     except ImporterError as error:
         why, done_at_ms = str(error), entry.done_at_ms or 0  # the next round tries again
     except filesystem.OUT_OF_REACH as error:  # in somebody's Excel, in cold storage: no reason to stop the others
-        why, done_at_ms = f"{_trouble(error)}; the next round tries again.", entry.done_at_ms or 0
+        why, done_at_ms = f"{intake.trouble(error)}; the next round tries again.", entry.done_at_ms or 0
     sentence = "its rows were sent again, and its receipts say so now."
     if why:
         sentence = f"its receipts stay as they were before the retry: {why}"
-    log.log(logging.WARNING if why else logging.INFO, "%s: %s", file.name, sentence)
+    log.log(logging.WARNING if why else logging.INFO, "%s: %s", file.shown, sentence)
     this.ledger.files.mark(replace(entry, done_at_ms=done_at_ms))
     return Outcome(file, OutcomeState.UPDATED, sentence, entry.path)
 
@@ -156,7 +173,7 @@ def _rewrite(this: Round, entry: FileInfo) -> str:
     run = this.ledger.runs.find(entry.run_id or "")
     if run is None or intake.is_forgotten(this.ledger, run.run_no):
         return "the ledger has forgotten some of its rows by age."
-    with copies.stored_copy(this.folders, [entry.path], entry.sha256) as copy:
+    with copies.stored_copy(this.config, this.folders, [entry.path], entry.sha256) as copy:
         if copy is None:
             return f"the file is no longer at {entry.path}; `conversions results` has the news."
         job = replace(plan.resume(this.config, run.run_id), clock=this.clock)

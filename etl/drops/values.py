@@ -19,6 +19,7 @@ from etl.clock import Clock
 from etl.config import Config
 from etl.drops.folders import DropFolders
 from etl.ledger import FileInfo, Ledger
+from etl.redact import printable
 from etl.report import Report
 
 DRY_RUN = "dryrun"
@@ -86,6 +87,11 @@ class Dropped:
         """What its sender calls it."""
         return PurePosixPath(self.path).name
 
+    @property
+    def shown(self) -> str:
+        """Its name without what a terminal would obey."""
+        return printable(self.name)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -103,6 +109,8 @@ class Outcome:
         """As `Report.exit_code`; a file that could not be read at all is a stop."""
         if self.stopped:
             return 2
+        if self.state is OutcomeState.LEFT:
+            return max(1, self.report.exit_code if self.report else 0)
         return self.report.exit_code if self.report else 0
 
 
@@ -110,7 +118,7 @@ class Outcome:
 class Scan:
     """What an inbox holds now: files to be processed, and files that may still be growing.
 
-    ``updated``: files of earlier rounds whose rows were sent again since, and what became of their receipts.
+    ``updated``: files of earlier rounds that are answered now or still owed it, or whose rows were sent again since.
     """
 
     ready: list[Dropped]

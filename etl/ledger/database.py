@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -17,6 +17,7 @@ from etl.clock import Clock
 from etl.errors import LedgerError
 from etl.ledger import upgrade
 from etl.redact import database_error, redact_database_url, secrets_in_url
+from etl.shutdown import pause, tries
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -24,6 +25,12 @@ R = TypeVar("R", bound="_Room")
 
 RECONNECT_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Waits between tries of what a run must read and write, while the database does not answer."""
+
+LOCKED_S = 60
+"""How long a transaction waits at a time while somebody else keeps SQLite's file to himself."""
+
+_INSIDE_S = 0.5
+"""How long SQLite itself waits for a lock: it hears no signal meanwhile."""
 
 LOOKUP = 10_000  # keys per SELECT … IN (…); SQLite takes 32,766 parameters
 
@@ -88,7 +95,8 @@ class Database:
     def retry_on_disconnect(self, work: Callable[[], T], *, also_locked: bool = False) -> T:
         """Do it again while the database restarts: what vendors answered, and the rest of a run, must not be lost.
 
-        ``also_locked``: also while somebody keeps SQLite's file to himself for longer than a minute at a time.
+        ``also_locked``: also while somebody keeps SQLite's file to himself for longer than a minute at a time. A
+        process that is asked to end waits a few seconds at most.
         """
         for wait in RECONNECT_S:
             try:
@@ -96,7 +104,8 @@ class Database:
             except LedgerError as error:
                 if not _is_disconnect(error.__cause__) and not (also_locked and _is_locked(error.__cause__)):
                     raise
-            time.sleep(wait)
+                if not pause(wait):
+                    raise
         return work()
 
     @contextmanager
@@ -141,7 +150,24 @@ def _is_disconnect(error: BaseException | None) -> bool:
 
 
 def _is_locked(error: BaseException | None) -> bool:
-    return isinstance(error, sa.exc.OperationalError) and "database is locked" in str(error.orig)
+    said = error.orig if isinstance(error, sa.exc.OperationalError) else error
+    return isinstance(said, sqlite3.OperationalError) and "database is locked" in str(said)
+
+
+def _once_unlocked(work: Callable[[], object]) -> None:
+    """Do something, again and again while somebody else keeps SQLite's file to himself, in reach of signals."""
+    locked: Exception | None = None
+    for _ in tries(LOCKED_S):
+        try:
+            work()
+        except (sa.exc.OperationalError, sqlite3.OperationalError) as error:
+            if not _is_locked(error):
+                raise
+            locked = error
+        else:
+            return
+    if locked is not None:
+        raise locked
 
 
 def chunked(values: Sequence[T], size: int = LOOKUP) -> Iterator[Sequence[T]]:
@@ -172,31 +198,20 @@ def _postgresql(url: sa.URL) -> sa.Engine:
     return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
 
 
-def _write_ahead(dbapi: Any) -> None:
-    """Switch to the write-ahead log; two processes that open a new ledger at once may find it locked without a wait."""
-    for tries_left in range(100, -1, -1):
-        try:
-            dbapi.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            if not tries_left:
-                raise
-            time.sleep(0.05)
-        else:
-            return
-
-
 def _sqlite(url: sa.URL) -> sa.Engine:
     if url.database in (None, "", ":memory:"):
         raise LedgerError(
             "ledger: a database in memory forgets what was delivered; name a file: sqlite:///var/ledger.db"
         )
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, connect_args={"timeout": 60})
+    _make_private(Path(url.database))
+    engine = sa.create_engine(url, connect_args={"timeout": _INSIDE_S})
 
     @sa.event.listens_for(engine, "connect")
     def _pragmas(dbapi: Any, _record: Any) -> None:
         dbapi.isolation_level = None  # we say BEGIN ourselves: a claim must read and write under one lock
-        _write_ahead(dbapi)
+        # Two processes that open a new ledger at once find it locked.
+        _once_unlocked(lambda: dbapi.execute("PRAGMA journal_mode=WAL"))
         # FULL: a claim must survive a power cut, or the row would be sent twice.
         for pragma in (
             "synchronous=FULL",
@@ -208,9 +223,25 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         reading = connection.get_execution_options().get("reading")
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        _once_unlocked(lambda: _begin_reading(connection) if reading else connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
     return engine
+
+
+def _make_private(file: Path) -> None:
+    """A new ledger is its owner's alone, and so is what SQLite keeps beside it; who has one decides about it."""
+    with suppress(OSError):  # it is there, or what is wrong is said when it is opened
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _begin_reading(connection: sa.Connection) -> None:
+    """One state of the file, from now on; it is asked for here, so that no later question finds the file locked."""
+    connection.exec_driver_sql("BEGIN")
+    try:
+        connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").close()
+    except sa.exc.DBAPIError:
+        connection.exec_driver_sql("ROLLBACK")
+        raise
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from etl.errors import LedgerError
 from etl.ledger.database import Database, chunked
 from etl.ledger.tables import entries, files, runs
 from etl.ledger.values import FileInfo
@@ -66,7 +67,15 @@ class Files:
         return self._files(_RETRIED, {"name": import_name, "states": list(states)})
 
     def take(self, new: FileInfo, before: FileInfo | None) -> bool:
-        """Write a file down as taken, if it still is as it was ``before``; False when somebody was faster."""
+        """Write a file's new state down, if it still is as it was ``before``; False when somebody was faster."""
+        try:
+            return self._take(new, before)
+        except LedgerError as error:
+            if isinstance(error.__cause__, sa.exc.IntegrityError):  # two that met it first, at once
+                return False
+            raise
+
+    def _take(self, new: FileInfo, before: FileInfo | None) -> bool:
         key = {"name": new.import_name, "content": new.sha256}
         with self.database.writing() as connection:
             known = connection.execute(_FILE.with_for_update(), key).mappings().first()

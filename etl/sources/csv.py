@@ -25,6 +25,7 @@ from etl.filesystem import Place, opened
 from etl.model import RunWarning
 from etl.sources.base import FileSettings, FileSource, Header, Window
 from etl.sources.formats import alphabets, dialect, encodings
+from etl.sources.formats.exact_text import refuse_too_wide
 
 _LOOK_BYTES = 256 * 1024
 """How much of a file is read to see its header, when there are others to be seen before its rows are read."""
@@ -359,17 +360,20 @@ def _clean(name: str) -> str:
 
 
 def _names(file: str, header: list[str]) -> list[str]:
+    refuse_too_wide(len(header), file)
     clean = [_clean(cell) for cell in header]
     if any(_LOOKS_LIKE_A_VALUE.fullmatch(name) for name in clean):
         raise SourceError(
             f"{file}: the first line holds values, not column names: put a header row above it, "
             "such as event_id,event_name,occurred_at."
         )
-    for name in clean:
-        places = [str(at) for at, other in enumerate(clean, 1) if name and other == name]
-        if len(places) > 1:
+    places: dict[str, list[str]] = {}
+    for at, name in enumerate(clean, 1):
+        places.setdefault(name, []).append(str(at))
+    for name, found in places.items():
+        if name and len(found) > 1:
             raise SourceError(
-                f"{file}: the header names {name} more than once (columns {', '.join(places)}): rename or delete one."
+                f"{file}: the header names {name} more than once (columns {', '.join(found)}): rename or delete one."
             )
     names = [name or f"column_{at}" for at, name in enumerate(clean, 1)]
     return [reserved_name(name, names) if name == PARSE_ERROR else name for name in names]

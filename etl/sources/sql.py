@@ -1,6 +1,7 @@
 """A database: a query over the window, a table or view, or what is new since the last run. Streamed, never paged.
 
-Every value becomes exact text (see `exact_text`). The session's clock is UTC: ``:start`` and ``:end`` are aware moments
+Nothing is changed there: a query that writes is refused by the database (see `session`). Every value becomes exact text
+(see `exact_text`). The session's clock is UTC: ``:start`` and ``:end`` are aware moments
 on PostgreSQL, moments in UTC on MySQL and MariaDB, and ISO 8601 text (2026-11-20T21:00:00+00:00) on SQLite, where
 ``datetime(occurred_at) >= datetime(:start)`` compares whatever way the column is written.
 """
@@ -190,7 +191,7 @@ class SqlSource(Source):
             path = self.location(url.database)
             if not Path(path).is_file():
                 raise SourceError(f"{self.describe()}: there is no such file.")
-            url = url.set(database=path)
+            url = session.read_only(url.set(database=path))
         try:
             engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
         except (sa.exc.ArgumentError, ImportError):

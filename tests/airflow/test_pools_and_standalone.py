@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -75,3 +80,58 @@ def test_a_taken_port_is_said_at_once(world: World, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AIRFLOW_PORT", str(world.sandbox.port))
     assert standalone.main() == 2
     assert told == ["Address already in use. If it is a port: SANDBOX_PORT=8901 AIRFLOW_PORT=8081 make airflow"]
+
+
+@contextmanager
+def handled_by(handler: standalone.StopOnce) -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def pair(after_s: float) -> None:
+    """Two signals in less than a tenth of a millisecond, so long from now."""
+    until = time.perf_counter() + after_s
+    while time.perf_counter() < until:
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_two_signals_at_once_leave_no_process_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    really_end = standalone._end
+
+    def end(airflow: subprocess.Popen[bytes]) -> None:
+        really_end(airflow)
+        ended.append(airflow.pid)
+
+    started: list[int] = []
+    popen = subprocess.Popen
+
+    def start(*words: Any, **more: Any) -> Any:
+        child = popen(*words, **more)
+        started.append(child.pid)
+        return child
+
+    monkeypatch.setattr(standalone, "_say", lambda sentence: None)
+    monkeypatch.setattr(standalone, "_end", end)
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(home, "command", lambda word: ["sh", "-c", "sleep 60 & sleep 60 & wait"])
+    draw = random.Random(11)
+    for _ in range(40):
+        stop = standalone.StopOnce()
+        sender = threading.Thread(target=pair, args=(draw.uniform(0, 0.02),))
+        with (tmp_path / "log").open("wb") as log, handled_by(stop):
+            with suppress(standalone.Stopped):
+                sender.start()
+                with standalone.group(dict(os.environ), log, stop):
+                    time.sleep(5)
+            sender.join()
+    assert ended == started
+    assert len(started) > 10
+    for group in started:
+        with pytest.raises(ProcessLookupError):
+            os.killpg(group, 0)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from typer.testing import CliRunner
 from etl import cli
 from etl.delivery.pacing import Waiting, endpoint_lock
 from etl.destinations import make_destination
+from etl.ledger import open_ledger
 from tests.conftest import House, order
 from tests.faults.harness import ROOT
 
@@ -88,6 +92,49 @@ def test_sigterm_ends_a_run_that_looks_something_up(house: House) -> None:
     assert house.results() == []
     house.sandbox.clear_faults()
     assert house.run().exit_code == 0
+
+
+@pytest.mark.parametrize("when", ["before it begins", "before it records"])
+def test_sigterm_ends_a_run_whose_ledger_somebody_else_has_locked(house: House, when: str) -> None:
+    house.to = ["kameleoon"]
+    house.write([order(n) for n in range(10)])
+    open_ledger(house.config).close()
+    with closing(sqlite3.connect(house.folder / "ledger.db", isolation_level=None)) as blocking:
+        if when == "before it begins":
+            blocking.execute("BEGIN IMMEDIATE")
+            running = started(house)
+            time.sleep(4)
+        else:
+            house.sandbox.fault(vendor="kameleoon", delay_ms=2_000)
+            running = started(house)
+            while not house.sandbox.counts()["kameleoon"]["knocks"]:
+                assert running.poll() is None, running.communicate()
+                time.sleep(0.02)
+            blocking.execute("BEGIN IMMEDIATE")
+            time.sleep(3)
+        asked = time.monotonic()
+        running.send_signal(signal.SIGTERM)
+        _, err = running.communicate(timeout=60)
+        assert time.monotonic() - asked < 20
+        assert running.returncode, err
+        blocking.execute("ROLLBACK")
+    house.sandbox.clear_faults()
+    house.run()
+    assert house.sandbox.counts()["kameleoon"]["counted"] == 10
+
+
+@pytest.mark.parametrize("size", [0.1, 0.5, 0.97])
+def test_a_ledger_that_is_cut_off_is_a_sentence(house: House, size: float) -> None:
+    house.to = ["kameleoon"]
+    house.write([order(n) for n in range(500)])
+    house.run()
+    ledger = house.folder / "ledger.db"
+    os.truncate(ledger, int(ledger.stat().st_size * size))
+    asked = time.monotonic()
+    told = CliRunner().invoke(cli.app, ["--config", str(house.config.path), "run", "orders"])
+    assert told.exit_code == 2
+    assert "does not answer: database disk image is malformed" in told.stderr
+    assert time.monotonic() - asked < 20
 
 
 def test_a_run_that_waits_for_anothers_endpoint_lock_ends_at_once(house: House) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import tracemalloc
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from pydantic import ValidationError
 
 from etl.column_settings import MappingSettings
 from etl.errors import SourceError
+from etl.filesystem import local_file, opened
 from etl.sources.base import Window
 from etl.sources.csv import CsvSettings, CsvSource
 from etl.stages import extract
@@ -326,6 +330,46 @@ def test_what_cannot_be_told_apart_is_refused_as_a_whole(tmp_path: Path, content
     file = tmp_path / "orders.csv"
     file.write_bytes(content)
     with pytest.raises(SourceError, match=sentence):
+        read(file)
+
+
+BOMBS: dict[str, bytes] = {
+    "blank lines": b"\n",
+    "delimiters": b",",
+    "rows of nothing": b",\n",
+    "zeros": b"\x00",
+}
+
+
+@pytest.mark.parametrize("filling", BOMBS)
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_file_that_was_packed_to_do_harm_is_refused_before_it_does(tmp_path: Path, filling: str, suffix: str) -> None:
+    file = tmp_path / f"orders.csv{suffix}"
+    pack = gzip.compress if suffix == ".gz" else zstandard.compress
+    file.write_bytes(pack(b"event_id,note\nA,1\n" + BOMBS[filling] * (300_000_000 // len(BOMBS[filling]))))
+    if filling != "zeros":  # which are told by their beginning
+        with pytest.raises(SourceError, match=r"more than 500 times|a line is longer|no CSV file"):
+            read(file)
+    tracemalloc.start()
+    with opened(local_file(file)) as unpacked, pytest.raises(SourceError, match="unpacked it is more than 500 times"):
+        deque(iter(partial(unpacked.read, 256 * 1024), b""), maxlen=0)
+    assert tracemalloc.get_traced_memory()[1] < 80_000_000
+    tracemalloc.stop()
+
+
+def test_what_packs_well_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv.zst"
+    rows = "".join(f"A-{n},Order Completed,2026-11-20T10:00:00Z,same\n" for n in range(400_000))
+    content = f"{','.join(HEADER)}\n{rows}".encode()
+    file.write_bytes(zstandard.compress(content))
+    with opened(local_file(file)) as unpacked:
+        assert unpacked.read() == content
+
+
+def test_more_columns_than_any_table_has_are_refused_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    file.write_bytes(b"event_id," + b",".join(b"c%d" % n for n in range(32_000)) + b"\nA\n")
+    with pytest.raises(SourceError, match=r"orders\.csv: 32,001 columns, and 2,000 are the most that are read"):
         read(file)
 
 

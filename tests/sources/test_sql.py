@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 import pytest
@@ -207,6 +208,33 @@ def test_rows_stream_and_an_end_before_their_end_hangs_up(database: Database) ->
 
 
 # -- what people see
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "DROP TABLE goals",
+        "DELETE FROM goals",
+        "INSERT INTO goals VALUES ('b')",
+        "UPDATE goals SET event_id = 'b' ",
+        "SELECT 1 AS event_id; DROP TABLE goals",
+    ],
+)
+def test_a_query_that_writes_changes_nothing(database: Database, query: str) -> None:
+    database.run("CREATE TABLE goals (event_id VARCHAR(9))", "INSERT INTO goals VALUES ('a')")
+    with pytest.raises(SourceError):
+        database.read(query=query)
+    assert texts(database.read(table="goals")["event_id"]) == ["a"]
+
+
+def test_a_file_is_only_read_whatever_its_name_and_its_journal(tmp_path: Path) -> None:
+    place = tmp_path / "50%41 #1"
+    place.mkdir()
+    database = Database("sqlite", f"sqlite:///{quote(str(place))}/crm.db")
+    database.run("PRAGMA journal_mode=WAL", "CREATE TABLE goals (event_id TEXT)", "INSERT INTO goals VALUES ('a')")
+    before = (place / "crm.db").read_bytes()
+    assert texts(database.read(table="goals")["event_id"]) == ["a"]
+    assert (place / "crm.db").read_bytes() == before
 
 
 def test_no_password_is_ever_shown(database: Database) -> None:

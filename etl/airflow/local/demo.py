@@ -13,6 +13,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import yaml
 from rich.console import Console
@@ -250,7 +251,7 @@ def _short(path: Path) -> str:
 
 
 def _short_url(loaded: Config) -> str:
-    return _short(Path(loaded.ledger_url.removeprefix("sqlite:///")))
+    return _short(Path(unquote(loaded.ledger_url.removeprefix("sqlite:///"))))
 
 
 if __name__ == "__main__":

@@ -41,18 +41,49 @@ class Stopped(Exception):
     """Ctrl-C, a closed terminal or a `kill`: time to go."""
 
 
+class StopOnce:
+    """A handler of signals: the first one raises Stopped, what comes after it is heard and changes nothing.
+
+    Nothing is switched off once a signal has come: between the two moments another one could come.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._later = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Called by Python, also while an earlier call is still going on."""
+        if self._asked:
+            return
+        self._asked = True
+        if not self._later:
+            raise Stopped
+
+    @contextmanager
+    def later(self) -> Iterator[None]:
+        """A block that is not left in the middle; a signal that comes meanwhile counts at its end."""
+        self._later = True
+        try:
+            yield
+        finally:
+            self._later = False
+        if self._asked:
+            raise Stopped
+
+
 def main() -> int:
     """Start everything, say where it is, wait, stop everything."""
     port = int(os.environ.get("AIRFLOW_PORT") or 8080)
+    stop = StopOnce()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, _stop)
+        signal.signal(name, stop)
     try:
         imports = parse.file_beside(ROOT / "dags")
         parse.load(imports)
         with socket.create_server(("127.0.0.1", port)):
             pass  # said now rather than in Airflow's log half a minute later
         with _sandbox(int(os.environ.get("SANDBOX_PORT") or 8900)) as url:
-            return _serve(port, imports, url)
+            return _serve(port, imports, url, stop)
     except ConfigError as error:
         _say(str(error))
         return 2
@@ -63,7 +94,7 @@ def main() -> int:
         return 0
 
 
-def _serve(port: int, imports: Path, sandbox: str) -> int:
+def _serve(port: int, imports: Path, sandbox: str, stop: StopOnce) -> int:
     environment = _environment(port, imports, sandbox)
     with (HOME / "airflow.log").open("wb") as log:
         _say("Airflow makes or upgrades its database and the pools (a few seconds).")
@@ -71,7 +102,7 @@ def _serve(port: int, imports: Path, sandbox: str) -> int:
             _say(f"Airflow could not make its database; {HOME / 'airflow.log'} says why.")
             return 2
         _say("Airflow starts (some 15 seconds).")
-        with _group(environment, log) as airflow:
+        with group(environment, log, stop) as airflow:
             if not _healthy(airflow, port):
                 _say(f"Airflow does not start; {HOME / 'airflow.log'} says why.")
                 return 2
@@ -114,28 +145,30 @@ def _sandbox(port: int) -> Iterator[str]:
 
 
 @contextmanager
-def _group(environment: dict[str, str], log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+def group(environment: dict[str, str], log: IO[bytes], stop: StopOnce) -> Iterator[subprocess.Popen[bytes]]:
     """`airflow standalone` as a process group of its own, so that it can be stopped as a whole.
 
     Told to stop, Airflow's parent process leaves its children behind, and Ctrl-C does not reach all of them either.
     """
-    airflow = subprocess.Popen(  # noqa: S603 (our own command)
-        home.command("standalone"),
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
+    airflow: subprocess.Popen[bytes] | None = None
     try:
+        with stop.later():  # else it could be started and nobody know of it
+            airflow = subprocess.Popen(  # noqa: S603 (our own command)
+                home.command("standalone"),
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         yield airflow
     finally:
-        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(name, signal.SIG_IGN)
-        _say("\nStopping Airflow (a few seconds).")
-        _end(airflow)
-        _say("Everything is stopped.")
+        if airflow is not None:
+            with stop.later():  # whatever ended the block, its processes end
+                _say("\nStopping Airflow (a few seconds).")
+                _end(airflow)
+                _say("Everything is stopped.")
 
 
 def _end(airflow: subprocess.Popen[Any]) -> None:
@@ -183,10 +216,6 @@ def _tell(port: int, sandbox: str) -> None:
         f"  Sandbox   {sandbox}/_sandbox/counts   what the vendors have got\n\n"
         f"Unpause a DAG to let it run on its schedule, or trigger it by hand. Ctrl-C stops everything."
     )
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped
 
 
 def _say(sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""A database's session: its clock is UTC, and its values come as they are stored.
+"""A database's session: it only reads, its clock is UTC, and its values come as they are stored.
 
 Moments that a driver cannot hold come as text and JSON as written, to be judged like any other cell.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -55,6 +56,11 @@ def closing(result: sa.CursorResult[Any]) -> Iterator[None]:
         result.close()
 
 
+def read_only(url: sa.URL) -> sa.URL:
+    """The URL of a file of SQLite, opened so that it is only read, whatever its name is made of."""
+    return url.set(database=f"file:{quote(url.database or '')}", query={**url.query, "uri": "true", "mode": "ro"})
+
+
 def prepare(engine: sa.Engine) -> None:
     """Have every session of the engine set up as its database needs it."""
     on_connect = _ON_CONNECT.get(engine.dialect.name)
@@ -75,6 +81,7 @@ def _on_postgresql(connection: Any, _record: Any) -> None:
     connection.execute("SET TIME ZONE 'UTC'")
     connection.execute("SET datestyle TO 'ISO, YMD'")
     connection.commit()
+    connection.read_only = True  # of every transaction, and no setting that a pooler would hand to the next session
 
 
 def _or_text(loader: Any, error: type[Exception]) -> Any:
@@ -92,10 +99,12 @@ def _or_text(loader: Any, error: type[Exception]) -> Any:
 def _on_mysql(connection: Any, _record: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET time_zone = '+00:00'")
+        cursor.execute("SET SESSION TRANSACTION READ ONLY")
 
 
 def _on_sqlite(connection: Any, _record: Any) -> None:
     connection.text_factory = _text_or_bytes
+    connection.execute("PRAGMA query_only = ON")
 
 
 def _text_or_bytes(value: bytes) -> str | bytes:

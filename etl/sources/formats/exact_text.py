@@ -61,17 +61,29 @@ def of_rows(
     return _frame(texts, first, len(rows), numbers, used, unreadable)
 
 
+def refuse_too_wide(columns: int, what: str) -> None:
+    """Raise SourceError, which names ``what``, for more columns than any table of conversions has."""
+    if columns > MOST_COLUMNS:
+        raise SourceError(
+            f"{what}: {columns:,} columns, and {MOST_COLUMNS:,} are the most that are read: leave some out."
+        )
+
+
 def names(given: Sequence[str], what: str) -> list[str]:
     """The column names as frames carry them, without what nobody sees at either end.
 
     Raises SourceError, which names ``what``, when one stands there twice.
     """
+    refuse_too_wide(len(given), what)
     given = [seen(name) or name for name in given]
     twice = [name for name, count in Counter(given).items() if count > 1]
     if twice:
         raise SourceError(f"{what}: {', '.join(twice)} is the name of more than one column: rename one of them.")
     return [reserved_name(name, given) if name == PARSE_ERROR else name for name in given]
 
+
+MOST_COLUMNS = 2_000
+"""What one table may have; exports that put each answer or product into a column of its own have some hundreds."""
 
 _TextColumn = tuple[Any, list[int]]
 """A column's texts, and the positions of the rows whose value is no text."""
