@@ -319,6 +319,11 @@ def load(path: str | Path | None = None, secret: Secret | None = None) -> Config
     ``secret`` answers ``${NAME}``; the environment by default. Raises ConfigError.
     """
     file = Path(path or os.environ.get(FILE_VARIABLE) or "imports.yaml").absolute()
+    return of(file, read(file), secret)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The file as written, not judged yet. Raises ConfigError."""
     try:
         raw = strict_yaml.load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -331,6 +336,11 @@ def load(path: str | Path | None = None, secret: Secret | None = None) -> Config
         raise ConfigError(f"{file.name} is not YAML: {_where_in_yaml(error)}.") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{file.name} is empty or not a mapping; see the README for an example.")
+    return raw
+
+
+def of(file: Path, raw: Mapping[str, Any], secret: Secret | None = None) -> Config:
+    """The settings that a file holds. Raises ConfigError for the first entry of it that cannot be used."""
     config = Config(file, validated(_File, raw, ""), secret or os.environ.get)
     for name, settings in config.imports.items():
         for place, destination in enumerate(settings.to):

@@ -19,10 +19,10 @@ from etl.errors import ConfigError
 
 def create() -> list[str]:
     """Create or update the pools through Airflow's own command; their names. Raises ConfigError."""
-    config = parse.load(parse.file_beside(ROOT / "dags"))
+    config = parse.entries(parse.file_beside(ROOT / "dags")).config
     pools = {
         parse.pool(name): {"slots": 1, "description": f"Loads to {name}", "include_deferred": False}
-        for name in config.destination_names
+        for name in parse.destinations(config)
     }
     with tempfile.TemporaryDirectory(prefix="conversions-") as folder:
         wanted = Path(folder) / "pools.json"

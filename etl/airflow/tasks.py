@@ -18,9 +18,11 @@ from typing import Any
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from etl import config, drops, pipeline, reasons
+from etl import drops, pipeline, reasons
 from etl import retry as dead_letters
-from etl.airflow import secrets
+from etl.airflow import parse, secrets
+from etl.airflow.parse import Entries
+from etl.config import Config
 from etl.errors import ConfigError, ImporterError, SourceError, SumMismatch
 from etl.ledger import Stop
 from etl.model import Chunk
@@ -52,8 +54,8 @@ Staged = dict[str, Any]
 
 def start(file: Path, import_name: str, begin: datetime | None, end: datetime | None) -> str:
     """Judge the settings, write the run down and name it."""
-    with _failing_for_good():
-        job = plan.start(_config(file), import_name, window=window(begin, end))
+    with _failing_for_good(file):
+        job = plan.start(_config(file, import_name), import_name, window=window(begin, end))
         job.ledger.close()
     log.info("%s: run %s begins", import_name, job.run.run_id)
     return job.run.run_id
@@ -121,8 +123,8 @@ def summary(file: Path, run_id: str | None, states: Mapping[str, str | None]) ->
 
 def look(file: Path, import_name: str) -> list[dict[str, Any]]:
     """Finish what an earlier round left; the files that have come to rest, no more than Airflow maps."""
-    with _failing_for_good():
-        seen = drops.scan(_config(file), import_name)
+    with _failing_for_good(file):
+        seen = drops.scan(_config(file, import_name), import_name)
     for growing in seen.growing:
         log.info("%s: %s may still be growing", import_name, growing.name)
     return [asdict(ready) for ready in seen.ready[: conf.getint("core", "max_map_length")]]
@@ -130,8 +132,8 @@ def look(file: Path, import_name: str) -> list[dict[str, Any]]:
 
 def handle(file: Path, dropped: dict[str, Any]) -> None:
     """Bring one dropped file to its end. Its sender reads the summary; the task fails where somebody else must act."""
-    with _failing_for_good():
-        outcome = drops.process(_config(file), drops.Dropped(**dropped))
+    with _failing_for_good(file):
+        outcome = drops.process(_config(file, dropped["import_name"]), drops.Dropped(**dropped))
     log.info("%s: %s. %s", outcome.file.name, outcome.state, outcome.sentence)
     if outcome.report is None:
         return
@@ -147,7 +149,7 @@ def handle(file: Path, dropped: dict[str, Any]) -> None:
 
 def retry(file: Path, destination: str, import_name: str | None, statuses: list[str]) -> dict[str, int]:
     """Send one destination's dead letters again, never insisting; rows per status after it."""
-    with _failing_for_good():
+    with _failing_for_good(file):
         reports = dead_letters.retry(_config(file), import_name=import_name, to=[destination], statuses=statuses)
     counts: dict[str, int] = {}
     for report in reports:
@@ -180,10 +182,22 @@ def line(report: Report, destination: str) -> str:
     return f"{destination}: {report.rows[destination]} rows read, {counts}" + (f". {stop.detail}" if stop else "")
 
 
-def _config(file: Path) -> config.Config:
-    loaded = config.load(file, secret=secrets.Secrets())
-    secrets.hide(loaded)
-    return loaded
+def _config(file: Path, import_name: str | None = None) -> Config:
+    """The entries of imports.yaml that can be used. Raises ConfigError where that import is none of them."""
+    return _usable(_entries(file), import_name)
+
+
+def _entries(file: Path) -> Entries:
+    found = parse.entries(file, secrets.Secrets())
+    secrets.hide(found.config)
+    return found
+
+
+def _usable(found: Entries, import_name: str | None) -> Config:
+    for sentence in (found.trouble, found.broken.get(import_name or "", "")):
+        if sentence:
+            raise ConfigError(sentence)
+    return found.config
 
 
 def _reason(job: Job, failed: list[str]) -> str:
@@ -206,9 +220,11 @@ def _trouble(report: Report, max_bad_share: float) -> list[str]:
 
 
 @contextmanager
-def _failing_for_good() -> Iterator[None]:
+def _failing_for_good(file: Path) -> Iterator[None]:
     try:
         yield
+    except ConfigError as error:
+        raise AirflowFailException(parse.with_line(file, str(error))) from None
     except PERMANENT as error:
         raise AirflowFailException(str(error)) from None
     except (ImporterError, AirflowException) as error:
@@ -221,9 +237,11 @@ def _failing_for_good() -> Iterator[None]:
 @contextmanager
 def _resumed(file: Path, run_id: str) -> Iterator[Job]:
     """The run that `start` wrote down, for one task; the ledger is closed after it."""
-    with _failing_for_good():
-        job = plan.resume(_config(file), run_id)
+    with _failing_for_good(file):
+        found = _entries(file)
+        job = plan.resume(_usable(found, None), run_id)
         try:
+            _usable(found, job.run.import_name)
             yield job
         finally:
             job.ledger.close()

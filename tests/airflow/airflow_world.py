@@ -74,11 +74,19 @@ class World:
 
     def dag(self, name: str = "store_orders") -> Any:
         """The DAG as Airflow parses it now."""
+        return self.dags()[name]
+
+    def dags(self) -> dict[str, Any]:
+        """All DAGs by id, as Airflow parses them now."""
         from airflow.dag_processing.dagbag import DagBag
 
         bag = DagBag(str(ROOT / "dags"))
         assert bag.import_errors == {}
-        return bag.dags[name]
+        return dict(bag.dags)
+
+    def dag_ids(self) -> set[str]:
+        """Which DAGs Airflow finds now."""
+        return set(self.dags())
 
     def run(self, name: str = "store_orders", **how: Any) -> DagRunSeen:
         """One DAG run in this process, to its end."""

@@ -1,0 +1,107 @@
+"""The DAG of one import: the schedule, the graph and the retries.
+
+start ─► prepare ─► extract ─► validate ─┬► convert:    transform[chunk] ─► load[chunk] ─┬► summary
+                                         └► optimizely: transform[chunk] ─► load[chunk] ─┘
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, TaskGroup, TriggerRule, get_current_context, task
+
+from etl.airflow import parse
+from etl.airflow.red_dag import START, timetable
+from etl.config import ImportSettings
+
+CHUNK = "chunk {{ task.op_kwargs['chunk']['index'] }}"
+TASKS = ("start", "prepare", "extract", "validate", "summary")
+
+
+def import_dag(file: Path, name: str, settings: ImportSettings) -> DAG:
+    """The DAG of one import. Raises ConfigError."""
+    schedule = None if settings.schedule is None else timetable(f"imports.{name}.schedule", settings.schedule)
+    with DAG(
+        dag_id=parse.dag_id(name),
+        schedule=schedule,
+        start_date=START,
+        catchup=False,
+        max_active_runs=1,
+        default_args=parse.retries(),
+        tags=["conversions", *settings.to],
+        doc_md=parse.description(name, settings),
+        auto_register=False,
+    ) as dag:
+        import_tasks(file, name, settings)
+    return dag
+
+
+def import_tasks(file: Path, name: str, settings: ImportSettings) -> None:
+    """The tasks of one import, for the DAG or group that is being built."""
+
+    @task
+    def start() -> str:
+        from etl.airflow import tasks
+
+        return tasks.start(file, name, *interval())
+
+    @task
+    def prepare(run: str) -> None:
+        from etl.airflow import tasks
+
+        tasks.prepare(file, run)
+
+    @task
+    def extract(run: str) -> list[dict[str, Any]]:
+        from etl.airflow import tasks
+
+        return tasks.extract(file, run, *interval())
+
+    @task
+    def validate(run: str, chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        from etl.airflow import tasks
+
+        return tasks.validate(file, run, chunks)
+
+    @task(trigger_rule=TriggerRule.ALL_DONE, multiple_outputs=False)
+    def summary(run: str | None) -> dict[str, dict[str, int]]:
+        from etl.airflow import tasks
+
+        ti = get_current_context()["ti"]
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+        return tasks.summary(file, run, states)
+
+    begun = start()
+    extracted = extract(begun)
+    prepare(begun) >> extracted
+    validated = validate(begun, extracted)
+    [deliver(file, begun, validated, destination, settings.to) for destination in settings.to] >> summary(begun)
+
+
+def deliver(file: Path, begun: Any, chunks: Any, destination: str, destinations: list[str]) -> Any:
+    """The two mapped tasks of one destination. Loading is one chunk at a time, in every DAG: the pool has one slot."""
+    others = [name for name in destinations if name != destination]
+    group = parse.free(destination, [*TASKS, *others]) if destination in TASKS else destination
+    with TaskGroup(group):
+
+        @task(map_index_template=CHUNK, multiple_outputs=False)
+        def transform(run: str, chunk: dict[str, Any]) -> dict[str, Any]:
+            from etl.airflow import tasks
+
+            return tasks.transform(file, run, destination, chunk)
+
+        @task(map_index_template=CHUNK, pool=parse.pool(destination), max_active_tis_per_dagrun=1)
+        def load(run: str, chunk: dict[str, Any]) -> None:
+            from etl.airflow import tasks
+
+            tasks.load(file, run, destination, chunk)
+
+        return load.partial(run=begun).expand(chunk=transform.partial(run=begun).expand(chunk=chunks))
+
+
+def interval() -> tuple[datetime | None, datetime | None]:
+    """The data interval of the DAG run that the task belongs to; a run by hand may have none."""
+    dag_run = get_current_context()["dag_run"]
+    return dag_run.data_interval_start, dag_run.data_interval_end

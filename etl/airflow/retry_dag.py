@@ -1,0 +1,57 @@
+"""The DAG that sends dead letters again, started by hand; what may have been accepted, only where that is safe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow.sdk import DAG, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from etl.airflow import parse
+from etl.airflow.red_dag import START
+from etl.config import Config
+
+ALL = "(all)"
+STATUSES = ["failed,unknown", "failed", "unknown"]
+DOC = """### Dead letters, once more
+
+Sends again what is `failed` or `unknown`, from the rows as they were read, one new run in the ledger per import run.
+A row that may have been accepted is sent only to vendors that count a repeat once. For the others look it up at the
+vendor and decide: `conversions retry --status unknown` on the command line; nothing here does it.
+"""
+
+
+def retry_dag(file: Path, config: Config) -> DAG:
+    """The DAG for the destinations of imports.yaml whose names a task can have."""
+    names = parse.destinations(config)
+    with DAG(
+        dag_id=parse.RETRY,
+        schedule=None,
+        start_date=START,
+        catchup=False,
+        max_active_runs=1,
+        default_args=parse.retries(),
+        tags=["conversions"],
+        doc_md=DOC,
+        params={
+            "import": Param(ALL, type="string", enum=[ALL, *config.imports], title="Import"),
+            "destination": Param(ALL, type="string", enum=[ALL, *names], title="Destination"),
+            "status": Param(STATUSES[0], type="string", enum=STATUSES, title="Status"),
+        },
+        auto_register=False,
+    ) as dag:
+
+        @task(multiple_outputs=False)
+        def retry(destination: str) -> dict[str, int]:
+            """One destination's dead letters, in its pool, so that no import loads there meanwhile."""
+            params = get_current_context()["params"]
+            if params["destination"] not in (ALL, destination):
+                raise AirflowSkipException(f"Only {params['destination']} was asked for.")
+            from etl.airflow import tasks
+
+            chosen = None if params["import"] == ALL else params["import"]
+            return tasks.retry(file, destination, chosen, params["status"].split(","))
+
+        for name in names:
+            retry.override(task_id=name, pool=parse.pool(name))(name)
+    return dag
