@@ -57,8 +57,11 @@ def run(
         return finish(job)
 
 
-def prepare(job: Job) -> None:
-    """Let every destination look up what it needs, side by side; one that cannot stops alone, with nothing sent."""
+def prepare(job: Job, names: Sequence[str] | None = None) -> None:
+    """Let every destination (or those named) look up what it needs, side by side.
+
+    One that cannot stops alone, with nothing sent.
+    """
     fetch = lookups.fetcher(cache(job.config.staging_url), USER_AGENT)
 
     def look_up(name: str) -> None:
@@ -69,7 +72,7 @@ def prepare(job: Job) -> None:
             stop = Stop(error.reason, f"{destination.facts.title} stopped before anything was sent: {error}")
             job.ledger.runs.stop_destination(job.run.run_no, name, stop)
 
-    side_by_side(look_up, job.destinations)
+    side_by_side(look_up, job.destinations if names is None else names)
 
 
 def load(job: Job, name: str, chunk: Chunk) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import DAG, TaskGroup, task
 
-from etl.airflow import parse
+from etl.airflow import failing, parse
 from etl.airflow.red_dag import START
 
 SCHEDULE = "*/5 * * * *"
@@ -30,7 +30,7 @@ def drops_dag(file: Path, imports: list[str]) -> DAG:
         start_date=START,
         catchup=False,
         max_active_runs=1,
-        default_args=parse.retries(),
+        default_args=parse.retries() | failing.arguments(),
         tags=["conversions"],
         doc_md=DOC,
         auto_register=False,

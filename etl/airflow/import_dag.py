@@ -12,12 +12,11 @@ from typing import Any
 
 from airflow.sdk import DAG, TaskGroup, TriggerRule, get_current_context, task
 
-from etl.airflow import parse
+from etl.airflow import failing, parse
 from etl.airflow.red_dag import START, timetable
 from etl.config import ImportSettings
 
 CHUNK = "chunk {{ task.op_kwargs['chunk']['index'] }}"
-TASKS = ("start", "prepare", "extract", "validate", "summary")
 
 
 def import_dag(file: Path, name: str, settings: ImportSettings) -> DAG:
@@ -29,7 +28,7 @@ def import_dag(file: Path, name: str, settings: ImportSettings) -> DAG:
         start_date=START,
         catchup=False,
         max_active_runs=1,
-        default_args=parse.retries(),
+        default_args=parse.retries() | failing.arguments(),
         tags=["conversions", *settings.to],
         doc_md=parse.description(name, settings),
         auto_register=False,
@@ -82,21 +81,19 @@ def import_tasks(file: Path, name: str, settings: ImportSettings) -> None:
 
 def deliver(file: Path, begun: Any, chunks: Any, destination: str, destinations: list[str]) -> Any:
     """The two mapped tasks of one destination. Loading is one chunk at a time, in every DAG: the pool has one slot."""
-    others = [name for name in destinations if name != destination]
-    group = parse.free(destination, [*TASKS, *others]) if destination in TASKS else destination
-    with TaskGroup(group):
+    with TaskGroup(parse.group(destination, destinations)):
 
         @task(map_index_template=CHUNK, multiple_outputs=False)
         def transform(run: str, chunk: dict[str, Any]) -> dict[str, Any]:
             from etl.airflow import tasks
 
-            return tasks.transform(file, run, destination, chunk)
+            return tasks.transform(file, run, destination, chunk, attempt())
 
         @task(map_index_template=CHUNK, pool=parse.pool(destination), max_active_tis_per_dagrun=1)
         def load(run: str, chunk: dict[str, Any]) -> None:
             from etl.airflow import tasks
 
-            tasks.load(file, run, destination, chunk)
+            tasks.load(file, run, destination, chunk, attempt())
 
         return load.partial(run=begun).expand(chunk=transform.partial(run=begun).expand(chunk=chunks))
 
@@ -105,3 +102,8 @@ def interval() -> tuple[datetime | None, datetime | None]:
     """The data interval of the DAG run that the task belongs to; a run by hand may have none."""
     dag_run = get_current_context()["dag_run"]
     return dag_run.data_interval_start, dag_run.data_interval_end
+
+
+def attempt() -> int:
+    """Which try of its task this is; a task that is cleared goes on counting."""
+    return int(get_current_context()["ti"].try_number)

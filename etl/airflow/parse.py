@@ -24,6 +24,8 @@ from etl.redact import redact_url
 RETRY_DELAY_VARIABLE = "CONVERSIONS_RETRY_DELAY_SECONDS"
 DROPS, RETRY = "drops", "retry_dead_letters"
 """The DAGs of ours that are of no import."""
+TASKS = ("start", "prepare", "extract", "validate", "summary")
+"""The tasks of the DAG of an import that are of no destination."""
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -93,9 +95,14 @@ def dag_id(import_name: str) -> str:
     return "import." + "".join(mark if _NAME.fullmatch(mark) else f".{ord(mark):x}." for mark in import_name)
 
 
+def group(destination: str, others: Iterable[str]) -> str:
+    """The task group of a destination: its name, or with ``_`` behind where a task of the import is called so."""
+    return free(destination, [*TASKS, *others]) if destination in TASKS else destination
+
+
 def free(name: str, taken: Iterable[str]) -> str:
-    """A name for a task or group of ours, or of a destination, that nothing beside it has."""
-    others = set(taken)
+    """The name, or with so many ``_`` behind that nothing else has it."""
+    others = {*taken}
     while name in others:
         name += "_"
     return name
@@ -132,7 +139,7 @@ def description(name: str, settings: ImportSettings) -> str:
         f"`conversions results --import {name}` shows one result per row and destination. The run fails when a "
         f"destination stops, or when more than {settings.max_bad_share:.0%} of its rows are not delivered. What is "
         f"cleared and run again here sends nothing twice.\n\n"
-        f"`load` waits for a slot of its pool, `{pool('<destination>')}`; `python -m etl.airflow.pools` makes them.\n"
+        f"`load` waits for a slot of its pool, `{pool('<destination>')}`; `conversions airflow setup` makes them.\n"
     )
 
 

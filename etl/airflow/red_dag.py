@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, task
 
+from etl.airflow import failing
 from etl.errors import ConfigError
 
 DAILY = "0 0 * * *"
@@ -26,13 +27,12 @@ def red_dag(dag_id: str, sentence: str, schedule: str | None) -> DAG:
         max_active_runs=1,
         tags=["conversions", "broken settings"],
         doc_md=f"### {dag_id}\n\n{sentence}\n\nNothing is read or sent until imports.yaml is mended.\n",
+        default_args=failing.arguments(),
         auto_register=False,
     ) as dag:
 
         @task(retries=0)
         def settings() -> None:
-            from etl.airflow import failing
-
             failing.fail(sentence)
 
         settings()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from airflow.sdk import DAG, Param, get_current_context, task
-from airflow.sdk.exceptions import AirflowSkipException
 
-from etl.airflow import parse
+from etl.airflow import failing, parse
 from etl.airflow.red_dag import START
 from etl.config import Config
 
@@ -30,7 +29,7 @@ def retry_dag(file: Path, config: Config) -> DAG:
         start_date=START,
         catchup=False,
         max_active_runs=1,
-        default_args=parse.retries(),
+        default_args=parse.retries() | failing.arguments(),
         tags=["conversions"],
         doc_md=DOC,
         params={
@@ -41,17 +40,24 @@ def retry_dag(file: Path, config: Config) -> DAG:
         auto_register=False,
     ) as dag:
 
+        @task.branch(task_id=parse.free("asked", names))
+        def asked() -> list[str]:
+            """The tasks of the destinations that were asked for: no other waits for a slot of its pool."""
+            from etl.airflow import tasks
+
+            wanted = get_current_context()["params"]["destination"]
+            chosen = names if wanted == ALL else [wanted]
+            tasks.check_pools(chosen)
+            return chosen
+
         @task(multiple_outputs=False)
         def retry(destination: str) -> dict[str, int]:
             """One destination's dead letters, in its pool, so that no import loads there meanwhile."""
-            params = get_current_context()["params"]
-            if params["destination"] not in (ALL, destination):
-                raise AirflowSkipException(f"Only {params['destination']} was asked for.")
             from etl.airflow import tasks
 
+            params = get_current_context()["params"]
             chosen = None if params["import"] == ALL else params["import"]
             return tasks.retry(file, destination, chosen, params["status"].split(","))
 
-        for name in names:
-            retry.override(task_id=name, pool=parse.pool(name))(name)
+        asked() >> [retry.override(task_id=name, pool=parse.pool(name))(name) for name in names]
     return dag

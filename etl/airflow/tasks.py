@@ -8,7 +8,8 @@ twice, because the ledger's claims outlive the process.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -16,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 
 from etl import drops, pipeline, reasons
 from etl import retry as dead_letters
-from etl.airflow import parse, secrets
+from etl.airflow import failing, parse, pools, secrets, stopping, telling
 from etl.airflow.parse import Entries
+from etl.airflow.telling import CountingJob
 from etl.config import Config
 from etl.errors import ConfigError, ImporterError, SourceError, SumMismatch
 from etl.ledger import Stop
@@ -41,10 +43,6 @@ PERMANENT = (ConfigError, SourceError, SumMismatch)
 """Errors that stay the same however often a task is repeated."""
 
 
-class Unexpected(Exception):
-    """An error that is not one of ours, without its words: they may hold a row's values, and Airflow keeps them."""
-
-
 Staged = dict[str, Any]
 """A `Chunk` as it travels: ``{"index": 0, "path": "…", "rows": 50000}``."""
 
@@ -55,10 +53,18 @@ Staged = dict[str, Any]
 def start(file: Path, import_name: str, begin: datetime | None, end: datetime | None) -> str:
     """Judge the settings, write the run down and name it."""
     with _failing_for_good(file):
-        job = plan.start(_config(file, import_name), import_name, window=window(begin, end))
+        usable = _config(file, import_name)
+        check_pools(usable.import_settings(import_name).to)
+        job = plan.start(usable, import_name, window=window(begin, end))
         job.ledger.close()
     log.info("%s: run %s begins", import_name, job.run.run_id)
     return job.run.run_id
+
+
+def check_pools(names: Iterable[str]) -> None:
+    """Fail now where a later task would wait for ever, because its pool is missing."""
+    if missing := pools.missing(names):
+        failing.fail(pools.sentence(missing))
 
 
 def prepare(file: Path, run_id: str) -> None:
@@ -82,20 +88,40 @@ def extract(file: Path, run_id: str, begin: datetime | None, end: datetime | Non
 
 def validate(file: Path, run_id: str, chunks: list[Staged]) -> list[Staged]:
     """Judge every row of all chunks, in order, because an event_id may return in a later chunk."""
-    with _stage(file, run_id) as job:
-        return [asdict(chunk) for chunk in validation.stage(job, (Chunk(**chunk) for chunk in chunks))]
+    with _stage(file, run_id) as resumed:
+        job = CountingJob.of(resumed)
+        judged = [asdict(chunk) for chunk in validation.stage(job, (Chunk(**chunk) for chunk in chunks))]
+        telling.reasons("every destination", job.unsent)
+        return judged
 
 
-def transform(file: Path, run_id: str, destination: str, chunk: Staged) -> Staged:
+def transform(file: Path, run_id: str, destination: str, chunk: Staged, attempt: int = 1) -> Staged:
     """One chunk in one vendor's words."""
-    with _stage_of(file, run_id, destination) as job:
-        return asdict(transformation.stage(job, destination, Chunk(**chunk)))
+    with _stage_of(file, run_id, destination) as resumed:
+        job = CountingJob.of(resumed)
+        if stopping.asks_again(job, destination, attempt):
+            pipeline.prepare(job, [destination])
+        made = asdict(transformation.stage(job, destination, Chunk(**chunk)))
+        telling.reasons(destination, job.unsent)
+        return made
 
 
-def load(file: Path, run_id: str, destination: str, chunk: Staged) -> None:
-    """Deliver one chunk; a destination that stops is told by `summary`, its rows are ``failed``."""
+def load(file: Path, run_id: str, destination: str, chunk: Staged, attempt: int = 1) -> None:
+    """Deliver one chunk. A destination that stops, or has stopped, fails the task; its rows are ``failed``.
+
+    ``attempt``: which try of the task it is. One that was cleared asks a vendor again that had stopped before.
+    """
     with _stage_of(file, run_id, destination) as job:
-        pipeline.load(job, destination, Chunk(**chunk))
+        staged = Chunk(**chunk)
+        stopping.reopen(job)
+        if stopping.asks_again(job, destination, attempt):
+            staged = stopping.made_anew(job, destination, staged)
+        with telling.progress(job, destination, staged.rows) as told:
+            pipeline.load(told, destination, staged)
+        telling.reasons_of_chunk(job, destination, staged)
+        stopped = stopping.sentence(job, destination, attempt)
+    if stopped:
+        failing.fail(stopped)
 
 
 def summary(file: Path, run_id: str | None, states: Mapping[str, str | None]) -> dict[str, dict[str, int]]:
@@ -103,18 +129,19 @@ def summary(file: Path, run_id: str | None, states: Mapping[str, str | None]) ->
 
     ``states`` are those of the other tasks of the DAG run; one that failed is why the run did not get to its end.
     """
-    failed = sorted(task for task, state in states.items() if state == "failed")
     if run_id is None:
-        raise AirflowFailException("Nothing was begun: the log of the task `start` says why.")
+        failing.fail("Nothing was begun: the log of the task `start` says why.")
     with _resumed(file, run_id) as job:
+        failed = sorted(task for task, state in states.items() if state == "failed" and not _is_a_stop(job, task))
         report = pipeline.finish(job, stopped=_reason(job, failed) if failed else "")
     for name in report.rows:
         log.info("%s", line(report, name))
+        telling.reasons(name, report.counts[name])
     for warning in report.warnings:
         log.warning("%s", warning)
     trouble = _trouble(report, job.settings.max_bad_share)
     if trouble:
-        raise AirflowFailException(" ".join(trouble))
+        failing.fail(" ".join(trouble))
     return {name: report.by_status(name) for name in report.rows}
 
 
@@ -141,7 +168,7 @@ def handle(file: Path, dropped: dict[str, Any]) -> None:
         log.info("%s", line(outcome.report, name))
     stops = [stop.detail for stop in outcome.report.stops.values()]
     if stops:
-        raise AirflowFailException(" ".join(stops))
+        failing.fail(" ".join(stops))
 
 
 # -- dead letters
@@ -160,7 +187,7 @@ def retry(file: Path, destination: str, import_name: str | None, statuses: list[
         log.info("%s: there is nothing to send again", destination)
     trouble = [sentence for report in reports for sentence in _trouble(report, max_bad_share=1)]
     if trouble:
-        raise AirflowFailException(" ".join(trouble))
+        failing.fail(" ".join(trouble))
     return counts
 
 
@@ -200,6 +227,12 @@ def _usable(found: Entries, import_name: str | None) -> Config:
     return found.config
 
 
+def _is_a_stop(job: Job, task: str) -> bool:
+    """Whether a task failed only because its destination stopped: then every row has its result, as the sum shows."""
+    groups = (parse.group(name, job.destinations) for name in job.ledger.runs.stops(job.run.run_no))
+    return any(re.fullmatch(rf"(.*\.)?{re.escape(group)}\.load(_\d+)?", task) for group in groups)
+
+
 def _reason(job: Job, failed: list[str]) -> str:
     """Why the run did not get to its end: what the stage wrote down, else which task failed."""
     return job.run.stop_detail or f"The task {failed[0]} failed, its log says why."
@@ -224,14 +257,16 @@ def _failing_for_good(file: Path) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise AirflowFailException(parse.with_line(file, str(error))) from None
+        failing.fail(parse.with_line(file, str(error)))
     except PERMANENT as error:
-        raise AirflowFailException(str(error)) from None
-    except (ImporterError, AirflowException) as error:
+        failing.fail(str(error))
+    except ImporterError as error:
+        failing.try_again(str(error))
+    except AirflowException as error:
         raise error from None  # what led to it may hold a statement and its values
     except Exception as error:  # noqa: BLE001 (whatever it is, its text may hold a row's values)
         log.error("%s", trace(error))
-        raise Unexpected(f"Unexpected {type(error).__name__}; the log above says where.") from None
+        failing.try_again(f"Unexpected {type(error).__name__}; the log above says where.")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 Nothing is decided here that the Airflow side would have to decide again.
 """
 
-from etl.cli import delivery, history, reasons, trial, vendors  # importing them registers their commands
+from etl.cli import airflow, delivery, history, reasons, trial, vendors  # importing them registers their commands
 from etl.cli.program import app, main
 
-__all__ = ["app", "delivery", "history", "main", "reasons", "trial", "vendors"]
+__all__ = ["airflow", "app", "delivery", "history", "main", "reasons", "trial", "vendors"]

@@ -98,7 +98,7 @@ def replace(before: str, after: str) -> None:
     ],
 )
 def test_a_broken_entry_is_a_red_dag_of_its_name_and_its_neighbours_stay(
-    world: World, before: str, after: str, sentence: str, schedule: str, capsys: pytest.CaptureFixture[str]
+    world: World, before: str, after: str, sentence: str, schedule: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     from airflow.serialization.encoders import coerce_to_core_timetable
 
@@ -116,13 +116,13 @@ def test_a_broken_entry_is_a_red_dag_of_its_name_and_its_neighbours_stay(
 
     run = world.run()
     assert (run.state, run.tries("settings")) == ("failed", 1)
-    assert sentence.format(line=line) in capsys.readouterr().out
+    assert sentence.format(line=line) in caplog.text
     world.orders(2)
     assert world.run("neighbour").state == "success"
 
 
 def test_a_missing_secret_is_red_where_it_is_needed_and_nowhere_else(
-    world: World, capsys: pytest.CaptureFixture[str]
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     two_imports(world)
     replace("${CONVERT_API_KEY:-", "${NOBODY_HAS_THIS}${CONVERT_API_KEY:-")
@@ -130,7 +130,7 @@ def test_a_missing_secret_is_red_where_it_is_needed_and_nowhere_else(
     assert world.run().states()["start"] == "failed"
     line = next(n for n, text in enumerate(CONFIG.read_text().splitlines(), 1) if "NOBODY_HAS_THIS" in text)
     said = f"${{NOBODY_HAS_THIS}} has no value: set it in the environment or as an Airflow connection. Line {line} of"
-    assert said in capsys.readouterr().out
+    assert said in caplog.text
     assert world.run("neighbour").state == "success"
 
 
@@ -228,6 +228,9 @@ def test_parsing_brings_in_nothing_heavy(world: World) -> None:
 
 def test_dead_letters_take_each_destination_in_its_pool(world: World) -> None:
     dag: Any = world.dag("retry_dead_letters")
-    assert {task.task_id: task.pool for task in dag.tasks} == {name: f"conversions_{name}" for name in DESTINATIONS}
+    assert {task.task_id: task.pool for task in dag.tasks} == {
+        "asked": "default_pool",
+        **{name: f"conversions_{name}" for name in DESTINATIONS},
+    }
     assert dag.params["import"] == "(all)"
     assert dag.timetable.can_be_scheduled is False if hasattr(dag.timetable, "can_be_scheduled") else True
