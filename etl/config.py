@@ -105,6 +105,7 @@ class ImportSettings(MappingSettings):
     """Whether ids may have been through a spreadsheet, so that rounded ones are refused; absent: yes for CSV."""
     schedule: str | None = None
     chunk_rows: int = Field(default=20_000, ge=1, le=1_000_000)
+    missing: Literal["skip", "fail"] = "fail"  # what a run without a file is: one without rows, or a failure
     on_bad_file: Literal["stop", "skip"] = "stop"
     """What becomes of the others when one of several files cannot be used; it is named either way."""
     max_skew_minutes: int = Field(default=5, ge=0, le=1440)

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, TaskGroup, TriggerRule, get_current_context, task
+from airflow.sdk import DAG, Param, TaskGroup, TriggerRule, get_current_context, task
 
 from etl.airflow import failing, parse
 from etl.airflow.red_dag import START, timetable
@@ -31,6 +31,7 @@ def import_dag(file: Path, name: str, settings: ImportSettings) -> DAG:
         default_args=parse.retries() | failing.arguments(),
         tags=["conversions", *settings.to],
         doc_md=parse.description(name, settings),
+        params={"destinations": _destinations(settings)},
         auto_register=False,
     ) as dag:
         import_tasks(file, name, settings)
@@ -44,7 +45,9 @@ def import_tasks(file: Path, name: str, settings: ImportSettings) -> None:
     def start() -> str:
         from etl.airflow import tasks
 
-        return tasks.start(file, name, *interval())
+        context = get_current_context()
+        chosen, run_type = context["params"].get("destinations"), context["dag_run"].run_type
+        return tasks.start(file, name, *interval(), chosen, is_backfill=run_type == "backfill")
 
     @task
     def prepare(run: str) -> None:
@@ -68,15 +71,25 @@ def import_tasks(file: Path, name: str, settings: ImportSettings) -> None:
     def summary(run: str | None) -> dict[str, dict[str, int]]:
         from etl.airflow import tasks
 
-        ti = get_current_context()["ti"]
-        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
-        return tasks.summary(file, run, states)
+        return tasks.summary(file, run, _states())
 
     begun = start()
     extracted = extract(begun)
     prepare(begun) >> extracted
     validated = validate(begun, extracted)
     [deliver(file, begun, validated, destination, settings.to) for destination in settings.to] >> summary(begun)
+
+
+def _destinations(settings: ImportSettings) -> Param:
+    """All of them, and so again where a form drops what was chosen: what was delivered is not sent twice."""
+    return Param(
+        settings.to,
+        type=["null", "array"],
+        items={"type": "string", "enum": settings.to},
+        examples=settings.to,
+        title="Destinations",
+        description="Deliver only to these. Nothing chosen means all; what was delivered before is not sent again.",
+    )
 
 
 def deliver(file: Path, begun: Any, chunks: Any, destination: str, destinations: list[str]) -> Any:
@@ -96,6 +109,15 @@ def deliver(file: Path, begun: Any, chunks: Any, destination: str, destinations:
             tasks.load(file, run, destination, chunk, attempt())
 
         return load.partial(run=begun).expand(chunk=transform.partial(run=begun).expand(chunk=chunks))
+
+
+def _states() -> dict[str, str | None]:
+    """The states of the tasks beside this one: of its DAG run or, in a group, of the group."""
+    ti = get_current_context()["ti"]
+    beside = ti.task_id.rpartition(".")[0]
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+    prefix = f"{beside}." if beside else ""
+    return {name.removeprefix(prefix): state for name, state in states.items() if name.startswith(prefix)}
 
 
 def interval() -> tuple[datetime | None, datetime | None]:

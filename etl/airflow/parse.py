@@ -119,13 +119,17 @@ def pool(destination: str) -> str:
 
 
 def retries() -> dict[str, Any]:
-    """How tasks are repeated: three times, after 1, 2 and 4 minutes unless the environment says otherwise."""
+    """How tasks are repeated: three times, after 1, 2 and 4 minutes unless the environment says otherwise.
+
+    Each try may take a day: more than any chunk does, and not for ever.
+    """
     seconds = float(os.environ.get(RETRY_DELAY_VARIABLE) or 60)
     return {
         "retries": 3,
         "retry_delay": timedelta(seconds=seconds),
         "retry_exponential_backoff": 2.0 if seconds else 0,
         "max_retry_delay": timedelta(minutes=30),
+        "execution_timeout": timedelta(days=1),
     }
 
 
@@ -139,6 +143,8 @@ def description(name: str, settings: ImportSettings) -> str:
         f"`conversions results --import {name}` shows one result per row and destination. The run fails when a "
         f"destination stops, or when more than {settings.max_bad_share:.0%} of its rows are not delivered. What is "
         f"cleared and run again here sends nothing twice.\n\n"
+        "Unpausing runs the last night that was missed, before anything that is triggered by hand. A backfill reads "
+        "what its days chose; an import whose source has no days, or reads on from where it ended, refuses it.\n\n"
         f"`load` waits for a slot of its pool, `{pool('<destination>')}`; `conversions airflow setup` makes them.\n"
     )
 

@@ -30,13 +30,18 @@ def red_dag(dag_id: str, sentence: str, schedule: str | None) -> DAG:
         default_args=failing.arguments(),
         auto_register=False,
     ) as dag:
-
-        @task(retries=0)
-        def settings() -> None:
-            failing.fail(sentence)
-
-        settings()
+        red_task(sentence)
     return dag
+
+
+def red_task(sentence: str) -> None:
+    """The task that fails, for the DAG or group that is being built."""
+
+    @task(retries=0)
+    def settings() -> None:
+        failing.fail(sentence)
+
+    settings()
 
 
 def timetable(key: str, cron: str) -> CronDataIntervalTimetable:

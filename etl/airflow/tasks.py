@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
-from etl import drops, pipeline, reasons
+from etl import drops, pipeline, reasons, sources
 from etl import retry as dead_letters
 from etl.airflow import failing, parse, pools, secrets, stopping, telling
 from etl.airflow.parse import Entries
@@ -50,12 +50,22 @@ Staged = dict[str, Any]
 # -- one import
 
 
-def start(file: Path, import_name: str, begin: datetime | None, end: datetime | None) -> str:
-    """Judge the settings, write the run down and name it."""
+def start(
+    file: Path,
+    import_name: str,
+    begin: datetime | None,
+    end: datetime | None,
+    to: Sequence[str] | None = None,
+    *,
+    is_backfill: bool = False,
+) -> str:
+    """Judge the settings, write the run down and name it. ``to``: only these of the destinations (none: all)."""
     with _failing_for_good(file):
         usable = _config(file, import_name)
-        check_pools(usable.import_settings(import_name).to)
-        job = plan.start(usable, import_name, window=window(begin, end))
+        if is_backfill:
+            _check_backfill(usable, import_name)
+        check_pools(to or usable.import_settings(import_name).to)
+        job = plan.start(usable, import_name, window=window(begin, end), to=to or None)
         job.ledger.close()
     log.info("%s: run %s begins", import_name, job.run.run_id)
     return job.run.run_id
@@ -83,6 +93,8 @@ def extract(file: Path, run_id: str, begin: datetime | None, end: datetime | Non
                 f"imports.{job.run.import_name}.chunk_rows: the source makes {len(chunks)} chunks, "
                 f"Airflow maps {most} at most; raise chunk_rows or [core] max_map_length."
             )
+        if missing := _no_file(job):
+            raise AirflowSkipException(missing)
         return chunks
 
 
@@ -99,6 +111,8 @@ def transform(file: Path, run_id: str, destination: str, chunk: Staged, attempt:
     """One chunk in one vendor's words."""
     with _stage_of(file, run_id, destination) as resumed:
         job = CountingJob.of(resumed)
+        if destination not in job.destinations:
+            raise AirflowSkipException(f"Only {', '.join(job.destinations)} were asked for.")
         if stopping.asks_again(job, destination, attempt):
             pipeline.prepare(job, [destination])
         made = asdict(transformation.stage(job, destination, Chunk(**chunk)))
@@ -134,6 +148,7 @@ def summary(file: Path, run_id: str | None, states: Mapping[str, str | None]) ->
     with _resumed(file, run_id) as job:
         failed = sorted(task for task, state in states.items() if state == "failed" and not _is_a_stop(job, task))
         report = pipeline.finish(job, stopped=_reason(job, failed) if failed else "")
+        missing = _no_file(job)
     for name in report.rows:
         log.info("%s", line(report, name))
         telling.reasons(name, report.counts[name])
@@ -142,6 +157,8 @@ def summary(file: Path, run_id: str | None, states: Mapping[str, str | None]) ->
     trouble = _trouble(report, job.settings.max_bad_share)
     if trouble:
         failing.fail(" ".join(trouble))
+    if missing:
+        raise AirflowSkipException(missing)
     return {name: report.by_status(name) for name in report.rows}
 
 
@@ -205,8 +222,11 @@ def window(begin: datetime | None, end: datetime | None) -> Window:
 def line(report: Report, destination: str) -> str:
     """One destination of a run in one line."""
     counts = ", ".join(f"{rows} {status}" for status, rows in report.by_status(destination).items()) or "no result"
+    expired = report.expired(destination)
+    late = f" ({expired} of them expired)" if expired else ""
     stop = report.stops.get(destination)
-    return f"{destination}: {report.rows[destination]} rows read, {counts}" + (f". {stop.detail}" if stop else "")
+    told = f"{destination}: {report.rows[destination]} rows read, {counts}{late}"
+    return told + (f". {stop.detail}" if stop else "")
 
 
 def _config(file: Path, import_name: str | None = None) -> Config:
@@ -227,6 +247,27 @@ def _usable(found: Entries, import_name: str | None) -> Config:
     return found.config
 
 
+def _check_backfill(loaded: Config, import_name: str) -> None:
+    """Only what a window chooses can be read for days gone by. Raises ConfigError."""
+    source = sources.import_source(loaded, import_name)
+    key = f"imports.{import_name}.source"
+    if source.incremental:
+        raise ConfigError(
+            f"{key}: reads on from where the last run ended, so it has no days to backfill; nothing was read. "
+            "A triggered run reads all that is new."
+        )
+    if not source.uses_window:
+        raise ConfigError(
+            f"{key}: reads the same rows on every day, so it cannot be backfilled; nothing was read. Put "
+            "{start:%Y-%m-%d} into the path, or :start and :end into the query."
+        )
+
+
+def _no_file(job: Job) -> str:
+    """The sentence of a run that went without a file, because the import says ``missing: skip``."""
+    return next((warning.sentence for warning in job.warnings() if warning.code == extraction.NO_FILE), "")
+
+
 def _is_a_stop(job: Job, task: str) -> bool:
     """Whether a task failed only because its destination stopped: then every row has its result, as the sum shows."""
     groups = (parse.group(name, job.destinations) for name in job.ledger.runs.stops(job.run.run_no))
@@ -243,10 +284,11 @@ def _trouble(report: Report, max_bad_share: float) -> list[str]:
     sentences = [report.run.stop_detail] if report.run.stop_detail else []
     sentences += [stop.detail for stop in report.stops.values()]
     for name in report.rows:
-        share = report.bad_share(name)
+        share, expired = report.bad_share(name), report.expired(name)
         if share > max_bad_share and name not in report.stops:
             sentences.append(
-                f"{name}: {share:.0%} of {report.rows[name]} rows were not delivered, max_bad_share allows "
+                f"{name}: {share:.0%} of {report.rows[name] - expired} rows"
+                f"{' that had not expired' if expired else ''} were not delivered, max_bad_share allows "
                 f"{max_bad_share:.0%}; `conversions results --run {report.run.run_id} --to {name}` lists them."
             )
     return sentences

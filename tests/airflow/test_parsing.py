@@ -33,6 +33,7 @@ def test_the_graph(world: World) -> None:
     assert {("start", "prepare"), ("prepare", "extract"), ("extract", "validate")} <= edges
     assert tasks["summary"].trigger_rule == "all_done"
     assert tasks["extract"].retries == 3
+    assert {task.execution_timeout for task in tasks.values()} == {timedelta(days=1)}
     assert (dag.catchup, dag.max_active_runs) == (False, 1)
     assert "store_orders" in dag.doc_md
 
@@ -143,9 +144,7 @@ def test_trouble_with_the_file_as_a_whole_is_red_everywhere(world: World) -> Non
         assert "legder: is not a known key (did you mean ledger?). Line" in red.doc_md
 
 
-@pytest.mark.parametrize(
-    "name", ["deliver", "task", "FILE", "Path", "dags", "parse", "globals", "start", "summary", "load", "__name__"]
-)
+@pytest.mark.parametrize("name", ["deliver", "task", "FILE", "dags", "__name__"])
 def test_a_name_that_people_choose_collides_with_nothing(world: World, name: str) -> None:
     two_imports(world)
     replace("  store_orders:", f"  {name}:")
@@ -172,7 +171,7 @@ def test_a_name_that_airflow_cannot_have_is_red_under_another(world: World, name
     assert {"drops", "retry_dead_letters", "neighbour"} <= world.dag_ids()
 
 
-@pytest.mark.parametrize("name", ["start", "summary", "extract", "prepare", "validate", "transform", "load"])
+@pytest.mark.parametrize("name", ["start", "load"])
 def test_a_destination_may_be_called_like_a_task(world: World, name: str) -> None:
     two_imports(world, to=["converge", "convert"])
     document = yaml.safe_load(CONFIG.read_text())
