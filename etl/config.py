@@ -108,9 +108,9 @@ class ImportSettings(MappingSettings):
     missing: Literal["skip", "fail"] = "fail"  # what a run without a file is: one without rows, or a failure
     on_bad_file: Literal["stop", "skip"] = "stop"
     """What becomes of the others when one of several files cannot be used; it is named either way."""
+    retry_first: bool = True  # whether what failed in earlier runs goes before a run; before one over a window never
     max_skew_minutes: int = Field(default=5, ge=0, le=1440)
-    max_bad_share: float = Field(default=0.2, ge=0, le=1)
-    """The Airflow run fails when more of a destination's rows are rejected, refused, failed or unknown."""
+    max_bad_share: float = Field(default=0.2, ge=0, le=1)  # of a destination's rows; with more Airflow's run fails
 
     @model_validator(mode="before")
     @classmethod

@@ -191,6 +191,26 @@ class MappedColumn(NamedTuple):
     example: str
 
 
+class Plan(NamedTuple):
+    """What a run of now would do at one destination.
+
+    ``new``: rows that it would send. ``delivered``: before; ``changed``: of those that were delivered, the ones that
+    say something else now. ``expired``: too old already; ``soon``: of the new ones, too old within a day. ``first``:
+    rows that failed before and would be sent before the others, as a run of their own. ``seconds``: how long the
+    ``requests`` take at least at the vendor's limits. ``too_slow``: what to do where that is very long.
+    """
+
+    new: int = 0
+    delivered: int = 0
+    changed: int = 0
+    expired: int = 0
+    soon: int = 0
+    first: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    too_slow: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Preview:
     """What a check of one destination found: nothing was sent and nothing written down.
@@ -198,7 +218,8 @@ class Preview:
     ``counts``: (status or ``ready``, reason) -> rows. ``unsent``: the first of the rows that would not be sent.
     ``request``: the first request as it would be sent, secrets masked. ``stopped``: why the destination would stop.
     ``warnings``: those of the whole source, and this destination's own. ``columns``: what feeds what. ``notes``: what
-    is odd about the settings, and what to know of the vendor before anything is sent, in sentences.
+    is odd about the settings, and what to know of the vendor before anything is sent, in sentences. ``plan``: what a
+    run of now would do, where the destination can be delivered to.
     """
 
     rows: int
@@ -209,3 +230,4 @@ class Preview:
     warnings: Sequence[RunWarning] = ()
     columns: Sequence[MappedColumn] = ()
     notes: Sequence[str] = ()
+    plan: Plan | None = None

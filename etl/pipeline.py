@@ -7,28 +7,33 @@ plan ─► prepare ─► extract ─► validate ─► transform ─► load 
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
+from types import MappingProxyType
+
+import pandas as pd
 
 from etl import destinations, report
 from etl.clock import Clock, wall_clock
 from etl.config import Config
 from etl.delivery import lookups, siblings
+from etl.delivery.forecast import Forecast
 from etl.delivery.load import Loader
 from etl.delivery.pacing import Waiting
 from etl.delivery.siblings import Siblings
 from etl.destinations.base import USER_AGENT, Destination
 from etl.errors import ImporterError, LookupFailed
 from etl.ledger import ELSEWHERE, Stop
-from etl.model import Chunk, Item, Status
+from etl.model import Chunk, Item, RowVerdict, Status
 from etl.report import Report
 from etl.sources.base import Window
 from etl.stages import extract, plan, transform, validate
 from etl.stages.plan import Job, Progress
-from etl.staging import cache
+from etl.staging import cache, items_of
 
 log = logging.getLogger("conversions")
 
@@ -39,16 +44,30 @@ def run(
     *,
     window: Window | None = None,
     to: Sequence[str] | None = None,
+    limit: int | None = None,
+    stops: Mapping[str, Stop] = MappingProxyType({}),
     clock: Clock = wall_clock,
     progress: Progress = lambda name, rows: None,
 ) -> Report:
-    """Run an import from its source to its results. Raises ConfigError when there is a window and no place for it."""
+    """Run an import from its source to its results. Raises ConfigError when there is a window and no place for it.
+
+    ``limit``: send each destination so many rows, the first that would be sent, and read no further, see
+    `deliver_first`.
+    ``stops``: destinations that stopped just now and are not tried again, and why.
+    """
     plan.check_window(config, import_name, window)
-    job = replace(plan.start(config, import_name, window=window, to=to), clock=clock, progress=progress)
+    job = plan.start(config, import_name, window=window, to=to)
+    job = replace(job, clock=clock, progress=progress, limit=limit)
     with job.ledger:
         try:
+            for name in stops.keys() & {*job.destinations}:
+                job.ledger.runs.stop_destination(job.run.run_no, name, stops[name])
             prepare(job)
-            deliver(job, validate.stage(job, extract.stage(job, window or Window())))
+            extracted = extract.stage(job, window or Window())
+            if limit is None:
+                deliver(job, validate.stage(job, extracted))
+            else:
+                deliver_first(job, validate.judged(job, extracted), limit)
         except ImporterError as error:
             return finish(job, stopped=str(error))
         except BaseException as error:
@@ -72,7 +91,9 @@ def prepare(job: Job, names: Sequence[str] | None = None) -> None:
             stop = Stop(error.reason, f"{destination.facts.title} stopped before anything was sent: {error}")
             job.ledger.runs.stop_destination(job.run.run_no, name, stop)
 
-    side_by_side(look_up, job.destinations if names is None else names)
+    stopped = job.ledger.runs.stops(job.run.run_no)
+    wanted = job.destinations if names is None else names
+    side_by_side(look_up, [name for name in wanted if name not in stopped])
 
 
 def load(job: Job, name: str, chunk: Chunk) -> None:
@@ -98,6 +119,51 @@ def deliver(job: Job, chunks: Iterable[Chunk]) -> None:
                 queue.put(None)
 
     side_by_side(deliver_queued, job.destinations, meanwhile=fill_queues)
+
+
+def deliver_first(job: Job, judged: Generator[tuple[Chunk, list[RowVerdict]]], limit: int) -> None:
+    """Send each destination the first ``limit`` rows that it would be sent, and read as far as that takes.
+
+    What comes after the last of them has no result and does not count as read.
+    """
+    stopped = job.ledger.runs.stops(job.run.run_no)
+    first = {name: FirstRows(job, name, limit) for name in job.destinations if name not in stopped}
+    for chunk, rejected in judged:
+        waiting = [name for name, each in first.items() if each.missing]
+        frame = job.staging.frame(chunk)
+        side_by_side(lambda name: first[name].deliver(chunk, frame, rejected), waiting)  # noqa: B023 (done at once)
+        if not any(each.missing for each in first.values()):
+            break
+    judged.close()
+    rows = {name: first[name].rows if name in first else 0 for name in job.destinations}
+    job.ledger.runs.record_rows_read(job.run.run_no, rows)
+
+
+@dataclass
+class FirstRows:
+    """The first rows of a run that one destination would be sent, chunk by chunk, until there are enough of them."""
+
+    job: Job
+    name: str
+    missing: int
+    rows: int = 0
+    """How many rows have a result by now."""
+
+    def __post_init__(self) -> None:
+        self.destination = self.job.destination(self.name)
+        self.forecast = Forecast(self.destination, self.job.clock(), self.job.ledger)
+
+    def deliver(self, chunk: Chunk, conversions: pd.DataFrame, rejected: Sequence[RowVerdict]) -> None:
+        """Bring the rows of a chunk to their last word, up to the last that is wanted."""
+        made = transform.transformed(conversions, self.destination, self.job.settings)
+        going = self.forecast.chunk(items_of(made.items)).going[: self.missing]
+        self.missing -= len(going)
+        last = going[-1].row_number if going and not self.missing else math.inf
+        unsent = [row for row in (*rejected, *made.not_taken) if row.row_number <= last]
+        items = [item for item in items_of(made.items) if item.row_number <= last]
+        self.job.record_unsent([self.name], unsent)
+        deliver_items(self.job, self.name, items, chunk.index, force_unknown=False)
+        self.rows += len(unsent) + len(items)
 
 
 def deliver_staged(job: Job, staged: Mapping[str, Sequence[Chunk]]) -> None:
@@ -152,6 +218,7 @@ def deliver_items(job: Job, name: str, items: Sequence[Item], index: int, *, for
         force_unknown=force_unknown,
         progress=lambda rows: job.progress(name, rows),
         waiting=Waiting(job.run.run_id, job.config.wait_for_turn_s, lambda said: log.info("%s: %s", name, said)),
+        secrets=job.secrets,
         siblings=_siblings(job, destination, items, index) if destination.in_order else None,
     )
     loader.load(items)

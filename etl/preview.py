@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pandas as pd
 
-from etl import redact, sources
-from etl.clock import Clock, wall_clock
+from etl import reasons, redact, sources
+from etl.clock import DAY_MS, Clock, wall_clock
 from etl.config import Config, ImportSettings
+from etl.delivery import forecast as forecasting
 from etl.delivery import lookups
-from etl.delivery.batches import partition_by_age
-from etl.delivery.siblings import Siblings
+from etl.delivery.forecast import Forecast
 from etl.destinations import make_destination
 from etl.destinations.base import USER_AGENT, Destination
-from etl.errors import ImporterError, LookupFailed
-from etl.model import Item, MappedColumn, Preview, Request, RowVerdict, RunWarning, Status, Verdict, summed
+from etl.errors import ImporterError, LedgerError, LookupFailed
+from etl.ledger import Ledger, upgrade
+from etl.model import Item, MappedColumn, Plan, Preview, Request, RowVerdict, RunWarning, Status, summed
 from etl.redact import host_of, mask_request
 from etl.sources.base import Window
 from etl.stages import extract, plan, sums, transform, validate
 from etl.stages.mapping import ColumnRules
 from etl.staging import cache, items_of
+
+LONG_S = 6 * 3600
+"""A run that takes longer is warned of."""
 
 MOST_UNSENT = 10_000
 """No more rows that would not be sent are kept per destination; all are counted."""
@@ -36,8 +42,11 @@ class _Draft:
     warnings: list[RunWarning] = field(default_factory=list)
     unsent: list[RowVerdict] = field(default_factory=list)
     request: Request | None = None
-    siblings: Siblings | None = None
     sums: list[sums.Sums] = field(default_factory=list)
+    going: int = 0
+    soon: int = 0
+    first: int = 0
+    requests: int = 0
 
     def add_unsent(self, rows: list[RowVerdict]) -> None:
         self.counts.update((row.verdict.status.value, row.verdict.reason) for row in rows)
@@ -55,7 +64,7 @@ def check(
 ) -> dict[str, Preview]:
     """Validate and build everything of an import, or of a CSV ``file`` with canonical columns; send nothing.
 
-    Lookups are made. The ledger is neither read nor written.
+    Lookups are made. The ledger is read, where there is one, and nothing is written to it.
     """
     if file is not None:
         settings = ImportSettings(source={"type": "csv", "path": file}, to=list(to or config.destination_names))
@@ -67,18 +76,55 @@ def check(
     ready, stopped = _prepared(config, plan.select_destinations(config, settings.to, to))
     rules = validate.Rules.of(settings, clock(), spreadsheet=source.spreadsheet)
     reading = extract.Extraction(source, ColumnRules.of(config, settings))
-    previews = _previews(
-        source.describe(), reading.frames(window or Window(), settings.chunk_rows), rules, ready, stopped, settings
-    )
+    frames = reading.frames(window or Window(), settings.chunk_rows)
+    retries = import_name if file is None and window is None and settings.retry_first else None
+    with _ledger(config) as (ledger, doubts):
+        forecasts = {name: _forecast(each, ledger, rules.now_ms, retries) for name, each in ready.items()}
+        previews = _previews(source.describe(), frames, rules, forecasts, stopped, settings)
     return {
         name: replace(
             each,
             warnings=summed([*reading.warnings, *each.warnings]),
-            notes=[*ready[name].doubts(), *ready[name].facts.notes],
+            notes=[*doubts, *ready[name].doubts(), *ready[name].facts.notes],
             columns=_mapped_columns(reading, ready[name], settings),
         )
         for name, each in previews.items()
     }
+
+
+@contextmanager
+def _ledger(config: Config) -> Iterator[tuple[Ledger | None, list[str]]]:
+    """The ledger for who only asks, and why it cannot be asked. None is made, and none upgraded."""
+    file = config.ledger_url.removeprefix("sqlite:///")
+    if file != config.ledger_url and not Path(file).exists():
+        yield None, []
+        return
+    with Ledger(config.ledger_url, lease_ms=config.lease_ms) as ledger:
+        doubts: list[str] = []
+        try:
+            with ledger.database.reading() as connection:
+                if upgrade.version(connection) != upgrade.head():
+                    doubts.append("The ledger is of another version or empty: what was delivered before is not known.")
+        except LedgerError as error:
+            doubts.append(f"What was delivered before is not known. {error}")
+        yield None if doubts else ledger, doubts
+
+
+def _forecast(destination: Destination, ledger: Ledger | None, at_ms: int, import_name: str | None) -> Forecast:
+    """``import_name``: whose dead letters a run would send first, if any."""
+    if ledger is None or import_name is None:
+        return Forecast(destination, at_ms, ledger)
+    statuses = ["failed", "unknown"] if destination.facts.repeatable else ["failed"]
+    there = ledger.results.count_dead_letters(
+        statuses=statuses, import_name=import_name, destinations=[destination.name]
+    )
+    if not there:
+        return Forecast(destination, at_ms, ledger)
+
+    def goes_first(event_ids: Sequence[str]) -> Collection[str]:
+        return ledger.results.go_first(import_name, destination.name, event_ids, statuses=statuses)
+
+    return Forecast(destination, at_ms, ledger, goes_first)
 
 
 def _mapped_columns(
@@ -118,12 +164,12 @@ def _previews(
     source: str,
     frames: Iterable[pd.DataFrame],
     rules: validate.Rules,
-    destinations: Mapping[str, Destination],
+    forecasts: Mapping[str, Forecast],
     stopped: Mapping[str, LookupFailed],
     settings: ImportSettings,
 ) -> dict[str, Preview]:
     """Judge and build every row for every destination; ``stopped`` ones (name -> why) get no requests."""
-    drafts = {name: _Draft(siblings=Siblings(each) if each.in_order else None) for name, each in destinations.items()}
+    drafts = {name: _Draft() for name in forecasts}
     rows = 0
     with validate.Validator(source) as validator:
         for frame in frames:
@@ -134,7 +180,7 @@ def _previews(
                 if name in stopped:
                     draft.counts[Status.FAILED.value, stopped[name].reason] += len(good)
                 else:
-                    _build(destinations[name], draft, good, settings, rules.now_ms)
+                    _build(forecasts[name], draft, good, settings)
     return {
         name: Preview(
             rows,
@@ -142,41 +188,56 @@ def _previews(
             draft.unsent,
             draft.request,
             str(stopped.get(name, "")),
-            [*validator.warnings, *summed(draft.warnings), *sums.warnings(destinations[name].facts.title, draft.sums)],
+            [*validator.warnings, *summed(draft.warnings), *sums.warnings(_title(forecasts[name]), draft.sums)],
+            plan=None if name in stopped else _plan(forecasts[name].destination, draft),
         )
         for name, draft in drafts.items()
     }
 
 
-def _build(destination: Destination, draft: _Draft, good: pd.DataFrame, settings: ImportSettings, now_ms: int) -> None:
+def _build(forecast: Forecast, draft: _Draft, good: pd.DataFrame, settings: ImportSettings) -> None:
+    destination, at_ms = forecast.destination, forecast.at_ms
     table, not_taken = transform.items(good, destination, settings)
     draft.add_unsent(not_taken)
-    draft.warnings += transform.warnings(table, good, destination, now_ms)
+    draft.warnings += transform.warnings(table, good, destination, at_ms)
     draft.sums.append(sums.sums(destination, good.loc[table["row_number"].to_numpy()]))
-    ready, late, early = partition_by_age(items_of(table), now_ms)
-    facts = destination.facts
-    for items, verdict in (
-        (late, Verdict(Status.REJECTED, *facts.expired)),
-        (early, Verdict(Status.FAILED, *facts.early)),
-    ):
-        draft.add_unsent([RowVerdict(item.row_number, item.event_id, item.event_name, verdict) for item in items])
-    if draft.siblings:
-        ready = _in_company(draft, draft.siblings, ready)
-    draft.counts.update(("ready", reason) for reason in _warnings(destination, ready, now_ms))
-    if draft.request is None and ready:
-        payloads = [item.payload for item in ready[: destination.limits.items]]
+    foreseen = forecast.chunk(items_of(table))
+    draft.add_unsent(sorted(foreseen.unsent))
+    draft.counts.update(foreseen.taken)
+    draft.counts.update(("ready", reason) for reason in _warnings(destination, foreseen.going, at_ms))
+    draft.going += len(foreseen.going)
+    draft.soon += sum(item.expires_at_ms is not None and item.expires_at_ms < at_ms + DAY_MS for item in foreseen.going)
+    draft.first += foreseen.first
+    draft.requests += foreseen.requests
+    if draft.request is None and foreseen.going:
+        payloads = [item.payload for item in foreseen.going[: destination.limits.items]]
         draft.request = mask_request(destination.request(payloads), destination.secrets())
 
 
-def _in_company(draft: _Draft, siblings: Siblings, items: list[Item]) -> list[Item]:
-    """The items that would go beside those before them, as they would if all of these were delivered."""
-    going: list[Item] = []
-    for item in items:
-        now, settled, _ = siblings.sort([item])
-        siblings.learn((each, Verdict(Status.DELIVERED)) for each in now)
-        going += now
-        draft.add_unsent([RowVerdict(each.row_number, each.event_id, each.event_name, said) for each, said in settled])
-    return going
+def _plan(destination: Destination, draft: _Draft) -> Plan:
+    seconds = forecasting.seconds(destination, draft.requests)
+    counts = draft.counts
+    changed = counts[Status.DUPLICATE.value, reasons.CHANGED_AFTER_DELIVERY.code]
+    delivered = counts[Status.DUPLICATE.value, reasons.ALREADY_DELIVERED.code] - draft.first
+    expired = counts[Status.REJECTED.value, destination.facts.expired[0]]
+    too_slow = _too_slow(destination, seconds) if seconds > LONG_S else ""
+    return Plan(
+        draft.going, delivered + changed, changed, expired, draft.soon, draft.first, draft.requests, seconds, too_slow
+    )
+
+
+def _too_slow(destination: Destination, seconds: float) -> str:
+    limits = destination.limits
+    days = f"{seconds / 86_400:,.0f} days" if seconds >= 2 * 86_400 else f"{seconds / 3600:,.0f} hours"
+    return (
+        f"This would take {days} with {limits.connections:,} connection{'' if limits.connections == 1 else 's'}: raise "
+        f"`limits` of {destination.name} (connections, items) as far as the vendor allows it, or send a part at a time "
+        "with --from and --until."
+    )
+
+
+def _title(forecast: Forecast) -> str:
+    return forecast.destination.facts.title
 
 
 def _warnings(destination: Destination, items: list[Item], now_ms: int) -> Iterator[str]:

@@ -14,15 +14,50 @@ from etl import pipeline
 from etl.clock import Clock, wall_clock
 from etl.column_settings import MappingSettings
 from etl.config import Config
+from etl.delivery.shutdown import shutting_down
 from etl.destinations import make_destination
 from etl.errors import ImporterError, SourceError, SumMismatch
 from etl.ledger import DeadLetters, Ledger, RunInfo, open_ledger
+from etl.model import Chunk
 from etl.report import Report
-from etl.stages import transform, tuning
+from etl.sources.base import Window
+from etl.stages import plan, transform, tuning
 from etl.stages.plan import Job, Progress
-from etl.staging import items_of
+from etl.staging import Staging, items_of
 
 log = logging.getLogger("conversions")
+
+NEVER_MS = 2**63
+"""A moment after all others."""
+
+
+def run(
+    config: Config,
+    import_name: str,
+    *,
+    window: Window | None = None,
+    to: Sequence[str] | None = None,
+    limit: int | None = None,
+    clock: Clock = wall_clock,
+    progress: Progress = lambda name, rows: None,
+) -> list[Report]:
+    """Run an import, see `pipeline.run`. What failed before goes first, as runs of its own; the last report is the run.
+
+    Not over a window that a person names, with a limit, or where the import says ``retry_first: false``. A destination
+    that stops there is not tried again.
+    """
+    settings = config.import_settings(import_name)
+    names = plan.select_destinations(config, settings.to, to)
+    again: list[Report] = []
+    if window is None and limit is None and settings.retry_first:
+        again = retry(config, import_name=import_name, to=names, clock=clock, progress=progress, before_run=True)
+    if shutting_down.is_set():
+        return again
+    stops = {name: stop for report in again for name, stop in report.stops.items()}
+    found = pipeline.run(
+        config, import_name, window=window, to=to, limit=limit, stops=stops, clock=clock, progress=progress
+    )
+    return [*again, found]
 
 
 def retry(
@@ -36,13 +71,16 @@ def retry(
     clock: Clock = wall_clock,
     progress: Progress = lambda name, rows: None,
     on_skip: Callable[[str], None] = log.warning,
+    before_run: bool = False,
 ) -> list[Report]:
     """Send dead letters again, from the staged conversions of the runs they belong to; one new run for each of those.
 
     What may have been accepted is sent again only where the vendor counts a repeat once, or when a person says so
     (``force_unknown``).
-    Rows of a destination that is no longer in imports.yaml stay as they are; ``on_skip`` gets a sentence about them.
-    Raises ConfigError when there is no such import or destination.
+    The oldest conversions go first: of these runs, and within each. Rows of a destination that is no longer in
+    imports.yaml stay as they are; ``on_skip`` gets a sentence about them. ``before_run``: rows that are no longer
+    staged stay too, and a destination that has stopped in one of these runs is left out of the next. Raises ConfigError
+    when there is no such import or destination.
     """
     reports: list[Report] = []
     broken: list[SumMismatch] = []
@@ -55,10 +93,14 @@ def retry(
             [] if force_unknown else [name for name in names if not make_destination(config, name).facts.repeatable]
         )
         with DeadLetterRows(ledger.results.dead_letters(**which, destinations=names, no_repeat=no_repeat)) as letters:
-            for origin in letters.runs:
-                job = Job(config, _retry_run(ledger, origin, letters.runs[origin]), ledger, clock, progress)
+            for origin in _oldest_first(config, letters, only_staged=before_run):
+                stopped = {name for report in reports for name in report.stops} if before_run else set()
+                rows = {name: count for name, count in letters.runs[origin].items() if name not in stopped}
+                if not rows:
+                    continue
+                job = Job(config, _retry_run(ledger, origin, rows), ledger, clock, progress)
                 try:
-                    reports.append(_run_retry(job, letters, force_unknown=force_unknown))
+                    reports.append(_run_retry(job, letters, force_unknown=force_unknown, only_staged=before_run))
                 except SumMismatch as error:  # raised at the end: the dead letters of other runs do not wait for it
                     broken.append(error)
     if broken:
@@ -94,6 +136,24 @@ def _configured(config: Config, rows: Mapping[str, int], on_skip: Callable[[str]
     return [name for name in config.destination_names if name in rows]
 
 
+def _oldest_first(config: Config, letters: DeadLetterRows, *, only_staged: bool) -> list[str]:
+    """The import runs, that with the oldest conversion first: it is the first to expire; those without any last."""
+    oldest: dict[str, int] = {}
+    for origin, rows in letters.runs.items():
+        staging = Staging(config.staging_url, origin)
+        found = [_oldest(staging, chunk, letters, name) for chunk in staging.chunks("conversions") for name in rows]
+        moments = [moment for moment in found if moment is not None]
+        if moments or not only_staged:
+            oldest[origin] = min(moments, default=NEVER_MS)
+    return sorted(oldest, key=lambda origin: oldest[origin])
+
+
+def _oldest(staging: Staging, chunk: Chunk, letters: DeadLetterRows, name: str) -> int | None:
+    """When the oldest conversion of a chunk that is to be sent to a destination again occurred, epoch ms."""
+    rows = letters.rows_of(staging.run_id, name, staging.frame(chunk, ["occurred_at_ms"]))
+    return None if rows.empty else int(rows["occurred_at_ms"].min())
+
+
 def _retry_run(ledger: Ledger, origin: str, rows: Mapping[str, int]) -> RunInfo:
     first = ledger.runs.first(origin)
     opened = ledger.runs.open(
@@ -108,19 +168,22 @@ def _retry_run(ledger: Ledger, origin: str, rows: Mapping[str, int]) -> RunInfo:
     return opened
 
 
-def _run_retry(job: Job, letters: DeadLetterRows, *, force_unknown: bool) -> Report:
+def _run_retry(job: Job, letters: DeadLetterRows, *, force_unknown: bool, only_staged: bool) -> Report:
     try:
         pipeline.prepare(job)
         pipeline.side_by_side(
-            lambda name: _send_again(job, name, letters, force_unknown=force_unknown), job.destinations
+            lambda name: _send_again(job, name, letters, force_unknown=force_unknown, only_staged=only_staged),
+            job.destinations,
         )
     except ImporterError as error:
         return pipeline.finish(job, stopped=str(error))
     return pipeline.finish(job)
 
 
-def _send_again(job: Job, name: str, letters: DeadLetterRows, *, force_unknown: bool) -> None:
+def _send_again(job: Job, name: str, letters: DeadLetterRows, *, force_unknown: bool, only_staged: bool) -> None:
     chunks = job.staging.chunks("conversions")
+    if not make_destination(job.config, name).in_order:  # else rows of a visitor keep the order of the source
+        chunks.sort(key=lambda chunk: _oldest(job.staging, chunk, letters, name) or NEVER_MS)
     found = 0
     for chunk in chunks:
         frame = letters.rows_of(job.staging.run_id, name, job.staging.frame(chunk))
@@ -135,6 +198,8 @@ def _send_again(job: Job, name: str, letters: DeadLetterRows, *, force_unknown: 
         pipeline.deliver_items(job, name, items_of(table), chunk.index, force_unknown=force_unknown)
     if missing := letters.runs[job.staging.run_id][name] - found:
         job.ledger.runs.record_rows_read(job.run.run_no, {name: found})
+        if only_staged:
+            return
         raise SourceError(_never_staged(job, missing) if chunks else _gone(job, missing))
 
 

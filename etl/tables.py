@@ -1,6 +1,7 @@
 """What people see on a terminal: tables, reasons, a first request, progress. Values in, print-outs out.
 
-What came from a row is printed as plain text: it can neither colour nor steer the terminal.
+What came from a row is printed as plain text: it can neither colour nor steer the terminal. Long, because all tables
+are here, so that they look alike.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from etl import reasons
-from etl.model import GOOD, Preview, Request, RunWarning, Status, Verdict
+from etl.model import GOOD, Plan, Preview, Request, RunWarning, Status, Verdict
 
 if TYPE_CHECKING:
     from etl.ledger import RunInfo
@@ -45,6 +46,8 @@ STYLES = {
     Status.FAILED: "red",
     Status.UNKNOWN: "magenta",
 }
+_FORESEEN = (Status.DUPLICATE, Status.SKIPPED, Status.REJECTED, Status.FAILED, Status.UNKNOWN)
+"""What a check may say of rows that would not be sent."""
 SILENT = frozenset({"", reasons.ALREADY_DELIVERED.code})
 """Reasons of good rows that need no words."""
 
@@ -82,7 +85,7 @@ def check(checked: Mapping[str, Preview], out: Console) -> None:
 
     Rows that no destination would get are listed once.
     """
-    statuses = [status.value for status in (Status.DUPLICATE, Status.SKIPPED, Status.REJECTED, Status.FAILED)]
+    statuses = [status.value for status in _FORESEEN]
     _counts(out, {name: (each.rows, _sums(each.counts)) for name, each in checked.items()}, ["ready", *statuses])
     rows = _shared(checked)
     keys = {(row[3].status.value, row[3].reason) for row in rows}
@@ -128,12 +131,32 @@ def _check_one(out: Console, checked: Preview, shared: Mapping[tuple[str, str], 
         out.print(Text(f"Stopped: {checked.stopped}", style="red"))
         return
     own = {key: count - shared.get(key, 0) for key, count in checked.counts.items()}
+    if checked.plan is not None:
+        out.print(Text(f"Plan: {plan(checked.plan)}"), soft_wrap=True)
+    if checked.plan is not None and checked.plan.too_slow:
+        out.print(Text(checked.plan.too_slow, style="yellow"), soft_wrap=True)
     for note in checked.notes:
         out.print(Text(f"Note: {printable(note)}"), soft_wrap=True)
     _print_unsent(out, own, [row for row in checked.unsent if row[0] not in listed])
     if checked.request is not None:
         out.print(Text("The first request:", style="dim"))
         request(out, checked.request)
+
+
+def plan(planned: Plan) -> str:
+    """What a run would do, in a sentence: ``3 new, 2 delivered before; 2 requests, under a minute.``"""
+    counts = [
+        (planned.first, "that failed before, first and as a run of their own"),
+        (planned.new, "new"),
+        (planned.delivered, "delivered before"),
+        (planned.changed, "of these changed since, which stays as it was delivered"),
+        (planned.expired, "too old"),
+        (planned.soon, "of the new ones too old within a day"),
+    ]
+    rows = ", ".join(f"{rows:,} {words}" for rows, words in counts if rows or words == "new")
+    minutes = round(planned.seconds / 60)
+    took = f"at least {plural(minutes, 'minute')}" if minutes else "under a minute"
+    return f"{rows}; {plural(planned.requests, 'request')}, {took} at the vendor's limits."
 
 
 def _print_unsent(
@@ -165,7 +188,7 @@ def _shared(checked: Mapping[str, Preview]) -> list[tuple[int, str, str, Verdict
 
 def _reasons(counts: Mapping[tuple[str, str], int]) -> Iterator[Text]:
     """``rejected: no_goal 2, looks_like_pii 1``, and the warnings on ready rows likewise."""
-    headings = {status: status for status in ("rejected", "failed", "duplicate", "skipped")}
+    headings = {status: status for status in ("rejected", "failed", "unknown", "duplicate", "skipped")}
     headings |= {"ready": "ready, with a warning"}
     for status, words in headings.items():
         found = [(reason, count) for (each, reason), count in counts.items() if each == status and reason and count]
@@ -337,6 +360,8 @@ def _results(rows: Sequence[Mapping[str, Any]], *, wide: bool) -> Table:
     for row in rows:
         status, reason = str(row["status"]), str(row["reason"] or "")
         why = _why(status, reason, str(row["detail"] or "")) if wide and reason else Text(printable(reason))
+        if wide and row["answer"]:
+            why.append(f"\nanswer: {printable(row['answer'])}", "dim")
         name = [_cut(row["event_name"], 24)] if wide else []
         coloured = Text(status, style=STYLES.get(status, ""))
         file = [_cut(row["file"], 40)] if files else []

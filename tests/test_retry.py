@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tracemalloc
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
 
@@ -21,6 +22,7 @@ from etl.ledger import DeadLetters, open_ledger
 from etl.ledger.runs import Runs
 from etl.report import Report
 from etl.retry import DeadLetterRows
+from etl.sources.base import Window
 from tests.conftest import House, order
 
 
@@ -184,3 +186,101 @@ def test_memory_does_not_grow_with_the_letters() -> None:
     tracemalloc.stop()
     assert letters.runs == {"run": {"a": 2_000_000}}
     assert most < 4_000_000
+
+
+# -- before a run
+
+
+def run(house: House, **options: Any) -> list[Report]:
+    return retry.run(house.config, "orders", **options)
+
+
+def test_what_failed_goes_first_as_a_run_of_its_own(house: House) -> None:
+    first = failing(house, "webflow_optimize")
+    house.write([order(3)])
+    again, found = run(house)
+    assert (again.run.kind, again.run.retry_of, found.run.kind) == ("retry", first, "import")
+    assert [report.by_status("webflow_optimize") for report in (again, found)] == [{"delivered": 2}, {"delivered": 1}]
+    sent = [entry["key"] for entry in house.sandbox.received("webflow_optimize") if entry["counted"]]
+    assert sorted(sent[:2]) + sent[2:] == ["order-1", "order-2", "order-3"]
+    assert [report.run.kind for report in run(house)] == ["import"]
+
+
+def test_nothing_goes_first_with_a_limit_a_window_or_where_the_import_says_so(house: House) -> None:
+    failing(house, "webflow_optimize")
+    house.write([order(3)])
+    assert [report.run.kind for report in run(house, limit=1)] == ["import"]
+    house.import_settings = {"source": {"type": "csv", "path": "or{start:%d}ers.csv"}}
+    window = Window(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC))
+    house.write([order(4)], "or01ers.csv")
+    assert [report.run.kind for report in run(house, window=window)] == ["import"]
+    house.import_settings = {"retry_first": False}
+    assert [report.run.kind for report in run(house)] == ["import"]
+    assert counts(house, "webflow_optimize") == 2
+
+
+def test_what_may_have_been_accepted_goes_first_only_where_a_repeat_counts_once(house: House) -> None:
+    house.to = ["convert", "webflow_optimize"]
+    house.write([order(1)])
+    house.sandbox.fault(vendor="*", drop="after")
+    house.run()
+    house.sandbox.clear_faults()
+    house.write([order(2)])
+    again, found = run(house)
+    assert again.rows == {"webflow_optimize": 1}
+    assert found.by_status("convert") == {"delivered": 1}
+
+
+def test_a_destination_that_stops_first_is_not_tried_again(house: House) -> None:
+    failing(house, "webflow_optimize", "converge")
+    failing(house, "webflow_optimize", "converge", numbers=(5, 6))
+    house.write([order(3)])
+    house.sandbox.fault(vendor="converge", status=401)
+    house.sandbox.reset()
+    *again, found = run(house)
+    assert [set(report.rows) for report in again] == [{"converge", "webflow_optimize"}, {"webflow_optimize"}]
+    assert found.by_status("converge") == {"failed": 1}
+    assert found.by_status("webflow_optimize") == {"delivered": 1}
+    assert found.stops["converge"] == again[0].stops["converge"]
+    assert max(report.exit_code for report in (*again, found)) == 2
+    assert house.sandbox.counts()["converge"]["items"] <= 2, "of the rows that go first alone"
+
+
+def test_the_oldest_goes_first_whatever_run_it_is_from(house: House) -> None:
+    def at(minutes: int) -> str:
+        return (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()
+
+    house.import_settings = {"chunk_rows": 1}
+    recent = failing(house, "webflow_optimize", numbers=(1,), occurred_at=at(10))
+    house.to = ["webflow_optimize"]
+    house.write([order(2, occurred_at=at(30)), order(3, occurred_at=at(90)), order(4, occurred_at=at(20))])
+    house.sandbox.fault(vendor="*", status=401)
+    old = house.run().run.run_id
+    house.sandbox.clear_faults()
+    house.sandbox.reset()
+    assert [report.run.retry_of for report in house.retry()] == [old, recent]
+    assert [e["key"] for e in house.sandbox.received("webflow_optimize")] == [
+        "order-3",
+        "order-2",
+        "order-4",
+        "order-1",
+    ]
+
+
+def test_rows_that_are_no_longer_staged_hold_no_run_up(house: House) -> None:
+    gone = failing(house, "webflow_optimize")
+    failing(house, "webflow_optimize", numbers=(3,))
+    shutil.rmtree(house.folder / "staging" / gone)
+    house.write([order(4)])
+    again, found = run(house)
+    assert [again.exit_code, found.exit_code] == [0, 0]
+    assert again.by_status("webflow_optimize") == {"delivered": 1}
+
+
+def test_the_command_tells_of_both_runs(house: House) -> None:
+    failing(house, "webflow_optimize")
+    house.write([order(3)])
+    house.sandbox.fault(vendor="webflow_optimize", status=400, when_body_contains='"order-2"')
+    told = CliRunner().invoke(app, ["--config", str(house.config.path), "run", "orders"])
+    assert told.exit_code == 1, "of what went first one row was refused"
+    assert told.stdout.index("sends again what is left of") < told.stdout.index("orders · run", 9)

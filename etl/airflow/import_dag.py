@@ -1,11 +1,12 @@
 """The DAG of one import: the schedule, the graph and the retries.
 
-start ─► prepare ─► extract ─► validate ─┬► convert:    transform[chunk] ─► load[chunk] ─┬► summary
-                                         └► optimizely: transform[chunk] ─► load[chunk] ─┘
+check ─► retry_first ─► start ─► prepare ─► extract ─► validate ─┬► convert:    transform[] ─► load[] ─┬► summary
+                                                                 └► optimizely: transform[] ─► load[] ─┘
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,16 @@ def import_tasks(file: Path, name: str, settings: ImportSettings) -> None:
     """The tasks of one import, for the DAG or group that is being built."""
 
     @task
-    def start() -> str:
+    def check() -> None:
         from etl.airflow import tasks
 
-        context = get_current_context()
-        chosen, run_type = context["params"].get("destinations"), context["dag_run"].run_type
-        return tasks.start(file, name, *interval(), chosen, is_backfill=run_type == "backfill")
+        tasks.check(file, name, chosen(), is_backfill=is_backfill())
+
+    @task(trigger_rule=TriggerRule.ALL_DONE)
+    def start(went_first: list[Any]) -> str:
+        from etl.airflow import tasks
+
+        return tasks.start(file, name, *interval(), went_first, chosen(), is_backfill=is_backfill())
 
     @task
     def prepare(run: str) -> None:
@@ -73,7 +78,9 @@ def import_tasks(file: Path, name: str, settings: ImportSettings) -> None:
 
         return tasks.summary(file, run, _states())
 
-    begun = start()
+    before = retry_first(file, name, settings.to)
+    check() >> before
+    begun = start(before)
     extracted = extract(begun)
     prepare(begun) >> extracted
     validated = validate(begun, extracted)
@@ -90,6 +97,20 @@ def _destinations(settings: ImportSettings) -> Param:
         title="Destinations",
         description="Deliver only to these. Nothing chosen means all; what was delivered before is not sent again.",
     )
+
+
+def retry_first(file: Path, name: str, destinations: Sequence[str]) -> list[Any]:
+    """What failed in earlier runs of the import goes before anything is read, each destination in its pool."""
+    with TaskGroup("retry_first"):
+
+        @task(multiple_outputs=False)
+        def retry(destination: str) -> list[str]:
+            from etl.airflow import tasks
+
+            asked = destination in (chosen() or destinations)
+            return tasks.retry_first(file, name, destination, is_backfill=is_backfill()) if asked else []
+
+        return [retry.override(task_id=each, pool=parse.pool(each))(each) for each in destinations]
 
 
 def deliver(file: Path, begun: Any, chunks: Any, destination: str, destinations: list[str]) -> Any:
@@ -118,6 +139,16 @@ def _states() -> dict[str, str | None]:
     states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
     prefix = f"{beside}." if beside else ""
     return {name.removeprefix(prefix): state for name, state in states.items() if name.startswith(prefix)}
+
+
+def chosen() -> list[str] | None:
+    """The destinations that a trigger chose; none means all."""
+    return get_current_context()["params"].get("destinations")  # type: ignore[no-any-return]  # a form's
+
+
+def is_backfill() -> bool:
+    """Whether the DAG run is one of a backfill."""
+    return bool(get_current_context()["dag_run"].run_type == "backfill")
 
 
 def interval() -> tuple[datetime | None, datetime | None]:

@@ -24,7 +24,7 @@ from etl.redact import redact_url
 RETRY_DELAY_VARIABLE = "CONVERSIONS_RETRY_DELAY_SECONDS"
 DROPS, RETRY = "drops", "retry_dead_letters"
 """The DAGs of ours that are of no import."""
-TASKS = ("start", "prepare", "extract", "validate", "summary")
+TASKS = ("check", "retry_first", "start", "prepare", "extract", "validate", "summary")
 """The tasks of the DAG of an import that are of no destination."""
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 

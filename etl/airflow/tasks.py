@@ -50,23 +50,56 @@ Staged = dict[str, Any]
 # -- one import
 
 
+def check(file: Path, import_name: str, to: Sequence[str] | None, *, is_backfill: bool) -> None:
+    """Fail now, before any task waits for its pool, where the run could not be."""
+    with _failing_for_good(file):
+        _checked(file, import_name, to, is_backfill=is_backfill)
+
+
+def _checked(file: Path, import_name: str, to: Sequence[str] | None, *, is_backfill: bool) -> Config:
+    usable = _config(file, import_name)
+    if is_backfill:
+        _check_backfill(usable, import_name)
+    check_pools(to or usable.import_settings(import_name).to)
+    return usable
+
+
+def retry_first(file: Path, import_name: str, destination: str, *, is_backfill: bool) -> list[str]:
+    """Send what one destination did not take in earlier runs of the import; the ids of the runs that did it.
+
+    Not before a backfill, nor where the import says ``retry_first: false``.
+    """
+    with _failing_for_good(file):
+        loaded = _config(file, import_name)
+        if is_backfill or not loaded.import_settings(import_name).retry_first:
+            return []
+        reports = dead_letters.retry(loaded, import_name=import_name, to=[destination], before_run=True)
+    for report in reports:
+        log.info("run %s goes first: %s", report.run.run_id, line(report, destination))
+    return [report.run.run_id for report in reports]
+
+
 def start(
     file: Path,
     import_name: str,
     begin: datetime | None,
     end: datetime | None,
+    went_first: Iterable[Sequence[str] | None] = (),
     to: Sequence[str] | None = None,
     *,
     is_backfill: bool = False,
 ) -> str:
-    """Judge the settings, write the run down and name it. ``to``: only these of the destinations (none: all)."""
+    """Judge the settings, write the run down and name it. ``to``: only these of the destinations (none: all).
+
+    ``went_first``: the runs of `retry_first`. A destination that stopped there is not tried again.
+    """
     with _failing_for_good(file):
-        usable = _config(file, import_name)
-        if is_backfill:
-            _check_backfill(usable, import_name)
-        check_pools(to or usable.import_settings(import_name).to)
+        usable = _checked(file, import_name, to, is_backfill=is_backfill)
         job = plan.start(usable, import_name, window=window(begin, end), to=to or None)
-        job.ledger.close()
+        with job.ledger:
+            for before in (run_id for run_ids in went_first for run_id in run_ids or ()):
+                for name, stop in job.ledger.runs.stops(job.ledger.runs.get(before).run_no).items():
+                    job.ledger.runs.stop_destination(job.run.run_no, name, stop)
     log.info("%s: run %s begins", import_name, job.run.run_id)
     return job.run.run_id
 

@@ -28,20 +28,39 @@ def run(
     start: From = None,
     end: Until = None,
     to: To = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Like check: send nothing, write nothing.")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            min=1,
+            help="Send each destination the first N rows that it would be sent, and read no further.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Like check: send nothing, write nothing, show the plan for all rows.")
+    ] = False,
 ) -> int:
-    """Deliver an import: read its source, send what has not been sent yet, say what became of every row."""
-    from etl import pipeline, tables
+    """Deliver an import: read its source, send what has not been sent yet, say what became of every row.
+
+    Without --from, --until and --limit, what failed in earlier runs of the import goes first.
+    """
+    from etl import retry, tables
     from etl.cli.progress import progress_bars
 
     config = ctx.obj.load()
     window = window_of(start, end)
+    if dry_run and limit is not None:
+        raise Usage("--dry-run sends nothing and shows the plan for all rows: leave --limit out.")
     if dry_run:
         return check_import(config, import_name, window=window, to=listed(to))
     with progress_bars(tables.console(stderr=True)) as shown, graceful_shutdown(shown) as (progress, code):
-        found = pipeline.run(config, import_name, window=window, to=listed(to), progress=progress)
-    _print_reports(config, [found])
-    return code(found.exit_code)
+        found = retry.run(config, import_name, window=window, to=listed(to), limit=limit, progress=progress)
+    _print_reports(config, found)
+    if limit is not None:
+        _print_where_to_look(config, found)
+    return code(max([each.exit_code for each in found], default=GOOD))
 
 
 @app.command()
@@ -162,6 +181,16 @@ def _unknown_hint(config: Config, name: str, count: int) -> str:
         f"up there (conversions results --run all --to {name} --status unknown), then send them again with "
         f"conversions retry --to {name} --status unknown\n"
     )
+
+
+def _print_where_to_look(config: Config, reports: Sequence[Report]) -> None:
+    """For each destination that took rows, where they will be seen, and after how long."""
+    from etl.destinations import make_destination
+
+    for name in dict.fromkeys(name for found in reports for name in found.counts):
+        facts = make_destination(config, name).facts
+        if facts.where_to_look and any(Status.DELIVERED in found.by_status(name) for found in reports):
+            write(f"\nWhere to look for it at {name}: {facts.where_to_look}\n")
 
 
 def _print_reports(config: Config, reports: Sequence[Report]) -> None:

@@ -8,6 +8,10 @@ from etl.destinations.base import Destination
 from etl.ledger import Claim
 from etl.model import Item
 
+WAVE_LEAST, WAVE_MOST = 64, 20_000
+WAVE_ROUNDS = 16
+"""Rounds of full connections in one wave where the vendor counts a repeat once; one round where it does not."""
+
 OrderKey = Callable[[Item], str]
 """What items share that must go in order, one after another."""
 
@@ -38,6 +42,13 @@ def partition_by_age(items: Sequence[Item], at: int) -> tuple[list[Item], list[I
         return list(items), late, early
     untimely = {item.row_number for item in (*late, *early)}
     return [item for item in items if item.row_number not in untimely], late, early
+
+
+def wave_size(destination: Destination) -> int:
+    """How many items are claimed, sent side by side and recorded together."""
+    limits = destination.limits
+    rounds = WAVE_ROUNDS if destination.facts.repeatable else 1
+    return max(WAVE_LEAST, min(WAVE_MOST, rounds * limits.connections * limits.items))
 
 
 def waves(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from etl import reasons
 from etl.clock import Clock
-from etl.delivery import verdicts
-from etl.delivery.batches import OrderKey, by_expiry, pack, partition_by_age, turns, waves
+from etl.delivery import answers, verdicts
+from etl.delivery.batches import OrderKey, by_expiry, pack, partition_by_age, turns, wave_size, waves
 from etl.delivery.connection import VendorConnection, connect
 from etl.delivery.fence import Fence
 from etl.delivery.pacing import EndpointLock, NoTurn, Waiting, endpoint_lock
@@ -29,10 +29,6 @@ from etl.model import Item, Status, Verdict
 
 Progress = Callable[[int], None]
 """``progress(rows)``: so many more items have their last word."""
-
-WAVE_LEAST, WAVE_MOST = 64, 20_000
-WAVE_ROUNDS = 16
-"""Rounds of full connections in one wave where the vendor counts a repeat once; one round where it does not."""
 
 _NOT_LEFT = (reasons.OWN_ERROR.code, reasons.OWN_ERROR.detail)
 _TAKEN_OVER = (reasons.IN_FLIGHT_ELSEWHERE.code, "Another run took it over while this one slept; nothing was sent.")
@@ -52,6 +48,8 @@ class Loader:
     force_unknown: bool = False
     progress: Progress = field(default=lambda count: None)
     waiting: Waiting = field(default=Waiting("", longest_s=0))
+    secrets: Sequence[str] = ()
+    """Those of all destinations: an answer may hold another's."""
     stop: Stop | None = None
     siblings: Siblings | None = None
     """Where rows of a run bear on each other: what is known of those that share something with these."""
@@ -94,7 +92,7 @@ class Loader:
         probed = False
         await asyncio.to_thread(self._find_undelivered, items)
         async with connect(self.destination, lock) as connection, self._heartbeat():
-            for wave in waves(items, self._wave_size()):
+            for wave in waves(items, wave_size(self.destination)):
                 if shutting_down.is_set():
                     raise Interrupted("The run was ended; the next one sends what is missing.")
                 since = self._fence.begin()
@@ -116,11 +114,6 @@ class Loader:
     @property
     def _order_key(self) -> OrderKey | None:
         return self.siblings.order_key if self.siblings else None
-
-    def _wave_size(self) -> int:
-        limits = self.destination.limits
-        rounds = WAVE_ROUNDS if self.destination.facts.repeatable else 1
-        return max(WAVE_LEAST, min(WAVE_MOST, rounds * limits.connections * limits.items))
 
     @asynccontextmanager
     async def _heartbeat(self) -> AsyncIterator[None]:
@@ -273,7 +266,11 @@ class Loader:
         said = verdicts.of_result(self.destination, items, result, self.stop, at)
         status = result.response.status if result.response else None
         times = (result.sent_at_ms, result.answered_at_ms)
-        return Sent(claim, items, said, size, result.attempts, status, *times)
+        if all(verdict.status is Status.DELIVERED for verdict in said):
+            return Sent(claim, items, said, size, result.attempts, status, *times)
+        payloads = [item.payload for item in items]
+        answer = answers.readable(self.destination, payloads, result.response, self.secrets)
+        return Sent(claim, items, said, size, result.attempts, status, *times, answer)
 
 
 @dataclass

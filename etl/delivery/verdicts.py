@@ -12,6 +12,9 @@ from etl.ledger import Stop
 from etl.model import Item, Response, Status, Verdict
 from etl.redact import origin_of
 
+ALREADY_DELIVERED = (Status.DUPLICATE.value, reasons.ALREADY_DELIVERED.code)
+"""Status and reason of a row that was delivered before."""
+
 SENT_AGAIN = (reasons.SENT_AGAIN.code, reasons.SENT_AGAIN.sentence)
 
 

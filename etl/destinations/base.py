@@ -191,6 +191,9 @@ class Destination:
     """Canonical column -> the vendor's field that it fills, as its documents write it; for people."""
     property_names: ClassVar[Mapping[str, str]] = {}
     """Canonical column -> its name among the properties, where a stray column of that name would take its place."""
+    readable: ClassVar[tuple[str, ...]] = ()
+    """Fields of a payload that say nothing about a person, as dotted paths; all others are masked in what is kept of an
+    answer."""
     in_order: ClassVar[bool] = False
     """True where rows of a run bear on each other, see `ties`; for vendors whose batches are not halved."""
     own_columns: ClassVar[tuple[str, ...]] = ()

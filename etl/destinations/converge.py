@@ -178,6 +178,7 @@ class Converge(Destination):
 
     type = "converge"
     facts = FACTS
+    readable = ("event_name", "event_id", "timestamp", "properties.currency", "properties.total_price")
     settings_model = ConvergeSettings
     endpoint_template = ENDPOINT
     fields: ClassVar = {

@@ -216,6 +216,7 @@ class Convert(Destination):
 
     type = "convert"
     facts = FACTS
+    readable = ("events.eventType", "events.data.goalId", "events.data.goalData.key")
     contacts = ()
     in_order = True
     settings_model = ConvertSettings

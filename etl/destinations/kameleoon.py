@@ -174,6 +174,7 @@ class Kameleoon(Destination):
 
     type = "kameleoon"
     facts = FACTS
+    readable = ("eventType", "nonce", "goalId", "revenue")
     contacts = ()
     settings_model = KameleoonSettings
     endpoint_template = ENDPOINT

@@ -217,6 +217,11 @@ class Optimizely(Destination):
 
     type = "optimizely"
     facts = FACTS
+    readable = (
+        *(f"snapshots.events.{name}" for name in ("entity_id", "uuid", "key", "timestamp", "revenue")),
+        *(f"snapshots.events.tags.{name}" for name in ("revenue", "currency", "quantity")),
+        *(f"attributes.{name}" for name in ("entity_id", "key", "type")),
+    )
     contacts = ()
     settings_model = OptimizelySettings
     endpoint_template = ENDPOINT

@@ -168,6 +168,7 @@ class WebflowOptimize(Destination):
 
     type = "webflow_optimize"
     facts = FACTS
+    readable = ("customerId", "apiName", "eventName", "userDomain", "actionId", "actionTimestamp", "value")
     contacts = ()
     settings_model = WebflowOptimizeSettings
     endpoint_template = ENDPOINT

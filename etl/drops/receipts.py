@@ -105,6 +105,11 @@ def _report(transit: FileInTransit, job: Job, verdict: FileVerdict, retries: Seq
         stops=_stops(job, retries),
         first_at_ms=job.run.started_at_ms,
         retries=[run.run_id for run in retries],
+        answers={
+            key: answer
+            for run in (job.run, *retries)
+            for key, answer in job.ledger.results.first_answers(run.run_no).items()
+        },
     )
 
 

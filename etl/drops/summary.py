@@ -37,7 +37,8 @@ class FileReport:
 
     ``why`` is a sentence for the sender where the file as a whole has a problem; lines after its first are to be shown
     as they are. ``next_run_ms`` is when somebody looks next. ``stops``: destination -> why it takes nothing more.
-    ``retries``: the runs that have sent rows again, after the file was imported at ``first_at_ms``.
+    ``retries``: the runs that have sent rows again, after the file was imported at ``first_at_ms``. ``answers``:
+    (destination, status, reason) -> what the vendor answered last, masked.
     """
 
     kind: FileKind
@@ -51,6 +52,7 @@ class FileReport:
     stops: Mapping[str, str] = field(default_factory=dict)
     first_at_ms: int = 0
     retries: Sequence[str] = ()
+    answers: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -50,13 +50,15 @@ class _Group:
     alike: bool
     everywhere: bool = False
     """True when all destinations of several say so."""
+    answer: str = ""
+    """What one of them answered, masked."""
 
 
 def page(report: FileReport, summary: Summary, fix_name: str, warnings: Sequence[str] = ()) -> str:
     """The summary as one self-contained HTML page; ``fix_name`` is NAME where there is a NAME.fix.csv."""
     unusable = report.kind is FileKind.UNUSABLE
     happened = [status for status in MEANINGS if any(counts[status] for counts in summary.statuses.values())]
-    groups = sorted(_grouped(summary), key=lambda group: (_rank(group.status), -group.rows))
+    groups = sorted(_grouped(summary, report.answers), key=lambda group: (_rank(group.status), -group.rows))
     return _template().render(
         report=report,
         summary=summary,
@@ -95,14 +97,16 @@ def _rank(status: str) -> int:
     return order.index(status) if status in order else len(order)
 
 
-def _grouped(summary: Summary) -> list[_Group]:
+def _grouped(summary: Summary, answers: Mapping[tuple[str, str, str], str]) -> list[_Group]:
     found: dict[tuple[Any, ...], _Group] = {}
     for (name, status, reason, _), rows in summary.reasons.items():
         if reason == NO_RESULT.reason:  # the headline says it
             continue
-        key = (status, reason, rows.sentence, rows.rows, *rows.first_rows)
+        answer = answers.get((name, status, reason), "")
+        key = (status, reason, rows.sentence, answer, rows.rows, *rows.first_rows)
         group = found.setdefault(key, _Group(status, reason, rows.sentence, [], rows.rows, rows.first_rows, rows.alike))
         group.destinations.append(name)
+        group.answer = answer
         group.everywhere = 1 < len(summary.statuses) == len(group.destinations)
     return list(found.values())
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from etl import reasons
 from etl.ledger import result_table, spans
 from etl.ledger.database import Database, chunked, retry_on_disconnect
-from etl.ledger.entries import holders
+from etl.ledger.entries import Holder, holders
 from etl.ledger.numbers import Numbers
 from etl.ledger.tables import (
     COUNTS,
@@ -27,7 +28,7 @@ from etl.ledger.tables import (
     verdicts,
 )
 from etl.ledger.values import DeadLetters, RowResult
-from etl.model import Status
+from etl.model import Item, Status, fingerprint_version
 
 _RUN: sa.BindParameter[int] = sa.bindparam("run")
 _AT: sa.BindParameter[int] = sa.bindparam("at")
@@ -62,6 +63,14 @@ _FIRST_DETAILS = (
     )
     .where(result_history.c.run_no == _RUN)
     .group_by(result_history.c.destination, result_history.c.status, result_history.c.reason)
+)
+
+# What is an example of what each destination of this run answered to rows with this status and reason?
+_FIRST_ANSWERS = (
+    sa.select(destinations.c.name, verdicts.c.status, verdicts.c.reason, sa.func.min(verdicts.c.answer).label("answer"))
+    .join(destinations, destinations.c.destination_no == verdicts.c.destination_no)
+    .where(verdicts.c.run_no == _RUN, verdicts.c.answer.is_not(None))
+    .group_by(destinations.c.name, verdicts.c.status, verdicts.c.reason)
 )
 
 # What did these runs, in their order, say of these rows at this destination?
@@ -157,6 +166,12 @@ class Results:
                 found.setdefault((span.destination, span.status, span.reason), span.detail)
         return found
 
+    def first_answers(self, run_no: int) -> dict[tuple[str, str, str], str]:
+        """(destination, status, reason) -> what the vendor answered to such rows of this run, as an example."""
+        with self.database.reading() as connection:
+            rows = connection.execute(_FIRST_ANSWERS, {"run": run_no})
+            return {(row.name, row.status, row.reason): row.answer for row in rows}
+
     def table(
         self,
         *,
@@ -220,6 +235,45 @@ class Results:
             found = holders(self.database, connection, at, event_ids)
         return {e: holder.run_id for e, holder in found.items() if holder.status == Status.DELIVERED.value}
 
+    @retry_on_disconnect
+    def taken(
+        self, destination: str, items: Sequence[Item], *, repeatable: bool, at_ms: int
+    ) -> dict[int, tuple[str, str]]:
+        """Which of these items no run of this moment would send, as others hold their keys: row -> (status, reason).
+
+        What `etl.ledger.claims` would say of them; nothing is claimed.
+        """
+        at = self.numbers.known_destination(destination)
+        ids = list(
+            dict.fromkeys([*(i.event_id for i in items), *(i.other_event_id for i in items if i.other_event_id)])
+        )
+        with self.database.reading() as connection:
+            held = holders(self.database, connection, at, ids)
+        said = {}
+        for item in items if held else ():
+            other = held.get(item.other_event_id) if item.other_event_id else None
+            holder = other or held.get(item.event_id)
+            if holder and (word := _of_holder(holder, item, repeatable=repeatable and not other, at_ms=at_ms)):
+                said[item.row_number] = word
+        return said
+
+    @retry_on_disconnect
+    def go_first(
+        self, import_name: str, destination: str, event_ids: Sequence[str], *, statuses: Sequence[str]
+    ) -> set[str]:
+        """Which of these events are dead letters of this import in one of these statuses."""
+        found: set[str] = set()
+        with self.database.reading() as connection:
+            for some in chunked(event_ids):
+                asked = sa.select(dead_letters.c.event_id).where(
+                    dead_letters.c["import"] == import_name,
+                    dead_letters.c.destination == destination,
+                    dead_letters.c.status.in_(list(statuses)),
+                    self.database.one_of(dead_letters.c.event_id, some),
+                )
+                found |= set(connection.execute(asked).scalars())
+        return found
+
     def dead_letters(
         self,
         *,
@@ -256,6 +310,20 @@ class Results:
         asked = _COUNT_DEAD_LETTERS.where(_wanted(statuses, import_name, run_id, destinations))
         with self.database.reading() as connection:
             return {row.destination: row.rows for row in connection.execute(asked)}
+
+
+def _of_holder(holder: Holder, item: Item, *, repeatable: bool, at_ms: int) -> tuple[str, str] | None:
+    """What is said of an item whose key another holds; None where it would be taken over."""
+    if holder.status == Status.DELIVERED.value:
+        both = holder.fingerprint and item.fingerprint
+        same_kind = both and fingerprint_version(holder.fingerprint) == fingerprint_version(item.fingerprint)
+        differ = same_kind and holder.fingerprint != item.fingerprint
+        reason = reasons.CHANGED_AFTER_DELIVERY if differ else reasons.ALREADY_DELIVERED
+        return Status.DUPLICATE.value, reason.code
+    in_flight = holder.reason == reasons.IN_FLIGHT.code and holder.finished_at_ms is None
+    if in_flight and holder.lease_until_ms > at_ms:
+        return Status.DUPLICATE.value, reasons.IN_FLIGHT_ELSEWHERE.code
+    return None if repeatable else (Status.UNKNOWN.value, reasons.WAITING_FOR_A_PERSON.code)
 
 
 def _wanted(

@@ -188,5 +188,9 @@ result_spans = sa.table(
 )
 """The view of those."""
 
-dead_letters = sa.table("dead_letters", *map(sa.column, ("run_id", "import", "destination", "status", "position")))
+dead_letters = sa.table(
+    "dead_letters",
+    sa.column("event_id", sa.Text),
+    *map(sa.column, ("run_id", "import", "destination", "status", "position")),
+)
 """The view of rows that are neither delivered nor on their way; the columns that are asked for."""

@@ -55,7 +55,7 @@ def stage(job: Job, window: Window) -> Iterator[Chunk]:
             yield chunk
         if rows < earlier:
             raise SourceChanged(_source_changed(source))
-        if source.incremental:
+        if source.incremental and job.limit is None:
             job.staging.write_value(WATERMARK, source.watermark)
     except SourceMissing as error:
         if job.settings.missing == "fail" or earlier:

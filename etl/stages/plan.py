@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -38,6 +38,8 @@ class Job:
     progress: Progress = field(default=lambda name, rows: None)
     source: Source | None = None
     """What is read instead of the import's own source: one dropped file."""
+    limit: int | None = None
+    """How many rows each destination is sent, where not all of the source is meant."""
 
     @cached_property
     def settings(self) -> ImportSettings:
@@ -58,6 +60,15 @@ class Job:
         """A destination with what it looked up for this run."""
         lookup = self.staging.read_value(f"lookup-{self.run.run_id}-{name}")
         return destinations.make_destination(self.config, name, lookup)
+
+    @cached_property
+    def secrets(self) -> list[str]:
+        """The secrets of all destinations, but of those whose settings cannot be used."""
+        found: list[str] = []
+        for name in self.config.destination_names:
+            with suppress(ConfigError):
+                found += destinations.make_destination(self.config, name).secrets()
+        return found
 
     def warn(self, part: str, warnings: Iterable[RunWarning]) -> None:
         """Keep what a part of this run warns of; the same part again, when a task is repeated, takes its place."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -25,6 +25,13 @@ from schemas.rules import problems
 
 def stage(job: Job, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     """Judge every row, in order: conversions are staged, the others recorded for every destination."""
+    for chunk, rejected in judged(job, chunks):
+        job.record_unsent(job.destinations, rejected)
+        yield chunk
+
+
+def judged(job: Job, chunks: Iterable[Chunk]) -> Generator[tuple[Chunk, list[RowVerdict]]]:
+    """Judge every row, in order: conversions are staged, the others are to be recorded."""
     source = job.source or sources.import_source(job.config, job.run.import_name)
     spreadsheet = sources.import_kind(job.config, job.run.import_name).spreadsheet
     with Validator(source.describe()) as validator:
@@ -32,8 +39,7 @@ def stage(job: Job, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
             for chunk in chunks:
                 rules = Rules.of(job.settings, job.clock(), spreadsheet=spreadsheet)
                 good, rejected = validator.judge(job.staging.frame(chunk), rules)
-                job.record_unsent(job.destinations, rejected)
-                yield job.staging.write("conversions", chunk.index, good)
+                yield job.staging.write("conversions", chunk.index, good), rejected
         finally:
             job.warn("validate", validator.warnings)
 

@@ -46,6 +46,7 @@ from tests.canary.canaries import (
     FEED_SECRETS,
     OLD_ADDRESS,
     PEOPLE,
+    REPEATED,
     SECRETS,
     Said,
     install_feed,
@@ -270,9 +271,9 @@ def import_errors() -> Said:
 def a_mixed_night(world: World) -> None:
     """Two vendors take what is good; one refuses, one shuts the door, one answers what nobody reads; all repeat it."""
     write(ORDERS, rows())
-    world.sandbox.fault(vendor="convert", status=400, body=ECHO)
-    world.sandbox.fault(vendor="webflow_optimize", status=401, body=ECHO, headers={"WWW-Authenticate": ECHO})
-    world.sandbox.fault(vendor="kameleoon", status=200, body=ECHO)
+    world.sandbox.fault(vendor="convert", status=400, body=REPEATED)
+    world.sandbox.fault(vendor="webflow_optimize", status=401, body=REPEATED, headers={"WWW-Authenticate": ECHO})
+    world.sandbox.fault(vendor="kameleoon", status=200, body=REPEATED)
     run = world.run()
     assert run.states()["webflow_optimize.load[0]"] == "failed"
     assert run.state == "failed"

@@ -11,7 +11,7 @@ from etl import pipeline
 from etl.errors import ConfigError
 from etl.ledger.claims import Claims
 from etl.stages import transform
-from tests.airflow.airflow_world import DESTINATIONS
+from tests.airflow.airflow_world import CONFIG, DESTINATIONS
 
 if TYPE_CHECKING:
     from tests.airflow.airflow_world import World
@@ -213,3 +213,36 @@ def test_a_run_without_an_interval_reads_everything(world: World) -> None:
     assert world.run().state == "success"
     assert world.run(logical_date=None).state == "success"
     assert {(info.window_start_ms, info.window_end_ms) for info in world.ledger.runs.all()} == {(None, None)}
+
+
+def test_what_failed_before_goes_first_and_a_destination_that_stops_there_is_not_tried_again(world: World) -> None:
+    world.configure(to=["converge", "kameleoon"])
+    old = world.orders(4)
+    world.sandbox.fault(vendor="converge", status=401)
+    world.sandbox.fault(vendor="kameleoon", status=401, times=1)
+    assert world.run().state == "failed"
+    world.sandbox.reset()
+    world.orders(2, first=10)
+    run = world.run()
+    assert run.states()["retry_first.converge"] == run.states()["retry_first.kameleoon"] == "success"
+    assert world.statuses() == {"converge": {"failed": 2}, "kameleoon": {"delivered": 2}}
+    sent = [entry["key"] for entry in world.sandbox.received("kameleoon")]
+    assert (sorted(sent[:4]), len(sent)) == (old, 6)
+    assert world.sandbox.counts()["converge"]["requests"] <= 4, "of the rows that go first alone"
+    assert [run.kind for run in world.ledger.runs.all()] == ["import", "retry", "retry", "import"]
+    assert "401" in world.ledger.runs.stops(world.ledger.runs.all()[-1].run_no)["converge"].detail
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_backfill"),
+    [pytest.param({}, True, id="a backfill"), pytest.param({"retry_first": False}, False, id="the import says so")],
+)
+def test_nothing_goes_first(world: World, settings: dict[str, Any], is_backfill: bool) -> None:
+    from etl.airflow import tasks
+
+    world.configure(to=["converge"], **settings)
+    world.orders(1)
+    world.sandbox.fault(vendor="converge", status=401)
+    world.run()
+    assert tasks.retry_first(CONFIG, "store_orders", "converge", is_backfill=is_backfill) == []
+    assert [run.kind for run in world.ledger.runs.all()] == ["import"]

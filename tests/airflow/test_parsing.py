@@ -16,17 +16,20 @@ from tests.airflow.airflow_world import CONFIG, DESTINATIONS, ROOT
 if TYPE_CHECKING:
     from tests.airflow.airflow_world import World
 
-STAGES = {"start", "prepare", "extract", "validate", "summary"}
+STAGES = {"check", "start", "prepare", "extract", "validate", "summary"}
 
 
 def test_the_graph(world: World) -> None:
     dag = world.dag()
     to = DESTINATIONS
     tasks = dag.task_dict
-    assert set(tasks) == STAGES | {f"{name}.{stage}" for name in to for stage in ("transform", "load")}
+    stages = {f"{name}.{stage}" for name in to for stage in ("transform", "load")}
+    assert set(tasks) == STAGES | stages | {f"retry_first.{name}" for name in to}
     edges = {(task.task_id, below) for task in tasks.values() for below in task.downstream_task_ids}
     for name in to:
         assert {("validate", f"{name}.transform"), (f"{name}.transform", f"{name}.load")} <= edges
+        assert (f"retry_first.{name}", "start") in edges
+        assert tasks[f"retry_first.{name}"].pool == f"conversions_{name}"
         assert (f"{name}.load", "summary") in edges
         assert tasks[f"{name}.load"].partial_kwargs["pool"] == f"conversions_{name}"
         assert tasks[f"{name}.load"].partial_kwargs["max_active_tis_per_dagrun"] == 1

@@ -59,6 +59,9 @@ PEOPLE = [
 ECHO = "Bad: canary.ada@example.com +15550102030 canary-user-7 canary-visitor-7 canary-property " + " ".join(
     [*SECRETS.values(), OLD_ADDRESS]
 )
+"""What somebody unkind says: all there is."""
+
+REPEATED = "Bad: {sent}"
 """What an unkind vendor answers: all it was sent."""
 
 Said = list[tuple[str, str]]

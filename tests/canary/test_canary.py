@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 from etl import cli, config, destinations, preview, sources
 from etl.cli import program
-from etl.delivery import connection, lookups
+from etl.delivery import answers, connection, lookups
 from etl.destinations import make_destination
 from etl.destinations.base import Destination
 from etl.destinations.converge import Converge, ConvergeSettings
@@ -44,6 +44,7 @@ from tests.canary.canaries import (
     FEED_SECRETS,
     OLD_ADDRESS,
     PEOPLE,
+    REPEATED,
     SECRETS,
     Said,
     install_feed,
@@ -184,11 +185,11 @@ def dropped(house: House, name: str, told: list[dict[str, str]]) -> Said:
 
 NIGHTS: list[Night] = [
     quiet,
-    fault(status=400, body=ECHO),
-    fault(status=401, body=ECHO, headers={"WWW-Authenticate": "Bearer canary-secret-converge"}),
-    fault(status=200, body=f'{{"code": 422, "message": "{ECHO}", "actionId": "canary-user-7"}}'),
+    fault(status=400, body=REPEATED),
+    fault(status=401, body=REPEATED, headers={"WWW-Authenticate": "Bearer canary-secret-converge"}),
+    fault(status=200, body='{"code": 422, "message": "{sent}", "actionId": "canary-user-7"}'),
     fault(status=302, headers={"Location": "http://127.0.0.1:1/?email=canary.ada@example.com"}),
-    fault(status=503, body=ECHO, path="/events"),
+    fault(status=503, body=REPEATED, path="/events"),
     fault(status=404, body=ECHO, path="/datafiles"),
     no_datafile,
     fault(drop="before", path="/sources"),
@@ -325,7 +326,14 @@ def pinged(house: House) -> Said:
     return commands(house, "ping")
 
 
+def whole_answer(text: str, forms: Any, *, is_cut: bool) -> str:
+    return text
+
+
+refused = fault(status=400, body=REPEATED)
+
 MASKS = [
+    Mask("what a vendor answers", answers, "_masked", whole_answer, refused, PEOPLE[0]),
     Mask("secrets of a request", preview, "mask_request", whole_request, checked, SECRETS["converge_token"]),
     Mask("an old source's address", Converge, "secrets", Destination.secrets, checked, OLD_ADDRESS),
     Mask("the ledger's password", database, "redact_database_url", str, a_ledger_that_does_not_answer, LEDGER_PASSWORD),
@@ -364,7 +372,9 @@ def test_the_search_finds_a_careless_sentence(house: House, place: str, monkeypa
         return [type(v)(v.status, v.reason, response.body.decode()) for v in told]
 
     def night(house: House) -> Said:
-        return fault(status=400, body=ECHO)(house) + dropped(house, "some.csv", [person(n) for n in range(600, 605)])
+        return fault(status=400, body=REPEATED)(house) + dropped(
+            house, "some.csv", [person(n) for n in range(600, 605)]
+        )
 
     monkeypatch.setattr(Destination, "same_for_all", careless)
     assert place in {where for where, _ in leaks(everything_said(house, [night]), PEOPLE)}

@@ -85,7 +85,7 @@ class Vendors:
         body = await request.read()  # before the wait: a caller who gives up waiting has still been heard
         await _wait(fault)
         incoming = self._incoming(request, body)
-        answer = _under(fault, lambda: self._ask(vendor, incoming))
+        answer = _under(fault, incoming, lambda: self._ask(vendor, incoming))
         drop = fault.drop if fault else None
         if request.method != "GET":
             status = None if drop == "after" else answer.status
@@ -116,12 +116,22 @@ async def _wait(fault: Fault | None) -> None:
         await asyncio.sleep(fault.delay_ms / 1000)
 
 
-def _under(fault: Fault | None, ask: Callable[[], Answer]) -> Answer:
+def _under(fault: Fault | None, incoming: Incoming, ask: Callable[[], Answer]) -> Answer:
     """The vendor's answer, or the fault's in its place; the vendor is asked only if the request reaches it."""
     if fault is None or fault.status is None:
         return ask()
     taken = ask() if fault.accept else Answer(fault.status)
-    return replace(taken, status=fault.status, body=fault.body.encode(), headers=fault.headers)
+    return replace(taken, status=fault.status, body=_body(fault, incoming).encode(), headers=fault.headers)
+
+
+def _body(fault: Fault, incoming: Incoming) -> str:
+    """The body of a fault, with what was sent in the place of ``{sent}``."""
+    if "{sent}" not in fault.body:
+        return fault.body
+    sent = " ".join(
+        [incoming.path, incoming.query, *incoming.headers.values(), incoming.body.decode("utf-8", "replace")]
+    )
+    return fault.body.replace("{sent}", orjson.dumps(sent).decode()[1:-1])
 
 
 def _as_response(answer: Answer) -> web.Response:

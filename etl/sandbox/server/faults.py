@@ -11,6 +11,7 @@ A fault has one shape everywhere (YAML file, HTTP control, Python):
 The first fault of the list that matches and is not used up is the one that happens.
 
 - `status` answers without the vendor seeing the request; with `accept: true` the vendor takes it in first.
+- `{sent}` in `body` becomes what was sent, address, headers and body, escaped as in a JSON text.
 - `drop: before` and `mid_body` reset the connection before the vendor has the request; nothing counts.
 - `drop: after` and `mid_answer` let the vendor take the request in, then close without an answer, or within it.
 
