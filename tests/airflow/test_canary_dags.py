@@ -415,7 +415,7 @@ def without_sources(patch: pytest.MonkeyPatch) -> None:
 
 
 def generous_start(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(tasks, "start", lambda file, *_: make_destination(tasks._config(file), "converge").endpoint)
+    patch.setattr(tasks, "start", lambda file, *_, **__: make_destination(tasks._config(file), "converge").endpoint)
 
 
 def nothing(world: World) -> None:
