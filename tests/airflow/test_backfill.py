@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ def test_a_day_without_a_file_fails_where_nothing_else_is_said(world: World) -> 
 
 
 def test_expired_rows_are_counted_apart_and_fail_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "conversions")
     world.configure(to=["webflow_optimize"], max_bad_share=0.2)
     world.orders(4)
     path = world.orders_file
