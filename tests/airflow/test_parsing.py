@@ -181,7 +181,7 @@ def test_a_destination_may_be_called_like_a_task(world: World, name: str) -> Non
     document["destinations"][name] = document["destinations"]["converge"] | {"type": "converge"}
     document["imports"]["store_orders"]["to"] += [name]
     CONFIG.write_text(yaml.safe_dump(document))
-    loads = [id_ for id_ in world.dag().task_dict if id_.endswith(".load")]
+    loads = [id_ for id_ in world.dag().task_dict if id_.endswith(".load") and not id_.startswith("retry_first.")]
     assert len(loads) == 3
     world.orders(2)
     run = world.run()
