@@ -108,13 +108,12 @@ class ImportSettings(MappingSettings):
     """Whether ids may have been through a spreadsheet, so that rounded ones are refused; absent: yes for CSV."""
     schedule: str | None = None
     chunk_rows: int = Field(default=20_000, ge=1, le=1_000_000)
+    missing: Literal["skip", "fail"] = "fail"  # what a run without a file is: one without rows, or a failure
     on_bad_file: Literal["stop", "skip"] = "stop"
     """What becomes of the others when one of several files cannot be used; it is named either way."""
-    retry_first: bool = True
-    """Whether a run first sends what failed in earlier runs of the import; one over a window never does."""
+    retry_first: bool = True  # whether what failed in earlier runs goes before a run; before one over a window never
     max_skew_minutes: int = Field(default=5, ge=0, le=1440)
-    max_bad_share: float = Field(default=0.2, ge=0, le=1)
-    """The Airflow run fails when more of a destination's rows are rejected, refused, failed or unknown."""
+    max_bad_share: float = Field(default=0.2, ge=0, le=1)  # of a destination's rows; with more Airflow's run fails
 
     @model_validator(mode="before")
     @classmethod
@@ -331,6 +330,11 @@ def load(path: str | Path | None = None, secret: Secret | None = None) -> Config
     ``secret`` answers ``${NAME}``; the environment by default. Raises ConfigError.
     """
     file = Path(path or os.environ.get(FILE_VARIABLE) or "imports.yaml").absolute()
+    return of(file, read(file), secret)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The file as written, not judged yet. Raises ConfigError."""
     try:
         raw = strict_yaml.load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -343,6 +347,11 @@ def load(path: str | Path | None = None, secret: Secret | None = None) -> Config
         raise ConfigError(f"{file.name} is not YAML: {_where_in_yaml(error)}.") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{file.name} is empty or not a mapping; see the README for an example.")
+    return raw
+
+
+def of(file: Path, raw: Mapping[str, Any], secret: Secret | None = None) -> Config:
+    """The settings that a file holds. Raises ConfigError for the first entry of it that cannot be used."""
     config = Config(file, validated(_File, raw, ""), secret or os.environ.get)
     for name, settings in config.imports.items():
         for place, destination in enumerate(settings.to):

@@ -3,6 +3,7 @@
 ImporterError
 ├── ConfigError          settings: carries the path of the key
 ├── SourceError          the source cannot be read
+│   ├── SourceMissing    there is no file where one is looked for
 │   └── SourceChanged    it can, and is not what this run has read and given results to
 ├── LookupFailed         a vendor's datafile or goals cannot be had; stops that destination
 ├── DestinationStopped   the vendor refuses everybody (401, 403, 404 …) or is down; stops that destination
@@ -24,6 +25,10 @@ class ConfigError(ImporterError):
 
 class SourceError(ImporterError):
     """A source that cannot be read at all."""
+
+
+class SourceMissing(SourceError):
+    """No file is there; an import with ``missing: skip`` goes without."""
 
 
 class SourceChanged(SourceError):

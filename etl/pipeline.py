@@ -76,8 +76,11 @@ def run(
         return finish(job)
 
 
-def prepare(job: Job) -> None:
-    """Let every destination look up what it needs, side by side; one that cannot stops alone, with nothing sent."""
+def prepare(job: Job, names: Sequence[str] | None = None) -> None:
+    """Let every destination (or those named) look up what it needs, side by side.
+
+    One that cannot stops alone, with nothing sent.
+    """
     fetch = lookups.fetcher(cache(job.config.staging_url), USER_AGENT)
 
     def look_up(name: str) -> None:
@@ -91,7 +94,8 @@ def prepare(job: Job) -> None:
             job.ledger.runs.stop_destination(job.run.run_no, name, stop)
 
     stopped = job.ledger.runs.stops(job.run.run_no)
-    side_by_side(look_up, [name for name in job.destinations if name not in stopped])
+    wanted = job.destinations if names is None else names
+    side_by_side(look_up, [name for name in wanted if name not in stopped])
 
 
 def load(job: Job, name: str, chunk: Chunk) -> None:

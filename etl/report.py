@@ -41,14 +41,19 @@ class Report:
         return 1 if statuses - {status.value for status in GOOD} else 0
 
     def bad_share(self, destination: str) -> float:
-        """The share of a destination's rows that are neither delivered, duplicate nor skipped.
+        """The share that is not delivered, duplicate or skipped, of the rows that could have been delivered.
 
-        Rows that the import does not want count for nothing here.
+        Rows that the import does not want or that had expired count for nothing here.
         """
         counts = self.counts[destination]
-        bad = sum(count for (status, _), count in counts.items() if Status(status) not in GOOD)
-        wanted = self.rows[destination] - counts.get((Status.SKIPPED.value, reasons.NOT_WANTED.code), 0)
+        expired = self.expired(destination)
+        bad = sum(count for (status, _), count in counts.items() if Status(status) not in GOOD) - expired
+        wanted = self.rows[destination] - counts.get((Status.SKIPPED.value, reasons.NOT_WANTED.code), 0) - expired
         return bad / wanted if wanted else 0.0
+
+    def expired(self, destination: str) -> int:
+        """How many rows a destination no longer takes, because they are too old."""
+        return self.counts[destination].get((Status.REJECTED.value, reasons.TOO_OLD.code), 0)
 
 
 def of(ledger: Ledger, run: RunInfo) -> Report:

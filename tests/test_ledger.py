@@ -351,6 +351,11 @@ def test_the_first_reason_to_stop_stays(ledger: Ledger) -> None:
     ledger.runs.stop_destination(run.run_no, "converge", Stop("http_401", "The token."))
     ledger.runs.stop_destination(run.run_no, "converge", Stop("http_500", "Later."))
     assert ledger.runs.stops(run.run_no) == {"converge": Stop("http_401", "The token.")}
+    ledger.runs.stop_destination(run.run_no, "convert", Stop("http_403", "The key."))
+    ledger.runs.lift_stop(run.run_no, "converge")
+    assert ledger.runs.stops(run.run_no) == {"convert": Stop("http_403", "The key.")}
+    ledger.runs.stop_destination(run.run_no, "converge", Stop("http_500", "Later."))
+    assert ledger.runs.stops(run.run_no)["converge"] == Stop("http_500", "Later.")
 
 
 def test_opening_twice_is_fine_and_a_ledger_of_another_version_says_what_to_do(ledger: Ledger) -> None:

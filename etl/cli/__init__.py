@@ -3,7 +3,15 @@
 Nothing is decided here that the Airflow side would have to decide again.
 """
 
-from etl.cli import delivery, history, ledger, reasons, trial, vendors  # importing them registers their commands
+from etl.cli import (  # importing them registers their commands
+    airflow,
+    delivery,
+    history,
+    ledger,
+    reasons,
+    trial,
+    vendors,
+)
 from etl.cli.program import app, main
 
-__all__ = ["app", "delivery", "history", "ledger", "main", "reasons", "trial", "vendors"]
+__all__ = ["airflow", "app", "delivery", "history", "ledger", "main", "reasons", "trial", "vendors"]

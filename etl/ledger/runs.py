@@ -73,6 +73,9 @@ _STOP_DESTINATION = _ONE_DESTINATION.where(run_destinations.c.stop_reason == "")
     stop_reason=sa.bindparam("why"), stop_detail=sa.bindparam("sentence")
 )
 
+# This destination takes rows again.
+_LIFT_STOP = _ONE_DESTINATION.values(stop_reason="", stop_detail="")
+
 # This run is over, or goes on.
 _ONE_RUN = sa.update(runs).where(runs.c.run_no == sa.bindparam("run"))
 _FINISH = _ONE_RUN.values(finished_at_ms=sa.bindparam("now_ms"), stop_detail=sa.bindparam("sentence"))
@@ -236,6 +239,12 @@ class Runs:
         values = {"run": run_no, "name": destination, "why": stop.reason, "sentence": stop.detail}
         with self.database.writing() as connection:
             connection.execute(_STOP_DESTINATION, values)
+
+    @retry_on_disconnect
+    def lift_stop(self, run_no: int, destination: str) -> None:
+        """A destination that stopped is tried again in this run."""
+        with self.database.writing() as connection:
+            connection.execute(_LIFT_STOP, {"run": run_no, "name": destination})
 
     @retry_on_disconnect
     def stops(self, run_no: int) -> dict[str, Stop]:

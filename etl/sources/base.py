@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from etl.errors import SourceError
+from etl.errors import SourceError, SourceMissing
 from etl.filesystem import Found, Place, find, has_window, windowed
 from etl.model import RunWarning
 from etl.redact import redact_url, secrets_of
@@ -258,7 +258,8 @@ class FileSource(Source):
             self.warnings.append(RunWarning("folder_of_a_table", "", 0, sentence))
         if not found.places:
             there = f"; there is {listed(found.left_out)}, which `path` may name" if found.left_out else ""
-            raise SourceError(f"source: no file at {self.describe()}{there}; check imports.….source.path.")
+            error = SourceError if found.left_out else SourceMissing
+            raise error(f"source: no file at {display_path}{there}; check imports.….source.path.")
         if self.file_name:
             return replace(found, places=[replace(place, name=self.file_name) for place in found.places])
         return found

@@ -9,7 +9,7 @@ import pandas as pd
 
 from etl import sources
 from etl.columns import PARSE_ERROR
-from etl.errors import SourceChanged, SourceError
+from etl.errors import SourceChanged, SourceError, SourceMissing
 from etl.model import Chunk, RunWarning, summed
 from etl.redact import masked_errors
 from etl.sources.base import ColumnKind, FileRows, FileSource, Header, Source, Window
@@ -22,6 +22,9 @@ log = logging.getLogger("conversions")
 
 _MAY_BE_ROUGH = ("quantity",)
 _MAY_HAVE_PARTS = ("aliases", "properties", "profile_properties", "attributes")
+
+NO_FILE = "no_file"
+"""The warning of a run that goes without a file."""
 
 WATERMARK = "position"
 """Under what name a run stages how far its source was read."""
@@ -54,6 +57,10 @@ def stage(job: Job, window: Window) -> Iterator[Chunk]:
             raise SourceChanged(_source_changed(source))
         if source.incremental and job.limit is None:
             job.staging.write_value(WATERMARK, source.watermark)
+    except SourceMissing as error:
+        if job.settings.missing == "fail" or earlier:
+            raise
+        source.warnings.append(RunWarning(NO_FILE, "", 0, str(error)))
     except SourceChanged:
         rows = earlier  # those have results, and the sum must stay true
         raise

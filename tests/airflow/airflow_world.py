@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -27,6 +28,7 @@ CONFIG = HOME / "imports.yaml"
 DESTINATIONS: list[str] = yaml.safe_load((ROOT / "imports.yaml").read_text())["imports"]["store_orders"]["to"]
 """Where the project's own import delivers to, which is what the tests run."""
 ORDERS = HOME / "orders.csv"
+LOGS = HOME / "logs"
 
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW_", "_AIRFLOW"))]:
@@ -39,8 +41,29 @@ os.environ |= {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
     "AIRFLOW__CORE__FERNET_KEY": "Zm9yLXRlc3RzLW9ubHktLS0tLS0tLS0tLS0tLS0tLS0=",  # `airflow db migrate` makes one
     "AIRFLOW__API_AUTH__JWT_SECRET": "for-tests-only" * 5,
+    "AIRFLOW_VAR_CONVERSIONS_POOLS": "*",  # those of `dag.test` need none
     "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": "sdk_key",
 }
+
+
+def supervised(ti: Any, task: Any) -> Any:
+    """What `dag.test` runs instead of a task in this process: the same in a worker's, its log in a file."""
+    from airflow.executors.workloads import BundleInfo
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor, supervise_task
+    from airflow.utils.session import create_session
+
+    supervise_task(
+        ti=ti,
+        bundle_info=BundleInfo(name="dags-folder"),
+        dag_rel_path=Path(task.dag.fileloc).name,
+        token="",
+        client=InProcessTestSupervisor._api_client(task.dag),
+        log_path=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}.{ti.map_index}.{ti.try_number}.log",
+    )
+    with create_session() as session:
+        state = session.get(TaskInstance, ti.id).state
+    return SimpleNamespace(ti=SimpleNamespace(state=state, task=task), msg=None)
 
 
 @dataclass
@@ -74,11 +97,19 @@ class World:
 
     def dag(self, name: str = "store_orders") -> Any:
         """The DAG as Airflow parses it now."""
+        return self.dags()[name]
+
+    def dags(self) -> dict[str, Any]:
+        """All DAGs by id, as Airflow parses them now."""
         from airflow.dag_processing.dagbag import DagBag
 
         bag = DagBag(str(ROOT / "dags"))
         assert bag.import_errors == {}
-        return bag.dags[name]
+        return dict(bag.dags)
+
+    def dag_ids(self) -> set[str]:
+        """Which DAGs Airflow finds now."""
+        return set(self.dags())
 
     def run(self, name: str = "store_orders", **how: Any) -> DagRunSeen:
         """One DAG run in this process, to its end."""

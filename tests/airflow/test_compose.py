@@ -40,7 +40,7 @@ def test_what_starts_after_what() -> None:
     for name in AIRFLOW[1:]:
         assert SERVICES[name]["depends_on"] == {"init": {"condition": "service_completed_successfully"}}
     assert SERVICES["init"]["restart"] == "no"
-    assert SERVICES["init"]["command"][-1] == "airflow db migrate && python -m etl.airflow.pools"
+    assert SERVICES["init"]["command"][-1] == "airflow db migrate && conversions airflow setup"
 
 
 @pytest.mark.parametrize("name", AIRFLOW)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.airflow.airflow_world import World
 
@@ -40,7 +42,7 @@ def test_every_file_has_a_task_and_is_moved_and_answered(world: World) -> None:
     assert set(world.counted().values()) == {4}
 
 
-def test_a_destination_that_stops_fails_the_task_of_the_file(world: World, capsys: Any) -> None:
+def test_a_destination_that_stops_fails_the_task_of_the_file(world: World, caplog: pytest.LogCaptureFixture) -> None:
     inbox = dropping(world)
     world.orders(2)
     (inbox / "a.csv").write_text(world.orders_file.read_text())
@@ -48,7 +50,7 @@ def test_a_destination_that_stops_fails_the_task_of_the_file(world: World, capsy
     run = world.run("drops")
     assert run.states()["store_orders.handle[0]"] == "failed"
     assert run.tries("store_orders.handle") == 1
-    assert "Kameleoon stopped" in capsys.readouterr().out
+    assert "Kameleoon stopped" in caplog.text
     assert (inbox / "processed/a.summary.html").exists()
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from etl.airflow.local import home, standalone
-from tests.airflow.airflow_world import DESTINATIONS
+from tests.airflow.airflow_world import CONFIG, DESTINATIONS, ROOT
 
 if TYPE_CHECKING:
     from tests.airflow.airflow_world import World
@@ -32,6 +32,43 @@ def test_every_destination_has_a_pool_of_one_slot(world: World) -> None:
     assert pools.main() == 0
     found = {pool.pool: pool.slots for pool in Pool.get_pools() if pool.pool.startswith("conversions_")}
     assert found == {f"conversions_{name}": 1 for name in DESTINATIONS}
+
+
+def test_setup_makes_pools_and_says_which(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.models import Variable
+
+    Variable.delete("conversions_pools")  # noqa: AIR311 (the database of all tests, which the SDK cannot reach from here)
+    monkeypatch.delenv("AIRFLOW_VAR_CONVERSIONS_POOLS")
+    world.orders(1)
+    assert world.run().states()["start"] == "failed"
+    there = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "etl.cli", "--config", str(CONFIG), "airflow", "setup"]
+    done = subprocess.run(words, cwd=world.folder, env=there, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "conversions_kameleoon" in done.stdout
+    assert world.run().state == "success"
+
+
+def test_a_missing_pool_fails_the_first_task_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_CONVERSIONS_POOLS", '["conversions_converge"]')
+    world.configure(to=["converge", "convert"])
+    world.orders(1)
+    run = world.run()
+    assert (run.states()["start"], run.tries("start")) == ("failed", 1)
+    assert "There is no pool conversions_convert, and a task whose pool is missing would wait for ever" in caplog.text
+    assert "`conversions airflow setup`" in caplog.text
+    assert not (world.folder / "ledger.db").exists(), "nothing was begun"
+
+
+def test_a_retry_waits_only_for_the_destinations_asked_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_CONVERSIONS_POOLS", '["conversions_converge"]')
+    one = world.run("retry_dead_letters", run_conf={"destination": "converge"})
+    assert one.state == "success"
+    assert {name for name, state in one.states().items() if state == "success"} == {"asked", "converge"}
+    assert {state for name, state in one.states().items() if name not in ("asked", "converge")} == {"skipped"}
+    assert world.run("retry_dead_letters").states()["asked"] == "failed"
 
 
 def test_our_airflow_has_nothing_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
