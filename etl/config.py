@@ -1,4 +1,5 @@
-"""imports.yaml, typed. Secrets are resolved late and never printed; errors are one sentence with the path of the key.
+"""imports.yaml, typed. Long, because it is every key there is. Secrets are resolved late and never printed; errors are
+one sentence with the path of the key.
 
 Reading the imports alone is cheap (no pandas), because Airflow does it at every parse; destinations and sources bring
 their own settings models and are judged when they are asked for.

@@ -154,6 +154,8 @@ def read_marker(url: str) -> tuple[str, int] | None:
             found = orjson.loads(file.read())
     except (FileNotFoundError, orjson.JSONDecodeError):
         return None
+    except BotoCoreError as error:
+        raise _out_of_reach(error) from None
     return str(found["ledger_id"]), int(found["run_no"])
 
 
@@ -178,9 +180,14 @@ def _exists(fs: Any, path: str) -> bool:
     try:
         return bool(fs.exists(path))
     except BotoCoreError as error:
-        raise ImporterError(  # no ConfigError: it may pass, so Airflow shall repeat the task
-            f"staging: the bucket cannot be reached ({type(error).__name__}): check credentials and endpoint."
-        ) from None
+        raise _out_of_reach(error) from None
+
+
+def _out_of_reach(error: BotoCoreError) -> ImporterError:
+    """No ConfigError: it may pass, so Airflow shall repeat the task."""
+    return ImporterError(
+        f"staging: the bucket cannot be reached ({type(error).__name__}): check credentials and endpoint."
+    )
 
 
 def items_of(table: pa.Table) -> list[Item]:

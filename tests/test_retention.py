@@ -71,6 +71,6 @@ def test_staged_rows_go_after_a_fortnight_and_nothing_else_does(house: House) ->
         (staging / name / "conversions").mkdir(parents=True)
         (staging / name / "conversions" / "00000.parquet").touch()
     first = house.run().run.run_id
-    assert {path.name for path in staging.iterdir()} == {"cache", "20200101-notes", first}
+    assert {path.name for path in staging.iterdir()} == {"cache", "20200101-notes", "ledger.json", first}
     second = house.run().run.run_id
-    assert {path.name for path in staging.iterdir()} == {"cache", "20200101-notes", first, second}
+    assert {path.name for path in staging.iterdir()} == {"cache", "20200101-notes", "ledger.json", first, second}
