@@ -197,7 +197,9 @@ class TwoMachines(World):
         with ThreadPoolExecutor(2) as side_by_side:
             first = side_by_side.submit(self._on, 0, *command, asleep_s=0, until=str(awake), **fate)
             try:
-                while not self._has_lapsed() and not first.done():
+                # Asleep at its step, and not only slow on a busy machine, which is no sleep of that length.
+                asleep = awake.with_name(f"{awake.name}.asleep")
+                while not (asleep.exists() and self._has_lapsed()) and not first.done():
                     time.sleep(0.05)
                 second = self._on(1, *other)
             finally:

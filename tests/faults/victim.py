@@ -158,6 +158,8 @@ def attended(child: int, order: dict[str, Any]) -> tuple[int, int]:
         found, status = os.waitpid(child, os.WUNTRACED | (os.WNOHANG if stops else 0))
         if found and os.WIFSTOPPED(status):
             slept += 1
+            if "until" in order:
+                Path(f"{order['until']}.asleep").touch()
             time.sleep(order["asleep_s"])
             while "until" in order and not Path(order["until"]).exists():
                 time.sleep(0.02)
