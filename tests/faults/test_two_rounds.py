@@ -83,18 +83,19 @@ def test_a_round_that_sleeps_past_its_lease_leaves_the_file_to_who_took_it_over(
 
 def test_a_file_that_two_meet_first_is_taken_once(house: House, ledger_url: str) -> None:
     house.ledger_url = ledger_url
-    ready = threading.Barrier(4)
+    config = house.config  # written once: each look writes the file anew
+    ready = threading.Barrier(4, timeout=30)
     won: list[int] = []
 
     def take(number: int) -> None:
-        with open_ledger(house.config) as ledger:
+        with open_ledger(config) as ledger:
             for content in range(20):
                 ready.wait()
                 if ledger.files.take(FileInfo("orders", f"{content}", "a.csv", 1, "taken", None, number), None):
                     won.append(content)
 
-    open_ledger(house.config).close()
-    threads = [threading.Thread(target=take, args=(number,)) for number in range(4)]
+    open_ledger(config).close()
+    threads = [threading.Thread(target=take, args=(number,), daemon=True) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
