@@ -31,7 +31,7 @@ from etl.ledger import ELSEWHERE, Stop
 from etl.model import Chunk, Item, RowVerdict, Status
 from etl.report import Report
 from etl.sources.base import Window
-from etl.stages import extract, plan, transform, validate
+from etl.stages import extract, gap, plan, transform, validate
 from etl.stages.plan import Job, Progress
 from etl.staging import cache, items_of
 
@@ -157,11 +157,12 @@ class FirstRows:
 
     def deliver(self, chunk: Chunk, conversions: pd.DataFrame, rejected: Sequence[RowVerdict]) -> None:
         """Bring the rows of a chunk to their last word, up to the last that is wanted."""
+        conversions, unclear = gap.apart(self.job.ledger, self.destination, conversions)
         made = transform.transformed(conversions, self.destination, self.job.settings)
         going = self.forecast.chunk(items_of(made.items)).going[: self.missing]
         self.missing -= len(going)
         last = going[-1].row_number if going and not self.missing else math.inf
-        unsent = [row for row in (*rejected, *made.not_taken) if row.row_number <= last]
+        unsent = [row for row in (*rejected, *unclear, *made.not_taken) if row.row_number <= last]
         items = [item for item in items_of(made.items) if item.row_number <= last]
         self.job.record_unsent([self.name], unsent)
         deliver_items(self.job, self.name, items, chunk.index, force_unknown=False)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pandas as pd
 
@@ -14,16 +13,16 @@ from etl import reasons, redact, sources
 from etl.clock import DAY_MS, Clock, wall_clock
 from etl.config import Config, ImportSettings
 from etl.delivery import forecast as forecasting
-from etl.delivery import lookups
+from etl.delivery import identity, lookups
 from etl.delivery.forecast import Forecast
 from etl.destinations import make_destination
 from etl.destinations.base import USER_AGENT, Destination
 from etl.errors import ImporterError, LedgerError, LookupFailed
-from etl.ledger import Ledger, upgrade
+from etl.ledger import Ledger, file_of, upgrade
 from etl.model import Item, MappedColumn, Plan, Preview, Request, RowVerdict, RunWarning, Status, summed
 from etl.redact import host_of, mask_request
 from etl.sources.base import Window
-from etl.stages import extract, plan, sums, transform, validate
+from etl.stages import extract, gap, plan, sums, transform, validate
 from etl.stages.mapping import ColumnRules
 from etl.staging import cache, items_of
 
@@ -79,6 +78,7 @@ def check(
     frames = reading.frames(window or Window(), settings.chunk_rows)
     retries = import_name if file is None and window is None and settings.retry_first else None
     with _ledger(config) as (ledger, doubts):
+        stopped |= _other_accounts(ready, ledger)
         forecasts = {name: _forecast(each, ledger, rules.now_ms, retries) for name, each in ready.items()}
         previews = _previews(source.describe(), frames, rules, forecasts, stopped, settings)
     return {
@@ -95,8 +95,8 @@ def check(
 @contextmanager
 def _ledger(config: Config) -> Iterator[tuple[Ledger | None, list[str]]]:
     """The ledger for who only asks, and why it cannot be asked. None is made, and none upgraded."""
-    file = config.ledger_url.removeprefix("sqlite:///")
-    if file != config.ledger_url and not Path(file).exists():
+    file = file_of(config.ledger_url)
+    if file is not None and not file.exists():
         yield None, []
         return
     with Ledger(config.ledger_url, lease_ms=config.lease_ms) as ledger:
@@ -108,6 +108,19 @@ def _ledger(config: Config) -> Iterator[tuple[Ledger | None, list[str]]]:
         except LedgerError as error:
             doubts.append(f"What was delivered before is not known. {error}")
         yield None if doubts else ledger, doubts
+
+
+def _other_accounts(ready: Mapping[str, Destination], ledger: Ledger | None) -> dict[str, LookupFailed]:
+    """The destinations that the ledger knows as another account, and what a run would say of them."""
+    found: dict[str, LookupFailed] = {}
+    if ledger is None:
+        return found
+    for name, destination in ready.items():
+        try:
+            identity.refuse_another(destination, ledger)
+        except LookupFailed as error:
+            found[name] = error
+    return found
 
 
 def _forecast(destination: Destination, ledger: Ledger | None, at_ms: int, import_name: str | None) -> Forecast:
@@ -197,6 +210,9 @@ def _previews(
 
 def _build(forecast: Forecast, draft: _Draft, good: pd.DataFrame, settings: ImportSettings) -> None:
     destination, at_ms = forecast.destination, forecast.at_ms
+    if forecast.ledger is not None:
+        good, unclear = gap.apart(forecast.ledger, destination, good)
+        draft.add_unsent(unclear)
     table, not_taken = transform.items(good, destination, settings)
     draft.add_unsent(not_taken)
     draft.warnings += transform.warnings(table, good, destination, at_ms)

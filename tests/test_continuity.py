@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from etl import cli
+from etl import cli, preview, retry
 from etl.sandbox import Sandbox
 from tests.conftest import House, order
 
@@ -62,6 +62,18 @@ def test_another_account_under_a_name_stops_before_any_request(house: House, ven
     assert house.sandbox.counts()[vendor]["requests"] == 0
     assert f"conversions ledger accept {vendor}" in report.stops[vendor].detail
     assert "another-token" not in report.stops[vendor].detail
+
+
+@pytest.mark.parametrize("vendor", ACCOUNTS)
+def test_a_check_says_of_another_account_what_a_run_would(house: House, vendor: str) -> None:
+    house.to = [vendor]
+    house.write(rows(1))
+    house.run()
+    house.overrides = {vendor: ACCOUNTS[vendor]}
+    (checked,) = preview.check(house.config, "orders").values()
+    assert dict(checked.counts) == {("failed", "other_account"): 1}
+    assert f"conversions ledger accept {vendor}" in checked.stopped
+    assert checked.plan is None
 
 
 def test_the_same_account_under_new_names_is_accepted_once(known: House) -> None:
@@ -152,6 +164,10 @@ def test_a_copy_of_yesterday_is_put_back(known: House, tmp_path: Path) -> None:
     assert since
 
     assert conversions(known, "ledger", "accept", "--gap-from", since[1]).exit_code == 0
+    checked = preview.check(known.config, "orders")[REPEATS_COUNT]
+    assert dict(checked.counts) == {("duplicate", "already_delivered"): 2, ("unknown", "ledger_restored"): 2}
+    (limited,) = retry.run(known.config, "orders", limit=1, to=[REPEATS_COUNT])
+    assert limited.by_status(REPEATS_COUNT).keys() == {"duplicate", "unknown"}, "a limited run knows of the gap, too"
     report = known.run()
     assert report.by_status(DEDUPLICATES) == {"delivered": 2, "duplicate": 2}, "it tells the repeat by its key"
     assert report.counts[REPEATS_COUNT] == {("duplicate", "already_delivered"): 2, ("unknown", "ledger_restored"): 2}
@@ -170,6 +186,25 @@ def test_a_copy_is_a_ledger_wherever_it_lies(known: House, tmp_path: Path) -> No
     again = conversions(known, "ledger", "backup", str(copy))
     assert again.exit_code == 2
     assert "is there already" in again.stderr
+
+
+def test_a_copy_may_be_called_anything(known: House, tmp_path: Path) -> None:
+    copy = tmp_path / "copies" / "a b?c#d%41.db"
+    assert conversions(known, "ledger", "backup", str(copy)).exit_code == 0
+    told = conversions(known, "ledger", "restore", str(copy), "--yes")
+    assert told.exit_code == 0, told.stderr
+    assert [path.name for path in copy.parent.iterdir()] == [copy.name]
+    assert known.run().by_status(DEDUPLICATES) == {"duplicate": 2}
+
+
+def test_a_check_finds_the_ledger_in_a_folder_of_any_name(house: House, tmp_path: Path) -> None:
+    folder = tmp_path / "of 100% #1?"
+    folder.mkdir()
+    inside = House(folder, house.sandbox, "sqlite:///ledger.db", to=[DEDUPLICATES])
+    inside.write(rows(1, 2))
+    inside.run()
+    checked = preview.check(inside.config, "orders")[DEDUPLICATES]
+    assert dict(checked.counts) == {("duplicate", "already_delivered"): 2}
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all", None], ids=["empty", "text", "another database"])

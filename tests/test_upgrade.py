@@ -128,10 +128,13 @@ def test_it_waits_for_the_end_of_a_run(before: sa.Engine, ledger_url: str) -> No
     with before.begin() as connection:
         connection.execute(sa.text(f"UPDATE runs SET finished_at_ms = NULL, lease_until_ms = {NOW_MS + 1}"))
     told = said(before)
-    with Ledger(ledger_url, clock=lambda: NOW_MS) as ledger, pytest.raises(LedgerError, match="run-1 is still going"):
+    with (
+        Ledger(ledger_url, lease_clock=lambda: NOW_MS) as ledger,
+        pytest.raises(LedgerError, match="run-1 is still going"),
+    ):
         ledger.upgrade()
     assert said(before) == told
-    with Ledger(ledger_url, clock=lambda: NOW_MS + 1) as ledger:
+    with Ledger(ledger_url, lease_clock=lambda: NOW_MS + 1) as ledger:
         ledger.upgrade()
 
 

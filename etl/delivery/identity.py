@@ -9,6 +9,7 @@ from etl.destinations.base import Destination
 from etl.errors import LookupFailed
 from etl.ledger import Ledger
 from etl.ledger.facts import LEDGER_ID
+from etl.ledger.identities import Known
 from etl.model import RunWarning
 from etl.redact import host_of
 
@@ -26,12 +27,10 @@ def judge(destination: Destination, ledger: Ledger, ask: Ask) -> RunWarning | No
     is another.
     """
     now, host = identity(destination, ledger), host_of(destination.endpoint)
-    known = ledger.identities.known(destination.name)
+    known = refuse_another(destination, ledger)
     if known.identity is None:
         ledger.identities.take(destination.name, now, host, is_trial=None)
         return None
-    if known.identity != now:
-        raise LookupFailed(_another(destination, known.identity, now), reasons.OTHER_ACCOUNT.code)
     if known.host == host:
         return None
     if known.is_trial:
@@ -39,6 +38,14 @@ def judge(destination: Destination, ledger: Ledger, ask: Ask) -> RunWarning | No
     ledger.identities.take(destination.name, now, host, is_trial=known.is_trial)
     sentence = f"{destination.name} is at {host} now; the ledger knew it at {known.host}. Its keys go on counting."
     return RunWarning("host_changed", "", 0, sentence)
+
+
+def refuse_another(destination: Destination, ledger: Ledger) -> Known:
+    """What the ledger knows of a destination. Raises LookupFailed where that is another account."""
+    now, known = identity(destination, ledger), ledger.identities.known(destination.name)
+    if known.identity is not None and known.identity != now:
+        raise LookupFailed(_another(destination, known.identity, now), reasons.OTHER_ACCOUNT.code)
+    return known
 
 
 def refuse_after_trial(destination: Destination, ledger: Ledger, *, is_trial: bool) -> None:

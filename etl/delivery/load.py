@@ -59,6 +59,7 @@ class Loader:
     """Where rows of a run bear on each other: what is known of those that share something with these."""
     undelivered: dict[str, str] = field(default_factory=dict)
     """Events that are too old now and that an earlier run failed to deliver: event_id -> that run."""
+    _probed: bool = False
     _left: set[int] = field(default_factory=set)
     """The claims of the wave whose requests may have left this process."""
 
@@ -104,10 +105,9 @@ class Loader:
         return renew
 
     async def _load(self, items: Sequence[Item], lock: EndpointLock) -> None:
-
         from etl.delivery.connection import connect  # aiohttp takes a while to load, and not every run sends something
 
-        probed, size = False, WaveSize.of(self.destination)
+        size = WaveSize.of(self.destination)
         await asyncio.to_thread(self._find_undelivered, items)
         async with connect(self.destination, lock) as connection, self._heartbeat():
             for wave in waves(items, size.now):
@@ -117,13 +117,7 @@ class Loader:
                 since = self._fence.begin()
                 claims = await asyncio.to_thread(self._claim, wave)
                 self._fence.held(since)
-                fresh, _, _ = partition_by_age([item for claim in claims for item in claim.items], self.clock())
-                if fresh and not probed and not self.stop:
-                    probed = True
-                    await self._probe(connection, fresh[0])
-                if self.siblings and sum(len(claim.items) for claim in claims) < len(wave):
-                    await asyncio.to_thread(self._learn_lost, self.siblings, wave, claims)
-                sent, error = await self._send_wave(connection, claims)
+                sent, error = await self._send_wave(connection, wave, claims)
                 await asyncio.to_thread(self.ledger.claims.record, self.run_no, self.destination.name, sent)
                 if error is not None:
                     raise error
@@ -191,16 +185,28 @@ class Loader:
             self.stop = Stop(stopped.reason, f"{self.destination.facts.title} stopped: {stopped}")
             await asyncio.to_thread(self.ledger.runs.stop_destination, self.run_no, self.destination.name, self.stop)
 
+    async def _before_sending(
+        self, connection: VendorConnection, wave: Sequence[Item], claims: Sequence[Claim]
+    ) -> None:
+        """Knock at the vendor's door once, and learn what became of those items of the wave that were not won."""
+        fresh, _, _ = partition_by_age([item for claim in claims for item in claim.items], self.clock())
+        if fresh and not self._probed and not self.stop:
+            self._probed = True
+            await self._probe(connection, fresh[0])
+        if self.siblings and sum(len(claim.items) for claim in claims) < len(wave):
+            await asyncio.to_thread(self._learn_lost, self.siblings, wave, claims)
+
     async def _send_wave(
-        self, connection: VendorConnection, claims: Sequence[Claim]
+        self, connection: VendorConnection, wave: Sequence[Item], claims: Sequence[Claim]
     ) -> tuple[list[Sent], BaseException | None]:
         """Send claims side by side; the first error of our own, after all of them have ended.
 
         What provably did not leave because of it has failed; what did stays unknown.
         """
         sent: list[Sent] = []
-        errors: list[BaseException] = []
-        todo = deque(turns(claims, self._order_key))
+        first = await asyncio.gather(self._before_sending(connection, wave, claims), return_exceptions=True)
+        errors = [end for end in first if end is not None]
+        todo = deque([] if errors else turns(claims, self._order_key))
 
         async def send_next() -> None:
             while todo:

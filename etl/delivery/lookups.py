@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import Future, wait
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import orjson
@@ -96,21 +95,23 @@ def _get(url: str, headers: Mapping[str, str]) -> Response:
     import requests
 
     until = time.monotonic() + LONGEST_S
-    for attempt in range(1, ATTEMPTS):
-        wait_s = FIRST_WAIT_S * 2 ** (attempt - 1)
-        with suppress(requests.RequestException):
-            answer = _ask_once("GET", url, headers, until)
-            if answer.status not in {THROTTLED, *TRANSIENT}:
-                return answer
-            wait_s = max(wait_s, retry_after(answer) or 0.0)
-        if time.monotonic() + wait_s >= until:
+    for attempt in range(1, ATTEMPTS + 1):
+        wait_s, said = FIRST_WAIT_S * 2 ** (attempt - 1), None
+        try:
+            said = _ask_once("GET", url, headers, until)
+        except requests.RequestException as error:
+            silence = _unreachable(url, error)
+        else:
+            if said.status not in {THROTTLED, *TRANSIENT}:
+                return said
+            wait_s = max(wait_s, retry_after(said) or 0.0)
+        if attempt == ATTEMPTS or time.monotonic() + wait_s >= until:
             break
         if shutting_down.wait(wait_s):
             raise Interrupted(_INTERRUPTED)
-    try:
-        return _ask_once("GET", url, headers, until)
-    except requests.RequestException as error:
-        raise _unreachable(url, error) from None
+    if said is None:
+        raise silence
+    return said
 
 
 def _ask_once(method: str, url: str, headers: Mapping[str, str], until: float) -> Response:

@@ -88,7 +88,7 @@ def endpoint_lock(endpoint: str, waiting: Waiting) -> Iterator[EndpointLock]:
         if shutting_down.wait(0.05):
             raise Interrupted("Ended while another run was sending to the same address; nothing was sent there.")
         waited = time.monotonic() - began
-        if waited > waiting.longest_s or _idle_s(told) > STALLED_S:
+        if waited > waiting.longest_s or min(waited, _idle_s(told)) > STALLED_S:  # it may only just hold the lock
             raise NoTurn(f"{_holder(told)} has been sending to {host_of(endpoint)} for {waited:.0f} s of waiting")
         if time.monotonic() - said >= SAY_EVERY_S:
             said = time.monotonic()

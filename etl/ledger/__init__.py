@@ -16,7 +16,7 @@ from etl.clock import Clock, wall_clock
 from etl.config import Config
 from etl.ledger import backup, retention
 from etl.ledger.claims import ELSEWHERE, Claims
-from etl.ledger.database import Database
+from etl.ledger.database import Database, file_of
 from etl.ledger.facts import Facts
 from etl.ledger.files import Files
 from etl.ledger.identities import Identities
@@ -40,6 +40,7 @@ __all__ = [
     "RunInfo",
     "Sent",
     "Stop",
+    "file_of",
     "open_ledger",
 ]
 
@@ -54,8 +55,8 @@ class Ledger:
     def __init__(
         self, url: str, *, lease_ms: int = LEASE_MS, clock: Clock = wall_clock, lease_clock: Clock | None = None
     ) -> None:
-        self.database = Database(url, clock)
-        self.leases = Leases(self.database, lease_ms, lease_clock)
+        self.database = Database(url, lease_clock)
+        self.leases = Leases(self.database, lease_ms)
         self.numbers = Numbers(self.database)
         self.runs = Runs(self.database, self.leases, self.numbers, clock)
         self.claims = Claims(self.database, self.leases, self.numbers, clock)
@@ -64,7 +65,6 @@ class Ledger:
         self.identities = Identities(self.database, self.numbers, clock)
         self.facts = Facts(self.database)
         self.watermarks = Watermarks(self.database, clock)
-        self._clock = clock
 
     def open(self) -> Self:
         """Make the tables of an empty ledger; upgrade one in a file, refuse one on a server. Raises LedgerError."""
@@ -77,15 +77,15 @@ class Ledger:
 
     def backup(self, target: Path) -> None:
         """Copy all of it into a new file, while runs go on; see `etl.ledger.backup`. Raises LedgerError."""
-        backup.write(self.database, target, self._clock)
+        backup.write(self.database, target)
 
     def restore(self, source: Path) -> None:
         """Put such a copy in the place of all that is here. Raises LedgerError."""
-        backup.restore(self.database, source, self._clock)
+        backup.restore(self.database, source)
 
     def prune(self, before_ms: int) -> Pruned:
         """Forget what runs begun before ``before_ms`` (epoch ms) wrote down; see `etl.ledger.retention`."""
-        return retention.prune(self.database, before_ms, self._clock())
+        return retention.prune(self.database, before_ms)
 
     def close(self) -> None:
         """Give back the connections."""

@@ -6,7 +6,6 @@ be a ledger, wherever it lies.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl.clock import Clock
+from etl.config import sqlite_url
 from etl.errors import LedgerError
 from etl.ledger import upgrade
 from etl.ledger.database import Database
@@ -25,46 +24,40 @@ _BLOCK = 20_000
 _SERIALS = {"runs": "run_no", "destinations": "destination_no", "names": "name_no", "verdicts": "verdict_no"}
 
 
-def write(database: Database, target: Path, clock: Clock) -> None:
+def write(database: Database, target: Path) -> None:
     """Copy a ledger into a new file, only its owner's, as it was at one moment. Raises LedgerError."""
     if target.exists():
         raise LedgerError(f"{target} is there already; name a file that is not.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.part")
-    part.unlink(missing_ok=True)
-    os.close(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
+    part = upgrade.private_file(target.with_name(f"{target.name}.part"))
     if database.is_postgresql:
-        with closing(_opened(part, clock)) as copy, database.snapshot() as source, copy.writing() as to:
+        with closing(_opened(part)) as copy, database.snapshot() as source, copy.writing() as to:
             _copy(source, to)
     else:
-        with closing(sqlite3.connect(database.file)) as ledger, closing(sqlite3.connect(part)) as to_file:
-            ledger.backup(to_file)
+        upgrade.copy_database(database.file, part)
     for suffix in ("-wal", "-shm"):
         part.with_name(f"{part.name}{suffix}").unlink(missing_ok=True)
     part.replace(target)
 
 
-def restore(database: Database, source: Path, clock: Clock) -> None:
+def restore(database: Database, source: Path) -> None:
     """Put a copy in the place of all that the ledger holds, in one transaction. Raises LedgerError.
 
     Not while a run lives. The copy is brought to this version in a copy of its own.
     """
     _check(source)
-    with closing(_Copied(source, clock)) as copy, copy.database.reading() as taken, database.writing() as ledger:
-        upgrade.refuse_while_alive(ledger, clock(), "A copy can be put back only")
+    with closing(_Copied(source)) as copy, copy.database.reading() as taken, database.writing() as ledger:
+        upgrade.refuse_while_alive(ledger, database.now_ms(ledger), "A copy can be put back only")
         _copy(taken, ledger)
 
 
 class _Copied:
     """A backup, copied and brought to this version."""
 
-    def __init__(self, source: Path, clock: Clock) -> None:
-        self._part = source.with_name(f".{source.name}.restoring")
-        self._part.unlink(missing_ok=True)
-        os.close(os.open(self._part, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
-        with closing(sqlite3.connect(source)) as given, closing(sqlite3.connect(self._part)) as to:
-            given.backup(to)
-        self.database = _opened(self._part, clock)
+    def __init__(self, source: Path) -> None:
+        self._part = upgrade.private_file(source.with_name(f".{source.name}.restoring"))
+        upgrade.copy_database(source, self._part)
+        self.database = _opened(self._part)
 
     def close(self) -> None:
         """Give it up."""
@@ -73,8 +66,8 @@ class _Copied:
             path.unlink()
 
 
-def _opened(file: Path, clock: Clock) -> Database:
-    database = Database(f"sqlite:///{file}", clock)
+def _opened(file: Path) -> Database:
+    database = Database(sqlite_url(file))
     database.upgrade()
     return database
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from etl.clock import Clock
@@ -42,18 +43,27 @@ class _Room(Protocol):
     def database(self) -> Database: ...
 
 
-class Database:
-    """One ledger's database, opened by URL. Safe to share between threads."""
+_NOW = {
+    "sqlite": sa.text("SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"),
+    "postgresql": sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"),
+}
 
-    def __init__(self, url: str, clock: Clock) -> None:
+
+class Database:
+    """One ledger's database, opened by URL. Safe to share between threads.
+
+    ``clock``: instead of its own, for tests.
+    """
+
+    def __init__(self, url: str, clock: Clock | None = None) -> None:
         self.url = url
-        self.clock = clock
+        self._clock = clock
         self.engine = _engine(url)
 
     def upgrade(self) -> None:
         """Bring the tables to this version, making them if there are none. Raises LedgerError."""
         with _translating_errors(self):
-            upgrade.to_head(self.engine, self.clock)
+            upgrade.to_head(self.engine, self.now_ms)
 
     def open(self) -> None:
         """Make the tables of an empty ledger, upgrade one in a file; on a server an upgrade is a person's decision.
@@ -85,6 +95,20 @@ class Database:
     def is_postgresql(self) -> bool:
         """True on PostgreSQL, False on SQLite."""
         return self.engine.dialect.name == "postgresql"
+
+    def now_ms(self, connection: sa.Connection) -> int:
+        """What the ledger's own clock says, epoch ms: of the server, or of the machine whose disk it is on."""
+        if self._clock is not None:
+            return self._clock()
+        return int(connection.execute(_NOW[self.engine.dialect.name]).scalar_one())
+
+    def insert_new(self, table: sa.Table, **values: Any) -> Any:
+        """``INSERT`` that leaves out rows which are there already."""
+        return self.upsert(table).values(**values).on_conflict_do_nothing()
+
+    def upsert(self, table: sa.Table) -> Any:
+        """``INSERT`` with an ``ON CONFLICT``, which each database spells in its own way."""
+        return (postgresql.insert if self.is_postgresql else sqlite.insert)(table)
 
     def one_of(self, column: sa.ColumnElement[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
         """``column IN values``; PostgreSQL plans one array far faster than ten thousand parameters."""
@@ -174,6 +198,15 @@ def chunked(values: Sequence[T], size: int = LOOKUP) -> Iterator[Sequence[T]]:
     """The values, so many at a time."""
     for start in range(0, len(values), size):
         yield values[start : start + size]
+
+
+def file_of(url: str) -> Path | None:
+    """Where the ledger of this URL lies, whatever its path is made of; None where it is on a server, or no URL."""
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        return None
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
 
 
 def _engine(url: str) -> sa.Engine:

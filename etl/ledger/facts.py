@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from etl.ledger.database import Database, retry_on_disconnect
 from etl.ledger.tables import facts, runs
@@ -33,8 +32,7 @@ class Facts:
     @retry_on_disconnect
     def put(self, name: str, value: str) -> None:
         """Write a fact down; it takes the place of another of its name."""
-        insert = postgresql.insert if self.database.is_postgresql else sqlite.insert
-        new = insert(facts).values(name=name, value=value)
+        new = self.database.upsert(facts).values(name=name, value=value)
         with self.database.writing() as connection:
             connection.execute(new.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
 

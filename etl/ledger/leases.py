@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from etl.clock import Clock
 from etl.ledger.database import Database, retry_on_disconnect
 from etl.ledger.tables import runs
 
 LEASE_MS = 15 * 60_000
 """How long, unless imports.yaml says otherwise."""
-
-_NOW = {
-    "sqlite": sa.text("SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"),
-    "postgresql": sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"),
-}
 
 # Has this run ended, and until when do its claims stand?
 _LEASE = sa.select(runs.c.finished_at_ms, runs.c.lease_until_ms).where(runs.c.run_id == sa.bindparam("run_id"))
@@ -31,23 +25,16 @@ _EXTEND = sa.update(runs).where(runs.c.run_no == sa.bindparam("run")).values(lea
 
 
 class Leases:
-    """The part of the ledger that knows which runs are alive. ``clock``: another than the ledger's, for tests."""
+    """The part of the ledger that knows which runs are alive."""
 
-    def __init__(self, database: Database, lease_ms: int, clock: Clock | None = None) -> None:
+    def __init__(self, database: Database, lease_ms: int) -> None:
         self.database = database
         self.lease_ms = lease_ms
-        self._clock = clock
 
     @property
     def heartbeat_s(self) -> float:
         """How often a run that waits for something has to `renew` its lease, in seconds."""
         return self.lease_ms / 1000 / 10
-
-    def now_ms(self, connection: sa.Connection) -> int:
-        """What the ledger's clock says, epoch ms."""
-        if self._clock is not None:
-            return self._clock()
-        return int(connection.execute(_NOW[self.database.engine.dialect.name]).scalar_one())
 
     def until(self, at_ms: int) -> int:
         """When the claims of a run that is heard of at this moment lapse, epoch ms."""
@@ -57,21 +44,21 @@ class Leases:
         """True while a run has not ended and its lease has not run out."""
         with self.database.reading() as connection:
             lease = connection.execute(_LEASE, {"run_id": run_id}).first()
-            now_ms = self.now_ms(connection)
+            now_ms = self.database.now_ms(connection)
         return lease is not None and lease.finished_at_ms is None and lease.lease_until_ms > now_ms
 
     @retry_on_disconnect
     def renew(self, run_no: int) -> bool:
         """The run goes on, although it claims nothing for a while; False when its lease had run out meanwhile."""
         with self.database.writing() as connection:
-            now_ms = self.now_ms(connection)
+            now_ms = self.database.now_ms(connection)
             unbroken = int(connection.execute(_UNTIL, {"run": run_no}).scalar_one()) > now_ms
             connection.execute(_EXTEND, {"run": run_no, "until_ms": self.until(now_ms)})
         return unbroken
 
     def extend(self, connection: sa.Connection, run_no: int) -> int:
         """Renew within another question's transaction, at most fifteen times per lease; the ledger's time, epoch ms."""
-        now_ms = self.now_ms(connection)
+        now_ms = self.database.now_ms(connection)
         if self.until(now_ms) - connection.execute(_UNTIL, {"run": run_no}).scalar_one() > self.lease_ms // 15:
             connection.execute(_EXTEND, {"run": run_no, "until_ms": self.until(now_ms)})
         return now_ms

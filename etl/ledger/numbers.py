@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from etl.ledger.database import Database, chunked, retry_on_disconnect
 from etl.ledger.tables import destinations, names
@@ -28,13 +27,11 @@ class Numbers:
     def destination(self, name: str) -> int:
         """A destination's number; it gets one where it has none."""
         if name not in self._destinations:
-            insert = postgresql.insert if self.database.is_postgresql else sqlite.insert
             with self.database.reading() as connection:
                 found = connection.execute(_DESTINATION, {"it": name}).scalar()
             if found is None:
-                new = insert(destinations).values(name=name)
                 with self.database.writing() as connection:
-                    connection.execute(new.on_conflict_do_nothing())
+                    connection.execute(self.database.insert_new(destinations, name=name))
                     found = connection.execute(_DESTINATION, {"it": name}).scalar_one()
             self._destinations[name] = found
         return self._destinations[name]
@@ -54,10 +51,9 @@ class Numbers:
     def names(self, wanted: Iterable[str]) -> dict[str, int]:
         """The numbers of names of events, of these and maybe of others; those get one that have none."""
         missing = list({*wanted} - self._names.keys())
-        insert = postgresql.insert if self.database.is_postgresql else sqlite.insert
         for some in chunked(missing):
             with self.database.writing() as connection:
-                connection.execute(insert(names).on_conflict_do_nothing(), [{"name": name} for name in some])
+                connection.execute(self.database.insert_new(names), [{"name": name} for name in some])
                 rows = connection.execute(_NAMES.where(self.database.one_of(names.c.name, some))).all()
             self._names |= {row.name: row.name_no for row in rows}  # after the commit: what is undone has no number
         return self._names

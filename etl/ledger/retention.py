@@ -40,7 +40,7 @@ _FORGET_REQUESTS = sa.update(verdicts).values(
 _STILL_SAID = sa.select(entries.c.verdict_no)
 
 
-def prune(database: Database, before_ms: int, now_ms: int) -> Pruned:
+def prune(database: Database, before_ms: int) -> Pruned:
     """Forget what runs begun before ``before_ms`` (epoch ms) wrote down; how many rows of each table.
 
     Never forgotten, however old: an entry that holds its key. That is every delivered conversion, so that none is
@@ -49,7 +49,8 @@ def prune(database: Database, before_ms: int, now_ms: int) -> Pruned:
     status, attempts and answers). The latest run of each import and runs that may still be alive are left alone.
     """
     with database.writing() as connection:
-        old = connection.execute(_OLD_RUNS, {"before_ms": before_ms, "now_ms": now_ms}).scalars().all()
+        asked = {"before_ms": before_ms, "now_ms": database.now_ms(connection)}
+        old = connection.execute(_OLD_RUNS, asked).scalars().all()
         done = [_prune_runs(database, connection, some) for some in chunked(old)]
     return Pruned(
         runs=sum(each.runs for each in done),

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from etl.clock import Clock
 from etl.errors import LedgerError
@@ -140,7 +139,7 @@ class Runs:
             "stop_detail": "",
         }
         with self.database.writing() as connection:
-            values["lease_until_ms"] = self.leases.until(self.leases.now_ms(connection))
+            values["lease_until_ms"] = self.leases.until(self.database.now_ms(connection))
             run_no = connection.execute(sa.insert(runs).values(values).returning(runs.c.run_no)).scalar_one()
             rows = [{"run_no": run_no, "destination": d, "stop_reason": "", "stop_detail": ""} for d in destinations]
             connection.execute(sa.insert(run_destinations), rows)
@@ -160,10 +159,9 @@ class Runs:
         return [tuple(row) for row in connection.execute(question, values)]
 
     def _insert_files(self, connection: sa.Connection, run_no: int, files: Sequence[tuple[int, str, int]]) -> None:
-        insert = postgresql.insert if self.database.is_postgresql else sqlite.insert
         rows = [{"run_no": run_no, "first_row": n, "file": file, "file_row": row} for n, file, row in files]
         if rows:
-            connection.execute(insert(run_files).on_conflict_do_nothing(), rows)
+            connection.execute(self.database.insert_new(run_files), rows)
 
     @retry_on_disconnect
     def get(self, run_id: str) -> RunInfo:
@@ -203,7 +201,7 @@ class Runs:
         """A run that ended before its time goes on."""
         with self.database.writing() as connection:
             connection.execute(_FORGET_COUNTS, {"run": run_no})
-            until_ms = self.leases.until(self.leases.now_ms(connection))
+            until_ms = self.leases.until(self.database.now_ms(connection))
             connection.execute(_REOPEN, {"run": run_no, "until_ms": until_ms})
 
     @retry_on_disconnect

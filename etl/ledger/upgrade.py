@@ -10,13 +10,13 @@ import logging
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from etl.clock import Clock
 from etl.errors import LedgerError
 
 log = logging.getLogger("conversions")
@@ -34,7 +34,11 @@ _ALIVE = sa.text(
 
 def head() -> str:
     """The version that this program needs: the name of the last migration."""
-    return max(path.name[1:5] for path in (_MIGRATIONS / "versions").glob("v????_*.py"))
+    return max(_versions())
+
+
+def _versions() -> set[str]:
+    return {path.name[1:5] for path in (_MIGRATIONS / "versions").glob("v????_*.py")}
 
 
 def version(connection: sa.Connection) -> str | None:
@@ -45,8 +49,11 @@ def version(connection: sa.Connection) -> str | None:
     return found
 
 
-def to_head(engine: sa.Engine, clock: Clock) -> None:
-    """Make the tables, or bring them to this version. Raises LedgerError where that is not safe now."""
+def to_head(engine: sa.Engine, now_ms: Callable[[sa.Connection], int]) -> None:
+    """Make the tables, or bring them to this version. Raises LedgerError where that is not safe now.
+
+    ``now_ms`` asks the ledger's clock, by which runs live.
+    """
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":  # two first runs at once; SQLite's BEGIN IMMEDIATE does it
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
@@ -55,7 +62,7 @@ def to_head(engine: sa.Engine, clock: Clock) -> None:
             return
         if found is not None:
             _refuse_unknown(found)
-            refuse_while_alive(connection, clock(), "The ledger has to be upgraded, which is possible only")
+            refuse_while_alive(connection, now_ms(connection), "The ledger has to be upgraded, which is possible only")
             if engine.url.get_backend_name() == "sqlite":
                 _copy(Path(str(engine.url.database)), found)
             log.warning("upgrading the ledger from version %s to %s; this may take minutes", found, head())
@@ -74,8 +81,7 @@ def _migrate(connection: sa.Connection) -> None:
 
 
 def _refuse_unknown(found: str) -> None:
-    known = {path.name[1:5] for path in (_MIGRATIONS / "versions").glob("v????_*.py")}
-    if found not in known:
+    if found not in _versions():
         raise LedgerError(
             f"The ledger is of version {found}, which this program does not know (it needs {head()}): install the "
             "version of the program that wrote it, or a newer one."
@@ -93,6 +99,19 @@ def refuse_while_alive(connection: sa.Connection, now_ms: int, what: str) -> Non
         )
 
 
+def private_file(path: Path) -> Path:
+    """A new and empty file in the place of any of that name, which only its owner may read."""
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
+    return path
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a SQLite database as it is at one moment, whoever writes to it meanwhile."""
+    with closing(sqlite3.connect(source)) as given, closing(sqlite3.connect(target)) as to:
+        given.backup(to)
+
+
 def _copy(file: Path, found: str) -> None:
     """A copy that is whole and only its owner's, beside the ledger. Raises LedgerError where there is no room."""
     size = sum(path.stat().st_size for path in (file, file.with_name(f"{file.name}-wal")) if path.exists())
@@ -103,10 +122,7 @@ def _copy(file: Path, found: str) -> None:
             f"there are {free / 1e6:,.0f} MB. Make room, then run `conversions ledger upgrade`."
         )
     copy = file.with_name(f"{file.name}.before-{found}-upgrade")
-    part = copy.with_name(f"{copy.name}.part")
-    part.unlink(missing_ok=True)
-    os.close(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
-    with closing(sqlite3.connect(file)) as ledger, closing(sqlite3.connect(part)) as target:
-        ledger.backup(target)
+    part = private_file(copy.with_name(f"{copy.name}.part"))
+    copy_database(file, part)
     part.replace(copy)
     log.warning("the ledger as it was is kept in %s", copy.name)

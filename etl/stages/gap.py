@@ -15,7 +15,13 @@ from etl.model import RowVerdict, Status, Verdict
 _DOUBTFUL = Verdict(Status.UNKNOWN, reasons.LEDGER_RESTORED.code, reasons.LEDGER_RESTORED.detail)
 
 
-def doubtful(ledger: Ledger, destination: Destination, conversions: pd.DataFrame) -> list[RowVerdict]:
+def apart(ledger: Ledger, destination: Destination, conversions: pd.DataFrame) -> tuple[pd.DataFrame, list[RowVerdict]]:
+    """The conversions that may be sent, and what is said of those on which a person has to decide."""
+    unclear = _doubtful(ledger, destination, conversions)
+    return (conversions.drop(index=[row.row_number for row in unclear]) if unclear else conversions), unclear
+
+
+def _doubtful(ledger: Ledger, destination: Destination, conversions: pd.DataFrame) -> list[RowVerdict]:
     """The rows that occurred before the gap ended, of which the ledger knows nothing, where a repeat would count."""
     until_ms = 0 if destination.facts.repeatable else ledger.facts.gap_until_ms
     rows = conversions[conversions["occurred_at_ms"] < until_ms]

@@ -48,12 +48,10 @@ def stage(job: Job, name: str, chunk: Chunk) -> Chunk:
     frame = job.staging.frame(chunk)
     if name in job.ledger.runs.stops(job.run.run_no):
         return job.staging.write(f"items/{name}", chunk.index, without_payloads(frame))
-    if unclear := gap.doubtful(job.ledger, destination, frame):
-        job.record_unsent([name], unclear)
-        frame = frame.drop(index=[row.row_number for row in unclear])
+    frame, unclear = gap.apart(job.ledger, destination, frame)
     passed = _pass_delivered(job, destination, frame)
     made = transformed(frame[~frame.index.isin(passed)] if passed else frame, destination, job.settings)
-    job.record_unsent([name], made.not_taken)
+    job.record_unsent([name], [*unclear, *made.not_taken])
     job.warn(f"items-{name}-{chunk.index:05d}", warnings(made.items, frame, destination, job.clock()))
     rows = made.items["row_number"].to_numpy()
     own = frame[frame.index.isin([*passed, *rows])] if passed else frame.loc[rows]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 import sqlite3
@@ -16,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from etl import cli
+from etl.delivery import pacing
 from etl.delivery.pacing import Waiting, endpoint_lock
 from etl.destinations import make_destination
 from etl.ledger import open_ledger
@@ -168,6 +171,23 @@ def test_a_run_that_waits_too_long_for_its_turn_sends_nothing(
     assert "run 20261127T000000-abcdef has been sending to 127.0.0.1" in report.stops["kameleoon"].detail
     assert "waiting for run 20261127T000000-abcdef" in caplog.text
     assert house.run().by_status("kameleoon") == {"delivered": 10}
+
+
+def test_what_a_run_of_long_ago_left_is_no_sign_that_the_present_one_stalls(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has only just got the lock has not yet written that it goes on."""
+    endpoint = make_destination(house.config, "kameleoon").endpoint
+    steps: list[float] = []
+    with endpoint_lock(endpoint, Waiting("now")):
+        (told,) = pacing.state_folder().glob(f"{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}.json")
+        told.write_text(json.dumps(["of long ago", 0, 0]))
+        with (
+            pytest.raises(pacing.NoTurn, match="of long ago"),
+            endpoint_lock(endpoint, Waiting("next", longest_s=0.3, alive=lambda: steps.append(time.monotonic()))),
+        ):
+            pytest.fail("two hold one lock")
+    assert len(steps) > 2, "it waited, whatever stood there"
 
 
 @pytest.mark.parametrize("how", ["a link", "open to others"])

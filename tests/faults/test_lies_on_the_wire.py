@@ -152,6 +152,26 @@ def test_an_error_of_our_own_makes_nothing_doubtful(house: House, monkeypatch: p
     assert statuses.count(("delivered", "")) == house.sandbox.counts()["kameleoon"]["counted"] == 30
 
 
+def test_an_error_before_the_first_request_makes_nothing_doubtful(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the request that is knocked with can be written."""
+    real = base.Destination.post
+
+    def broken(self: base.Destination, body: bytes, *given: object, **more: object) -> object:
+        if b"order-0" in body:
+            raise ZeroDivisionError
+        return real(self, body, *given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(base.Destination, "post", broken)
+    house.to = ["kameleoon"]
+    house.write([order(number) for number in range(20)])
+    with pytest.raises(ZeroDivisionError):
+        house.run()
+    assert {(row["status"], row["reason"]) for row in house.results()} == {("failed", "own_error")}
+    assert house.sandbox.counts()["kameleoon"]["requests"] == 0
+
+
 # -- lookups
 
 
@@ -204,5 +224,6 @@ def test_a_lookup_waits_as_long_as_it_is_asked_to(house: House) -> None:
     with Liar(later) as liar:
         seconds, sentence = look_up(house, liar)
         assert len(liar.bodies) <= 2
+        assert len(liar.heads) == 1, "who asks for an hour is not asked again at once"
     assert seconds < 8
     assert "429" in sentence
