@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.programs import Ended, program
+from tests.programs import Ended, program, wait_for_socket
 
 UP_WITHIN_S = 60
 
@@ -33,7 +31,7 @@ def server() -> Iterator[str]:
         _make_tables([install, *own, "--auth-root-authentication-method=normal", "--skip-test-db", "--force"], log)
         process = _run([daemon, *own, *place], log)
         try:
-            _wait_for(address, process, log)
+            wait_for_socket("MariaDB", address, process, log, UP_WITHIN_S)
             yield f"mysql+pymysql://root@localhost/?unix_socket={address}"
             if process.poll() is not None:
                 raise Ended(f"MariaDB ended under the tests with {process.returncode}", log)
@@ -53,15 +51,3 @@ def _make_tables(command: list[str], log: Path) -> None:
 def _run(command: list[str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-
-
-def _wait_for(address: Path, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + UP_WITHIN_S
-    while time.monotonic() < until:
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(str(address)) == 0:
-                return
-        if process.poll() is not None:
-            raise Ended(f"MariaDB did not start and ended with {process.returncode}", log)
-        time.sleep(0.05)
-    raise Ended(f"MariaDB did not answer within {UP_WITHIN_S} seconds", log)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from tests.programs import Ended, program
+from tests.programs import program, wait_for_socket
 
 UP_WITHIN_S = 20
 PORT = 6432
@@ -56,7 +54,7 @@ def before(postgres: str) -> Iterator[str]:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            _wait_for(folder / f".s.PGSQL.{PORT}", process, folder / "log")
+            wait_for_socket("PgBouncer", folder / f".s.PGSQL.{PORT}", process, folder / "log", UP_WITHIN_S)
             through = url.set(host=None, port=None, query={"host": str(folder), "port": str(PORT)})
             yield through.render_as_string(hide_password=False)
         finally:
@@ -64,15 +62,3 @@ def before(postgres: str) -> Iterator[str]:
             process.wait(30)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait_for(address: Path, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + UP_WITHIN_S
-    while time.monotonic() < until:
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(str(address)) == 0:
-                return
-        if process.poll() is not None:
-            raise Ended(f"PgBouncer did not start and ended with {process.returncode}", log)
-        time.sleep(0.05)
-    raise Ended(f"PgBouncer did not answer within {UP_WITHIN_S} seconds", log)

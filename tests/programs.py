@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import subprocess
+import time
 from pathlib import Path
 
 
@@ -28,6 +31,19 @@ def program(*names: str, of: str) -> str:
             f"({of}), elsewhere the system's own package manager"
         )
     return found
+
+
+def wait_for_socket(of: str, address: Path, process: subprocess.Popen[bytes], log: Path, within_s: float) -> None:
+    """Wait until a program listens at a socket of this machine; ``of``: what people call it. Raises Ended."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(address)) == 0:
+                return
+        if process.poll() is not None:
+            raise Ended(f"{of} did not start and ended with {process.returncode}", log)
+        time.sleep(0.05)
+    raise Ended(f"{of} did not answer within {within_s} seconds", log)
 
 
 def last_words(log: Path, lines: int = 40) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from airflow.sdk import DAG, TaskGroup, task
 
 from etl.airflow import failing, parse
-from etl.airflow.red_dag import START
+from etl.airflow.red_dag import EVERY_DAG
 
 SCHEDULE = "*/5 * * * *"
 DOC = """### Dropped files
@@ -27,13 +27,10 @@ def drops_dag(file: Path, imports: list[str]) -> DAG:
     with DAG(
         dag_id=parse.DROPS,
         schedule=SCHEDULE,
-        start_date=START,
-        catchup=False,
-        max_active_runs=1,
+        **EVERY_DAG,
         default_args=parse.retries() | failing.arguments(),
         tags=["conversions"],
         doc_md=DOC,
-        auto_register=False,
     ) as dag:
         for name in imports:
             _inbox(file, name)

@@ -14,7 +14,7 @@ from typing import Any
 from airflow.sdk import DAG, Param, TaskGroup, TriggerRule, get_current_context, task
 
 from etl.airflow import failing, parse
-from etl.airflow.red_dag import START, timetable
+from etl.airflow.red_dag import EVERY_DAG, timetable
 from etl.config import ImportSettings
 
 CHUNK = "chunk {{ task.op_kwargs['chunk']['index'] }}"
@@ -26,14 +26,11 @@ def import_dag(file: Path, name: str, settings: ImportSettings) -> DAG:
     with DAG(
         dag_id=parse.dag_id(name),
         schedule=schedule,
-        start_date=START,
-        catchup=False,
-        max_active_runs=1,
+        **EVERY_DAG,
         default_args=parse.retries() | failing.arguments(),
         tags=["conversions", *settings.to],
         doc_md=parse.description(name, settings),
         params={"destinations": _destinations(settings)},
-        auto_register=False,
     ) as dag:
         import_tasks(file, name, settings)
     return dag

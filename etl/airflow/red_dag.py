@@ -6,6 +6,7 @@ So the trouble is seen where the import is looked for, by its own alerts, and ta
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, task
 
@@ -13,7 +14,13 @@ from etl.airflow import failing
 from etl.errors import ConfigError
 
 DAILY = "0 0 * * *"
-START = datetime(2025, 1, 1, tzinfo=UTC)
+EVERY_DAG: dict[str, Any] = {
+    "start_date": datetime(2025, 1, 1, tzinfo=UTC),
+    "catchup": False,
+    "max_active_runs": 1,
+    "auto_register": False,  # one that is half built when its settings fail would still be there
+}
+"""What all our DAGs are made with."""
 
 
 def red_dag(dag_id: str, sentence: str, schedule: str | None) -> DAG:
@@ -22,13 +29,10 @@ def red_dag(dag_id: str, sentence: str, schedule: str | None) -> DAG:
         dag_id=dag_id,
         description=sentence,
         schedule=_or_daily(schedule),
-        start_date=START,
-        catchup=False,
-        max_active_runs=1,
+        **EVERY_DAG,
         tags=["conversions", "broken settings"],
         doc_md=f"### {dag_id}\n\n{sentence}\n\nNothing is read or sent until imports.yaml is mended.\n",
         default_args=failing.arguments(),
-        auto_register=False,
     ) as dag:
         red_task(sentence)
     return dag

@@ -7,7 +7,7 @@ from pathlib import Path
 from airflow.sdk import DAG, Param, get_current_context, task
 
 from etl.airflow import failing, parse
-from etl.airflow.red_dag import START
+from etl.airflow.red_dag import EVERY_DAG
 from etl.config import Config
 
 ALL = "(all)"
@@ -26,9 +26,7 @@ def retry_dag(file: Path, config: Config) -> DAG:
     with DAG(
         dag_id=parse.RETRY,
         schedule=None,
-        start_date=START,
-        catchup=False,
-        max_active_runs=1,
+        **EVERY_DAG,
         default_args=parse.retries() | failing.arguments(),
         tags=["conversions"],
         doc_md=DOC,
@@ -37,7 +35,6 @@ def retry_dag(file: Path, config: Config) -> DAG:
             "destination": Param(ALL, type="string", enum=[ALL, *names], title="Destination"),
             "status": Param(STATUSES[0], type="string", enum=STATUSES, title="Status"),
         },
-        auto_register=False,
     ) as dag:
 
         @task.branch(task_id=parse.free("asked", names))

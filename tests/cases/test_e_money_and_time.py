@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,26 +11,11 @@ from typer.testing import CliRunner
 
 from etl import drops, preview
 from etl.cli import app
-from etl.errors import SourceError
 from etl.stages import headers
+from tests.cases.unmapped import pasted, refusal, row
 from tests.conftest import House, order
 
 STOPPED = 2
-
-
-def row(number: int, *without: str, **more: str) -> dict[str, str]:
-    """A good order without some of our columns, and with others."""
-    return {key: value for key, value in order(number).items() if key not in {"revenue", *without}} | more
-
-
-def refusal(house: House) -> str:
-    with pytest.raises(SourceError) as refused:
-        preview.check(house.config, "orders")
-    return str(refused.value)
-
-
-def pasted(sentence: str) -> Any:
-    return yaml.safe_load(sentence.partition("Add to the import:\n")[2])
 
 
 def counted(house: House) -> int:

@@ -6,26 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-import yaml
 
 from etl import preview
-from etl.errors import ConfigError, SourceError
+from etl.errors import ConfigError
 from etl.stages import headers
+from tests.cases.unmapped import pasted, refusal, row
 from tests.conftest import House, order
-
-
-def row(number: int, *without: str, **more: str) -> dict[str, str]:
-    return {key: value for key, value in order(number).items() if key not in {"revenue", *without}} | more
-
-
-def refusal(house: House) -> str:
-    with pytest.raises(SourceError) as refused:
-        preview.check(house.config, "orders")
-    return str(refused.value)
-
-
-def pasted(sentence: str) -> Any:
-    return yaml.safe_load(sentence.partition("Add to the import:\n")[2])
 
 
 def amounts(house: House) -> dict[str, Decimal]:

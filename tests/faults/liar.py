@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+
+from tests.faults.listening import Listening
 
 
 @dataclass
@@ -27,35 +28,18 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\
 NO = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}"
 
 
-class Liar:
+class Liar(Listening):
     """``with Liar(answer) as liar``: listens at `url` until the block ends; `bodies` are the requests it took.
 
     A HEAD is answered honestly.
     """
 
     def __init__(self, answer: Answer, *, greeting: bytes = b"") -> None:
+        super().__init__()
         self._answer = answer
         self._greeting = greeting
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self._lock = threading.Lock()
         self.bodies: list[bytes] = []
         self.heads: list[bytes] = []
-        self.connections = 0
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-
-    def __enter__(self) -> Liar:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._listening.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listening.accept()
-                self.connections += 1
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         with suppress(OSError), connection:

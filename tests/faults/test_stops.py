@@ -8,7 +8,6 @@ repeats count, nothing is lost, and what the ledger says is what the vendors saw
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,6 @@ from tests.faults.harness import TwoMachines, Victims
 
 FORMS = [pytest.param(3, id="short"), pytest.param(40, id="whole", marks=pytest.mark.e2e)]
 """How many stops, on each ledger."""
-
-
-@pytest.fixture(scope="module")
-def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Victims]]:
-    """Two machines that share nothing but the ledger."""
-    with Victims(tmp_path_factory.mktemp("one")) as one, Victims(tmp_path_factory.mktemp("two")) as two:
-        yield [one, two]
 
 
 @pytest.mark.parametrize("stops", FORMS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,13 +16,6 @@ from tests.faults.harness import Victims
 REPETITIONS = [pytest.param(3, id="short"), pytest.param(20, id="whole", marks=pytest.mark.e2e)]
 ROWS = 30
 BOTH_KINDS = ["convert", "optimizely"]
-
-
-@pytest.fixture(scope="module")
-def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Victims]]:
-    """Two machines that share nothing but the ledger: the lanes of one are unknown to the other."""
-    with Victims(tmp_path_factory.mktemp("one")) as one, Victims(tmp_path_factory.mktemp("two")) as two:
-        yield [one, two]
 
 
 @pytest.mark.parametrize("repetitions", REPETITIONS)
