@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "etl.json_columns",
         "etl.plugins",
     ),
-    ("etl.reasons", "etl.redact", "etl.column_settings"),
+    ("etl.reasons", "etl.redact", "etl.column_settings", "etl.locks"),
     ("schemas", "etl.filesystem", "etl.config", "etl.sample"),
     ("etl.sources", "etl.destinations", "etl.ledger", "etl.staging"),
     ("etl.stages", "etl.delivery", "etl.report"),

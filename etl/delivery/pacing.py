@@ -6,22 +6,18 @@ That way the limits of connections and spacing hold across chunks, tasks and run
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
 import orjson
 
-from etl.errors import ConfigError, Interrupted
+from etl import locks
+from etl.errors import Interrupted
 from etl.redact import host_of
 from etl.shutdown import shutting_down
-
-STATE = "CONVERSIONS_STATE"
-"""The environment variable that names the folder of locks."""
 
 SAY_EVERY_S = 15.0
 STALLED_S = 1800.0
@@ -79,11 +75,11 @@ def endpoint_lock(endpoint: str, waiting: Waiting) -> Iterator[EndpointLock]:
     ConfigError when there is no safe place for locks.
     """
     name = hashlib.sha256(endpoint.encode()).hexdigest()[:16]
-    folder = state_folder()
+    folder = locks.state_folder()
     told = folder / f"{name}.json"
-    lock = filelock.FileLock(folder / f"{name}.lock", timeout=0, mode=0o600)
+    lock = locks.lock(folder / f"{name}.lock")
     began = said = time.monotonic()
-    while not _acquired(lock):
+    while not locks.acquired(lock):
         waiting.alive()
         if shutting_down.wait(0.05):
             raise Interrupted("Ended while another run was sending to the same address; nothing was sent there.")
@@ -97,33 +93,6 @@ def endpoint_lock(endpoint: str, waiting: Waiting) -> Iterator[EndpointLock]:
         yield EndpointLock(told, waiting.name)
     finally:
         lock.release()
-
-
-def state_folder() -> Path:
-    """The folder of this user's locks, which nobody else can put anything into. Raises ConfigError."""
-    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    folder = Path(os.environ.get(STATE) or f"{base}/offline-conversions").expanduser()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
-    except OSError as error:
-        raise ConfigError(
-            f"The folder of locks {folder} cannot be made ({error.strerror}): let {STATE} name one that can."
-        ) from None
-    if folder.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise ConfigError(
-            f"The folder of locks {folder} is a link, another user's, or can be written by others: let {STATE} name a "
-            "folder of your own (mode 700)."
-        )
-    return folder
-
-
-def _acquired(lock: filelock.FileLock) -> bool:
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        return False
-    return True
 
 
 def _read(file: Path | None) -> tuple[str, float, float]:

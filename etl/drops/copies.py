@@ -15,10 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-import filelock
-
+from etl import locks
 from etl.config import Config
-from etl.delivery.pacing import state_folder
 from etl.drops import inbox
 from etl.drops.folders import DropFolders
 from etl.drops.values import Dropped, LocalCopy
@@ -54,7 +52,7 @@ def _working_folder(config: Config) -> Iterator[Path]:
     root.chmod(0o700)
     handle, name = tempfile.mkstemp(prefix="drop-", suffix=".lock", dir=root)
     os.close(handle)
-    with filelock.FileLock(name, mode=0o600):
+    with locks.lock(Path(name)):
         folder = Path(name).with_suffix("")
         folder.mkdir(mode=0o700)
         try:
@@ -67,17 +65,19 @@ def _working_folder(config: Config) -> Iterator[Path]:
 def clear_left(config: Config) -> None:
     """Delete what rounds that were killed have left."""
     for folder in _root(config).glob("drop-*"):
-        lock = filelock.FileLock(folder.with_suffix(".lock"), timeout=0, mode=0o600)
-        if folder.is_dir() and not folder.is_symlink():
-            with suppress(filelock.Timeout), lock:
+        lock = locks.lock(folder.with_suffix(".lock"))
+        if folder.is_dir() and not folder.is_symlink() and locks.acquired(lock):
+            try:
                 shutil.rmtree(folder, ignore_errors=True)
                 Path(lock.lock_file).unlink(missing_ok=True)
+            finally:
+                lock.release()
 
 
 def _root(config: Config) -> Path:
     """Beside staged rows; where these are in a bucket, beside this user's locks."""
     url = config.staging_url
-    return (state_folder() if "://" in url else Path(url)) / "copies"
+    return (locks.state_folder() if "://" in url else Path(url)) / "copies"
 
 
 def _fetched(folders: DropFolders, path: str, folder: Path) -> LocalCopy | None:

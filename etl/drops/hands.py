@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import filelock
-
-from etl.delivery.pacing import state_folder
+from etl import locks
 from etl.drops.values import FileInTransit
 from etl.errors import ImporterError
 from etl.ledger import FileInfo, Ledger
@@ -28,10 +26,8 @@ class TakenOver(ImporterError):
 def held(ledger: Ledger, import_name: str, sha256: str) -> Iterator[bool]:
     """True while no other process of this machine works on this content for this import, nor can begin to."""
     name = hashlib.sha256(f"{ledger.database.url}\n{import_name}\n{sha256}".encode()).hexdigest()[:16]
-    lock = filelock.FileLock(state_folder() / f"drop-{name}.lock", timeout=0, mode=0o600)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
+    lock = locks.lock(locks.state_folder() / f"drop-{name}.lock")
+    if not locks.acquired(lock):
         yield False
         return
     try:

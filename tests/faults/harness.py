@@ -19,7 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl.delivery.pacing import STATE
+from etl.locks import STATE
 from etl.sandbox import Sandbox
 from tests.conftest import House, order
 from tests.vendors import EVERYBODY

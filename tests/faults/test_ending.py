@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from etl import cli
+from etl import cli, locks
 from etl.delivery import pacing
 from etl.delivery.pacing import Waiting, endpoint_lock
 from etl.destinations import make_destination
@@ -180,7 +180,7 @@ def test_what_a_run_of_long_ago_left_is_no_sign_that_the_present_one_stalls(
     endpoint = make_destination(house.config, "kameleoon").endpoint
     steps: list[float] = []
     with endpoint_lock(endpoint, Waiting("now")):
-        (told,) = pacing.state_folder().glob(f"{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}.json")
+        (told,) = locks.state_folder().glob(f"{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}.json")
         told.write_text(json.dumps(["of long ago", 0, 0]))
         with (
             pytest.raises(pacing.NoTurn, match="of long ago"),
