@@ -54,6 +54,7 @@ IN_BRACKETS = (
 """Words that stand for nothing only in brackets: Tom and Leer are names."""
 
 OF_NOBODY = (
+    *("n.v.", "n.v", "n. v.", "n/v", "n.r.", "n.r", "n. r.", "n.c.", "n.c", "n. c.", "n/c", "n.b.", "n. b.", "n/b"),
     *("na", "unknown", "unbekannt", "inconnu", "inconnue", "desconocido", "desconhecido", "sconosciuto", "onbekend"),
     *("okänd", "okänt", "ukendt", "ukjent", "tuntematon", "nieznany", "neznámý", "ismeretlen", "bilinmiyor"),
     *("неизвестно", "неизвестный", "невідомо", "不明", "未知", "不詳", "알 수 없음", "غير معروف", "לא ידוע"),
